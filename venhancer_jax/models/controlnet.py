@@ -1,0 +1,124 @@
+"""The video ControlNet: key frames, their noise level and scale steer the prior."""
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from venhancer_jax.models.layers import MLP, sinusoidal_embedding, zeros
+from venhancer_jax.models.resnet import conv3x3
+from venhancer_jax.models.unet3d import Encoder, UNet3D, UNet3DConfig, encoder_channels
+
+
+class VideoControlNet(nnx.Module):
+    """A trainable copy of the prior's encoder with video-aware conditioning (paper, section 3.4).
+
+    Frames of a video are key frames, which have a low-quality latent (the hint), or frames to be
+    interpolated, which have none. Only key frames learn of the hint, of its noise level and of the
+    scale by which it was enlarged.
+    """
+
+    def __init__(self, config: UNet3DConfig, rngs: nnx.Rngs):
+        dtype = config.dtype
+        self.encoder = Encoder(config, rngs)
+        self.hint_conv = conv3x3(
+            config.latent_channels, config.width, kernel_init=zeros, dtype=dtype, rngs=rngs
+        )
+        self.noise_embedding = nnx.Linear(
+            config.embedding_width,
+            config.embedding_width,
+            kernel_init=zeros,
+            dtype=dtype,
+            rngs=rngs,
+        )
+        self.scale_embedding = MLP(
+            config.width, config.embedding_width, zero_out=True, dtype=dtype, rngs=rngs
+        )
+        self.zero_convs = nnx.List(
+            nnx.Linear(channels, channels, kernel_init=zeros, dtype=dtype, rngs=rngs)
+            for channels in (*encoder_channels(config), config.channels[-1])
+        )
+        self.width = config.width
+
+    def __call__(
+        self,
+        x: jax.Array,
+        t: jax.Array,
+        text: jax.Array,
+        *,
+        hint: jax.Array | None = None,
+        hint_t: jax.Array | None = None,
+        scale: jax.Array | None = None,
+        key_index: jax.Array | None = None,
+    ) -> tuple[jax.Array, ...]:
+        """Features that are added to the prior's encoder outputs.
+
+        Any condition may be missing. Without `key_index` all frames count as key frames for
+        `hint_t` and `scale`, but the hint has no place to go and is left out.
+
+        Args:
+          x: noisy latents `[B, F, h, w, 4]`.
+          t: time steps `[B]`.
+          text: `[B, L, D]`.
+          hint: noise-augmented latents of the key frames, `[B, K, h, w, 4]`.
+          hint_t: time step of the noise in the hint, `[B]`.
+          scale: enlargement of the key frames, `[B]`.
+          key_index: `[B, F]`, the place of each frame in `hint`, -1 for frames to interpolate.
+
+        Returns:
+          One array `[B, F, h', w', C']` for each output of the encoder.
+        """
+        b, f = x.shape[:2]
+        index = jnp.zeros((b, f), int) if key_index is None else key_index
+        is_key = (index >= 0)[..., None]  # [B, F, 1]
+        embedding = self.encoder.embed_time(t)
+        if hint_t is not None:
+            noise_level = self.noise_embedding(self.encoder.embed_time(hint_t))
+            embedding = embedding + jnp.where(is_key, noise_level, 0)
+        if scale is not None:
+            enlarged = self.scale_embedding(sinusoidal_embedding(scale, self.width))
+            embedding = embedding + jnp.where(is_key, enlarged[:, None], 0)
+        added = None
+        if hint is not None and key_index is not None:
+            at = jnp.maximum(index, 0)[:, :, None, None, None]
+            of_frame = self.hint_conv(jnp.take_along_axis(hint, at, axis=1))
+            added = jnp.where(is_key[..., None, None], of_frame, 0)
+        features = self.encoder(x, embedding, text, added)
+        return tuple(conv(y) for conv, y in zip(self.zero_convs, features, strict=True))
+
+
+class ControlledUNet(nnx.Module):
+    """The prior steered by the ControlNet: the whole VEnhancer network."""
+
+    def __init__(self, config: UNet3DConfig, rngs: nnx.Rngs):
+        self.unet = UNet3D(config, rngs)
+        self.controlnet = VideoControlNet(config, rngs)
+
+    def __call__(
+        self,
+        x: jax.Array,
+        t: jax.Array,
+        text: jax.Array,
+        *,
+        hint: jax.Array | None = None,
+        hint_t: jax.Array | None = None,
+        scale: jax.Array | None = None,
+        key_index: jax.Array | None = None,
+    ) -> jax.Array:
+        """Predicts v, `[B, F, h, w, 4]` float32; arguments as of `VideoControlNet`."""
+        control = self.controlnet(
+            x, t, text, hint=hint, hint_t=hint_t, scale=scale, key_index=key_index
+        )
+        return self.unet(x, t, text, control)
+
+
+def key_index_of_mask(mask: jax.Array) -> jax.Array:
+    """Key-frame indices from the convention of the first release.
+
+    Args:
+      mask: `[B, F]`, 0 for key frames in the order of the hint, 1 for frames to interpolate.
+
+    Returns:
+      `[B, F]`, the place of each frame in the hint, -1 for frames to interpolate.
+    """
+    is_key = mask == 0
+    return jnp.where(is_key, jnp.cumsum(is_key, axis=-1) - 1, -1)
