@@ -1,0 +1,43 @@
+"""Weights and inputs regenerated from names, so that recordings need not store them."""
+
+import math
+import zlib
+from collections.abc import Sequence
+
+import numpy as np
+
+from convert.rules import Entry
+
+
+def normal(name: str, shape: Sequence[int]) -> np.ndarray:
+    """Standard normal float32 numbers that follow from a name."""
+    generator = np.random.default_rng(zlib.crc32(name.encode()))
+    return generator.standard_normal(tuple(shape), dtype=np.float32)
+
+
+def weight(name: str, shape: Sequence[int]) -> np.ndarray:
+    """The tensor of a state dict that follows from its name.
+
+    Args:
+      name: key of the state dict, with the prefix that the recording states.
+      shape: in the layout of PyTorch.
+
+    Returns:
+      float32: matrices and kernels of unit gain, biases of scale 0.05, other vectors near one.
+    """
+    draw = normal(name, shape)
+    if len(shape) >= 2:
+        return draw * np.float32(1 / math.sqrt(math.prod(shape[1:])))
+    if name.endswith("bias"):
+        return draw * np.float32(0.05)
+    if name.endswith("mix_factor"):
+        return draw
+    return np.float32(1) + np.float32(0.1) * draw
+
+
+def params(entries: list[Entry], prefix: str = "") -> dict[str, np.ndarray]:
+    """Our parameters of a network whose state dict follows from its names."""
+    return {
+        e.ours: e.from_torch([weight(prefix + n, e.their_shape) for n in e.theirs])
+        for e in entries
+    }

@@ -1,0 +1,1 @@
+"""Meshes, logical axis rules, and what a program costs before it runs."""

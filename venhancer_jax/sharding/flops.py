@@ -1,0 +1,46 @@
+"""Counts the floating-point operations of a traced function.
+
+Only matrix products and convolutions count, two operations a multiply-add, loop bodies as often as
+they run. XLA's own count would see a loop body once.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+from jax.extend import core
+
+
+def count_flops(function: Callable[..., Any], *args: Any, **kwargs: Any) -> int:
+    """Operations of one call of `function`.
+
+    Args:
+      function: anything that JAX can trace.
+      *args: arrays or `jax.ShapeDtypeStruct`.
+      **kwargs: likewise.
+
+    Returns:
+      Two for each multiply-add of its matrix products and convolutions.
+    """
+    return _of_jaxpr(jax.make_jaxpr(function)(*args, **kwargs).jaxpr)
+
+
+def _of_jaxpr(jaxpr: core.Jaxpr) -> int:
+    return sum(_of_equation(equation) for equation in jaxpr.eqns)
+
+
+def _of_equation(equation: core.JaxprEqn) -> int:
+    name, params = equation.primitive.name, equation.params
+    if name == "dot_general":
+        (contracted, _), _ = params["dimension_numbers"]
+        left = equation.invars[0].aval.shape
+        return 2 * equation.outvars[0].aval.size * math.prod(left[i] for i in contracted)
+    if name == "conv_general_dilated":
+        kernel = equation.invars[1].aval.shape
+        out_channels = kernel[params["dimension_numbers"].rhs_spec[0]]
+        return 2 * equation.outvars[0].aval.size * (math.prod(kernel) // out_channels)
+    if name == "cond":
+        return max(_of_jaxpr(branch.jaxpr) for branch in params["branches"])
+    inner = sum(_of_jaxpr(jaxpr) for jaxpr in core.jaxprs_in_params(params))
+    return inner * (params["length"] if name == "scan" else 1)
