@@ -52,7 +52,9 @@ def main(argv: list[str]) -> None:
         "hint": x[:, ::2],
         "hint_t": one,
         "scale": one,
-        "key_index": jnp.where(jnp.arange(FRAMES.value) % 2, -1, jnp.arange(FRAMES.value) // 2)[None],
+        "key_index": jnp.where(jnp.arange(FRAMES.value) % 2, -1, jnp.arange(FRAMES.value) // 2)[
+            None
+        ],
     }
 
     start = time.perf_counter()

@@ -8,7 +8,7 @@ tensors follow from the kind of layer:
   kernel [kh, kw, in, out]  weight [out, in, kh, kw], with a trailing one for (kt, 1, 1)
   scale, embedding          weight
   bias                      bias
-  a bare parameter          the same name and shape
+  named by the rule itself  the tensor that the rule names, as it is
 """
 
 import dataclasses
@@ -77,24 +77,26 @@ class Entry:
       shape: of the parameter.
       theirs: names of the tensors.
       their_shape: of each of the tensors.
+      is_kernel: whether the axes change their order.
     """
 
     ours: str
     shape: tuple[int, ...]
     theirs: tuple[str, ...]
     their_shape: tuple[int, ...]
+    is_kernel: bool
 
     def from_torch(self, tensors: list[np.ndarray]) -> np.ndarray:
         """Our parameter."""
         tensor = tensors[0] if len(tensors) == 1 else np.concatenate(tensors)
-        if len(self.shape) < 2 or not self.ours.endswith(".kernel"):
+        if not self.is_kernel:
             return tensor.reshape(self.shape)
         ranked = tensor.reshape(self.shape[-1], self.shape[-2], *self.shape[:-2])
         return np.ascontiguousarray(ranked.transpose(*range(2, ranked.ndim), 1, 0))
 
     def to_torch(self, parameter: np.ndarray) -> list[np.ndarray]:
         """The tensors, the inverse of `from_torch`."""
-        if len(self.shape) >= 2 and self.ours.endswith(".kernel"):
+        if self.is_kernel:
             parameter = parameter.transpose(-1, -2, *range(parameter.ndim - 2))
         parts = np.split(np.ascontiguousarray(parameter), len(self.theirs))
         return [part.reshape(self.their_shape) for part in parts]
@@ -124,14 +126,16 @@ def entries(table: Table, shapes: Mapping[str, tuple[int, ...]]) -> list[Entry]:
         source = rule if isinstance(rule, Source) else Source((rule,))
         tensor = "bias" if leaf == "bias" else "weight"
         theirs = tuple(n if bare else f"{n}{source.joint}{tensor}" for n in source.names)
-        found.append(Entry(name, shape, theirs, _their_shape(name, shape, source)))
+        is_kernel = leaf == "kernel" and not bare
+        their_shape = _their_shape(shape, source, is_kernel=is_kernel)
+        found.append(Entry(name, shape, theirs, their_shape, is_kernel))
     if unused:
         raise InputError(f"rules without a parameter: {sorted(unused)}")
     return found
 
 
-def _their_shape(name: str, shape: tuple[int, ...], source: Source) -> tuple[int, ...]:
-    if name.endswith(".kernel"):
+def _their_shape(shape: tuple[int, ...], source: Source, *, is_kernel: bool) -> tuple[int, ...]:
+    if is_kernel:
         shape = (shape[-1], shape[-2], *shape[:-2])
         # A (3, 1) kernel of ours is (3, 1, 1) there: the trailing one is already among ours.
         shape = (*shape, *(1,) * source.ones)
@@ -161,9 +165,7 @@ def from_torch(
     return {e.ours: e.from_torch([tensors[n] for n in e.theirs]) for e in table_entries}
 
 
-def to_torch(
-    table_entries: list[Entry], params: Mapping[str, np.ndarray]
-) -> dict[str, np.ndarray]:
+def to_torch(table_entries: list[Entry], params: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The inverse of `from_torch`."""
     tensors = {}
     for entry in table_entries:

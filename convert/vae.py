@@ -49,70 +49,65 @@ def sd21(config: VAEConfig) -> dict[str, Source]:
 
 
 def sd21_old(config: VAEConfig) -> dict[str, Source]:
-    """`AutoencoderKL` as diffusers before 0.17 stored it."""
+    """`AutoencoderKL` as older versions of diffusers stored it."""
     return _diffusers(config, OLD_DIFFUSERS_ATTENTION)
 
 
 def sd21_original(config: VAEConfig) -> dict[str, Source]:
     """The first stage of an original checkpoint, without the prefix `first_stage_model.`."""
-    last = len(config.channels) - 1
+    deepest = len(config.channels) - 1
     table = _ends("norm_out")
     table |= under("", "", {"post_quant_conv": conv1x1("post_quant_conv")})
-    for part in ("encoder", "decoder"):
+    for part, kind in (("encoder", "down"), ("decoder", "up")):
         middle = f"{part}.mid_block."
-        table |= under(f"{middle}resnet1.", f"{part}.mid.block_1.", _RESNET)
+        table |= _resnet(f"{middle}resnet1.", f"{part}.mid.block_1.")
         table |= under(f"{middle}attention.", f"{part}.mid.attn_1.", ORIGINAL_ATTENTION)
-        table |= under(f"{middle}resnet2.", f"{part}.mid.block_2.", _RESNET)
-    for ours, block, widens in _blocks(config, "encoder"):
-        theirs = f"encoder.down.{ours}.block.{block}."
-        shortcut: Table = {"shortcut": conv1x1("nin_shortcut")} if widens else {}
-        table |= under(f"encoder.down_blocks.{ours}.resnets.{block}.", theirs, _RESNET | shortcut)
-    for ours, block, narrows in _blocks(config, "decoder"):
-        # The levels of the decoder are numbered from the pixels, against the order they run in.
-        theirs = f"decoder.up.{last - ours}.block.{block}."
-        shortcut = {"shortcut": conv1x1("nin_shortcut")} if narrows else {}
-        table |= under(f"decoder.up_blocks.{ours}.resnets.{block}.", theirs, _RESNET | shortcut)
-    for i in range(last):
-        down, up = f"encoder.down_blocks.{i}.resample.", f"decoder.up_blocks.{i}.resample."
-        table |= under(down, f"encoder.down.{i}.downsample.", {"conv": "conv"})
-        table |= under(up, f"decoder.up.{last - i}.upsample.", {"conv": "conv"})
+        table |= _resnet(f"{middle}resnet2.", f"{part}.mid.block_2.")
+        for level, block, changes in _blocks(config, part):
+            # Both sides are numbered from the pixels, the decoder against the order it runs in.
+            theirs = f"{part}.{kind}.{level if kind == 'down' else deepest - level}."
+            ours = f"{part}.{kind}_blocks.{level}."
+            shortcut = "nin_shortcut" if changes else None
+            table |= _resnet(f"{ours}resnets.{block}.", f"{theirs}block.{block}.", shortcut)
+            if block == 0 and level < deepest:
+                table |= under(f"{ours}resample.", f"{theirs}{kind}sample.", {"conv": "conv"})
     return table
 
 
 def _diffusers(config: VAEConfig, attention: Table) -> dict[str, Source]:
     table = _ends("conv_norm_out")
     if config.temporal_decoder:
-        table |= under("", "", {"decoder.time_conv_out.conv": temporal_conv("decoder.time_conv_out")})
+        last = {"time_conv_out.conv": temporal_conv("time_conv_out")}
+        table |= under("decoder.", "decoder.", last)
     else:
         table |= under("", "", {"post_quant_conv": conv1x1("post_quant_conv")})
-    sides = {"encoder": ("down_blocks", "downsamplers"), "decoder": ("up_blocks", "upsamplers")}
-    for part, (levels, resampler) in sides.items():
-        temporal = config.temporal_decoder and part == "decoder"
+    for part, kind in (("encoder", "down"), ("decoder", "up")):
+        temporal = config.temporal_decoder and kind == "up"
+        resnet = _temporal_resnet if temporal else _resnet
         middle = f"{part}.mid_block."
-        for i in range(2):
-            name = f"{middle}resnet{i + 1}."
-            table |= _diffusers_resnet(name, f"{middle}resnets.{i}.", temporal=temporal)
+        table |= resnet(f"{middle}resnet1.", f"{middle}resnets.0.")
         table |= under(f"{middle}attention.", f"{middle}attentions.0.", attention)
+        table |= resnet(f"{middle}resnet2.", f"{middle}resnets.1.")
         for level, block, changes in _blocks(config, part):
-            name = f"{part}.{levels}.{level}.resnets.{block}."
-            table |= _diffusers_resnet(name, name, shortcut=changes, temporal=temporal)
-        for level in range(len(config.channels) - 1):
-            name = f"{part}.{levels}.{level}."
-            table |= under(f"{name}resample.", f"{name}{resampler}.0.", {"conv": "conv"})
+            name = f"{part}.{kind}_blocks.{level}."
+            shortcut = "conv_shortcut" if changes else None
+            table |= resnet(f"{name}resnets.{block}.", f"{name}resnets.{block}.", shortcut)
+            if block == 0 and level < len(config.channels) - 1:
+                table |= under(f"{name}resample.", f"{name}{kind}samplers.0.", {"conv": "conv"})
     return table
 
 
-def _diffusers_resnet(
-    ours: str, theirs: str, *, shortcut: bool = False, temporal: bool
-) -> dict[str, Source]:
-    spatial = f"{theirs}spatial_res_block." if temporal else theirs
-    table = under(ours, spatial, _RESNET)
+def _resnet(ours: str, theirs: str, shortcut: str | None = None) -> dict[str, Source]:
+    table = under(ours, theirs, _RESNET)
     if shortcut:
-        table |= under(ours, spatial, {"shortcut": conv1x1("conv_shortcut")})
-    if temporal:
-        table |= under(f"{ours}temporal.", f"{theirs}temporal_res_block.", _TEMPORAL)
-        table |= under(ours, theirs, {"mix_factor": "time_mixer.mix_factor"})
+        table |= under(ours, theirs, {"shortcut": conv1x1(shortcut)})
     return table
+
+
+def _temporal_resnet(ours: str, theirs: str, shortcut: str | None = None) -> dict[str, Source]:
+    table = _resnet(ours, f"{theirs}spatial_res_block.", shortcut)
+    table |= under(f"{ours}temporal.", f"{theirs}temporal_res_block.", _TEMPORAL)
+    return table | under(ours, theirs, {"mix_factor": "time_mixer.mix_factor"})
 
 
 def _ends(norm_out: str) -> dict[str, Source]:

@@ -38,6 +38,5 @@ def weight(name: str, shape: Sequence[int]) -> np.ndarray:
 def params(entries: list[Entry], prefix: str = "") -> dict[str, np.ndarray]:
     """Our parameters of a network whose state dict follows from its names."""
     return {
-        e.ours: e.from_torch([weight(prefix + n, e.their_shape) for n in e.theirs])
-        for e in entries
+        e.ours: e.from_torch([weight(prefix + n, e.their_shape) for n in e.theirs]) for e in entries
     }

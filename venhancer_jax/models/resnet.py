@@ -11,17 +11,13 @@ def conv3x3(
     channels_in: int, channels_out: int, *, dtype: DTypeLike, rngs: nnx.Rngs, **options
 ) -> nnx.Conv:
     """A 3x3 convolution of each frame, one zero pixel around it."""
-    return nnx.Conv(
-        channels_in, channels_out, (3, 3), padding=1, dtype=dtype, rngs=rngs, **options
-    )
+    return nnx.Conv(channels_in, channels_out, (3, 3), padding=1, dtype=dtype, rngs=rngs, **options)
 
 
 class TemporalConv(nnx.Module):
     """Normalise, SiLU, convolve three neighbouring frames at every pixel."""
 
-    def __init__(
-        self, channels: int, *, zero_out: bool = False, dtype: DTypeLike, rngs: nnx.Rngs
-    ):
+    def __init__(self, channels: int, *, zero_out: bool = False, dtype: DTypeLike, rngs: nnx.Rngs):
         init = {"kernel_init": zeros} if zero_out else {}
         self.norm = GroupNorm(channels, over_frames=True, epsilon=1e-5, dtype=dtype, rngs=rngs)
         # A 2-D convolution over [F, H*W] takes half the memory and time of the 3-D form.
@@ -77,9 +73,7 @@ class ResBlock(nnx.Module):
         self.conv1 = conv3x3(channels_in, channels_out, dtype=dtype, rngs=rngs)
         self.embedding = nnx.Linear(embedding_width, channels_out, dtype=dtype, rngs=rngs)
         self.norm2 = norm(channels_out)
-        self.conv2 = conv3x3(
-            channels_out, channels_out, kernel_init=zeros, dtype=dtype, rngs=rngs
-        )
+        self.conv2 = conv3x3(channels_out, channels_out, kernel_init=zeros, dtype=dtype, rngs=rngs)
         self.shortcut = (
             None
             if channels_in == channels_out

@@ -166,9 +166,7 @@ class TemporalTransformer(nnx.Module):
             out = self._over_frames(pixels)
         else:
             out = jax.lax.map(self._over_frames, pixels.reshape(-1, chunk, f, x.shape[-1]))
-        out = rearrange(
-            out.reshape(b * h * w, f, -1), "(b h w) f c -> b f h w c", b=b, h=h, w=w
-        )
+        out = rearrange(out.reshape(b * h * w, f, -1), "(b h w) f c -> b f h w c", b=b, h=h, w=w)
         return out + x
 
     def _over_frames(self, pixels: jax.Array) -> jax.Array:

@@ -194,9 +194,7 @@ class Head(nnx.Module):
 
     def __init__(self, config: UNet3DConfig, rngs: nnx.Rngs):
         dtype = config.dtype
-        self.norm = GroupNorm(
-            config.width, over_frames=False, epsilon=1e-5, dtype=dtype, rngs=rngs
-        )
+        self.norm = GroupNorm(config.width, over_frames=False, epsilon=1e-5, dtype=dtype, rngs=rngs)
         self.conv = conv3x3(
             config.width, config.latent_channels, kernel_init=zeros, dtype=dtype, rngs=rngs
         )
@@ -257,9 +255,7 @@ class UNet3D(nnx.Module):
         return self.head(x)
 
 
-def spatial_transformer(
-    config: UNet3DConfig, channels: int, rngs: nnx.Rngs
-) -> SpatialTransformer:
+def spatial_transformer(config: UNet3DConfig, channels: int, rngs: nnx.Rngs) -> SpatialTransformer:
     """The transformer within frames, as the config has it."""
     return SpatialTransformer(
         channels,

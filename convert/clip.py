@@ -1,0 +1,111 @@
+"""Rules of the CLIP text towers: OpenCLIP's layout and that of transformers."""
+
+import dataclasses
+from collections.abc import Collection
+
+from convert.rules import Source, Table, linear, under
+from venhancer_jax.errors import InputError
+from venhancer_jax.models.clip_text import ClipTextConfig
+
+# Starts of names that are no part of the text tower: the picture tower, and tables that follow
+# from the sizes.
+IGNORED = (
+    "attn_mask",
+    "visual.",
+    "vision_model.",
+    "visual_projection.",
+    "text_model.embeddings.position_ids",
+    "embeddings.position_ids",
+)
+
+OPEN_CLIP_BLOCK: Table = {
+    "norm1": "ln_1",
+    # Named in_proj_weight and in_proj_bias; queries, keys and values are stacked there too.
+    "attn.in_proj": Source(("attn.in_proj",), joint="_"),
+    "attn.out_proj": "attn.out_proj",
+    "norm2": "ln_2",
+    "mlp.linear1": "mlp.c_fc",
+    "mlp.linear2": "mlp.c_proj",
+}
+TRANSFORMERS_BLOCK: Table = {
+    "norm1": "layer_norm1",
+    "attn.in_proj": linear("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
+    "attn.out_proj": "self_attn.out_proj",
+    "norm2": "layer_norm2",
+    "mlp.linear1": "mlp.fc1",
+    "mlp.linear2": "mlp.fc2",
+}
+
+
+def open_clip(config: ClipTextConfig) -> dict[str, Source]:
+    """The layout of open_clip."""
+    table = under("", "", {"token_embedding": "token_embedding", "final_norm": "ln_final"})
+    table |= under("", "", {"positional_embedding": "positional_embedding"})
+    for i in range(config.stored_blocks):
+        table |= under(f"blocks.{i}.", f"transformer.resblocks.{i}.", OPEN_CLIP_BLOCK)
+    if config.projection:
+        # A bare matrix `[in, out]`, as ours.
+        table |= under("", "", {"text_projection.kernel": "text_projection"})
+    return table | _logit_scale(config)
+
+
+def transformers_clip(config: ClipTextConfig, *, prefix: str = "text_model.") -> dict[str, Source]:
+    """The layout of transformers.
+
+    Args:
+      config: which parts are stored.
+      prefix: of all names but the projection and the temperature; empty in the state dict of a
+        `CLIPTextModel` of transformers 5.
+    """
+    table = under("", prefix, {"token_embedding": "embeddings.token_embedding"})
+    table |= under("", prefix, {"positional_embedding": "embeddings.position_embedding.weight"})
+    table |= under("", prefix, {"final_norm": "final_layer_norm"})
+    for i in range(config.stored_blocks):
+        table |= under(f"blocks.{i}.", f"{prefix}encoder.layers.{i}.", TRANSFORMERS_BLOCK)
+    if config.projection:
+        table |= under("", "", {"text_projection": "text_projection"})
+    return table | _logit_scale(config)
+
+
+def detect(
+    config: ClipTextConfig, names: Collection[str]
+) -> tuple[ClipTextConfig, dict[str, Source]]:
+    """Finds out what a checkpoint holds.
+
+    Args:
+      config: sizes of the tower.
+      names: of all tensors of the checkpoint.
+
+    Returns:
+      The config with the parts that are stored, and the rules of the layout.
+
+    Raises:
+      InputError: neither layout.
+    """
+    last = config.layers - 1
+    for prefix in ("text_model.", ""):
+        if f"{prefix}final_layer_norm.weight" in names:
+            stored = dataclasses.replace(
+                config,
+                last_block=f"{prefix}encoder.layers.{last}.layer_norm1.weight" in names,
+                projection="text_projection.weight" in names,
+                logit_scale="logit_scale" in names,
+            )
+            return stored, transformers_clip(stored, prefix=prefix)
+    if "ln_final.weight" in names:
+        stored = dataclasses.replace(
+            config,
+            last_block=f"transformer.resblocks.{last}.ln_1.weight" in names,
+            projection="text_projection" in names,
+            logit_scale="logit_scale" in names,
+        )
+        return stored, open_clip(stored)
+    raise InputError(
+        "no text tower of CLIP: expected ln_final.weight (open_clip) or"
+        f" text_model.final_layer_norm.weight (transformers) among {len(names)} tensors,"
+        f" found {sorted(names)[:5]}"
+    )
+
+
+def _logit_scale(config: ClipTextConfig) -> dict[str, Source]:
+    return under("", "", {"logit_scale": "logit_scale"}) if config.logit_scale else {}

@@ -1,0 +1,145 @@
+"""Token numbers and prompts against those recorded from the released program."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from venhancer_jax.text.prompts import NEGATIVE, POSITIVE, join_prompt
+from venhancer_jax.text.tokenizer import END, START, clean, tokenize
+
+GOLDEN = Path(__file__).parents[1] / "goldens" / "venhancer" / "tokens.json"
+
+
+@pytest.fixture(scope="module")
+def golden() -> dict:
+    return json.loads(GOLDEN.read_text(encoding="utf-8"))
+
+
+def words(text: str) -> list[int]:
+    """Token numbers between start and end."""
+    (row,) = tokenize([text])
+    end = int(np.argmax(row == END))
+    assert row[0] == START
+    assert (row[end + 1 :] == 0).all()
+    return row[1:end].tolist()
+
+
+def test_recorded_texts(golden: dict):
+    tokens = tokenize(golden["texts"])
+    assert tokens.dtype == np.int32
+    assert tokens.shape == (13, 77)
+    for text, row, expected in zip(golden["texts"], tokens, golden["tokens"], strict=True):
+        assert row.tolist() == expected, text
+
+
+def test_nothing_is_start_and_end_before_zeros():
+    for text in ("", "  \n", "&nbsp;"):
+        assert tokenize([text]).tolist() == [[START, END] + [0] * 75]
+
+
+def test_no_texts():
+    assert tokenize([]).shape == (0, 77)
+
+
+def test_short_text():
+    assert words("a good video") == [320, 886, 1455]
+
+
+@pytest.mark.parametrize("count", [74, 75, 76, 400])
+def test_long_text_is_cut_and_closed(count: int):
+    (row,) = tokenize(["good " * count])
+    kept = min(count, 75)
+    assert row.tolist() == [START, *[886] * kept, END, *[0] * (75 - kept)]
+
+
+def test_other_length():
+    assert tokenize(["a good video"], length=4).tolist() == [[START, 320, 886, END]]
+
+
+@pytest.mark.parametrize(
+    ("text", "numbers"),
+    [
+        ("café", [15304]),
+        ("日本語", [39121, 44353, 34002, 508]),
+        ("👍🏽", [43722]),
+        # A letter that the vocabulary does not have: its three bytes.
+        ("ⵣ naïve", [158, 113, 352, 1097, 35689, 563]),
+        ("it's", [585, 568]),
+        ("wait...what 2024", [1885, 678, 768, 273, 271, 273, 275]),
+        ("ﬁne cats &amp;amp; dogs", [3797, 3989, 261, 3255]),
+    ],
+)
+def test_numbers_of_open_clip(text: str, numbers: list[int]):
+    assert words(text) == numbers
+
+
+@pytest.mark.parametrize(
+    ("text", "same"),
+    [
+        ("A  Good\tVideo\n", "a good video"),
+        ("&lt;b&gt;", "<b>"),
+        ("cats &amp;amp; dogs", "cats & dogs"),
+        ("1 < 2 &amp;lt; 3", "1 < 2 < 3"),
+        ("schÃ¶n", "schön"),
+        ("“quoted”", '"quoted"'),
+        ("ﬁne", "fine"),
+    ],
+)
+def test_cleaning(text: str, same: str):
+    assert clean(text) == same
+    assert words(text) == words(same)
+
+
+def test_words_are_split_as_the_vocabulary_was_trained():
+    assert words("it's") == words("it 's")
+    assert words("it's") != words("it ' s")
+    assert words("2024") == words("2 0 2 4")
+    assert words("wait...what") == words("wait ... what")
+    assert words("...") != words(". . .")
+
+
+def test_typed_special_tokens():
+    assert tokenize(["<start_of_text> a <end_of_text>"])[0, :5].tolist() == [
+        START,
+        START,
+        320,
+        END,
+        END,
+    ]
+
+
+def test_one_string_is_refused():
+    with pytest.raises(TypeError, match="expected a list of texts"):
+        tokenize("a good video")
+
+
+def test_prompts_are_the_released_ones(golden: dict):
+    assert golden["positive_prompt"] == POSITIVE
+    assert golden["negative_prompt"] == NEGATIVE
+
+
+def test_official_join_has_no_separator(golden: dict):
+    assert join_prompt("a good video", official=True) == golden["texts"][0]
+    assert join_prompt("", official=True) == POSITIVE
+
+
+@pytest.mark.parametrize(
+    ("prompt", "joined"),
+    [
+        ("a good video", "a good video, sharp"),
+        ("a good video ", "a good video, sharp"),
+        ("A good video.", "A good video. sharp"),
+        ("a good video,", "a good video, sharp"),
+        ("好视频。", "好视频。 sharp"),
+        (" ", "sharp"),
+    ],
+)
+def test_join_respects_punctuation(prompt: str, joined: str):
+    assert join_prompt(prompt, "sharp", official=False) == joined
+
+
+def test_join_with_no_positive_prompt():
+    assert join_prompt("a good video", "", official=False) == "a good video"
+    assert join_prompt("", "", official=False) == ""

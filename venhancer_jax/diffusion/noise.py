@@ -1,0 +1,70 @@
+"""Where the random numbers of a sampler come from: counters, or a recording."""
+
+import dataclasses
+import zlib
+from collections.abc import Mapping
+from functools import partial
+from typing import Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+class NoiseSource(Protocol):
+    """Standard normal numbers for each use."""
+
+    def __call__(self, stream: str, step: int, shape: tuple[int, ...]) -> jax.Array:
+        """Noise `[B, F, ...]` for one step of one purpose."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class CounterNoise:
+    """Noise that is a function of seed, stream, step and absolute frame, and of nothing else.
+
+    A frame of a clip gets the same numbers on any number of devices and in any window.
+
+    Attributes:
+      seed: of everything.
+      first_frame: absolute index of the first frame asked for.
+    """
+
+    seed: int
+    first_frame: int = 0
+
+    def __call__(self, stream: str, step: int, shape: tuple[int, ...]) -> jax.Array:
+        return _normal(self.seed, zlib.crc32(stream.encode()), step, self.first_frame, shape)
+
+
+@partial(jax.jit, static_argnums=4)
+def _normal(
+    seed: int, stream: int, step: int, first_frame: int, shape: tuple[int, ...]
+) -> jax.Array:
+    key = jax.random.key(seed)
+    for counter in (stream, step):
+        key = jax.random.fold_in(key, counter)
+
+    def of_frame(video: jax.Array, frame: jax.Array) -> jax.Array:
+        frame_key = jax.random.fold_in(jax.random.fold_in(key, frame), video)
+        return jax.random.normal(frame_key, shape[2:])
+
+    frames = first_frame + jnp.arange(shape[1])
+    return jax.vmap(lambda video: jax.vmap(partial(of_frame, video))(frames))(jnp.arange(shape[0]))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class RecordedNoise:
+    """Noise replayed from a recording.
+
+    Attributes:
+      streams: arrays `[T, B, F, ...]` by stream, a row for every step.
+    """
+
+    streams: Mapping[str, np.ndarray]
+
+    def __call__(self, stream: str, step: int, shape: tuple[int, ...]) -> jax.Array:
+        row = self.streams[stream][step]
+        if row.shape != shape:
+            raise ValueError(f"recorded noise {stream!r} is {row.shape}, the sampler wants {shape}")
+        return jnp.asarray(row)

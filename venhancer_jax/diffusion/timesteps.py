@@ -1,0 +1,67 @@
+"""Which times a sampler visits, as lists of kappa = sigma / alpha that end in 0."""
+
+from typing import Literal
+
+import numpy as np
+
+from venhancer_jax.diffusion.schedule import Schedule
+
+Mode = Literal["fast", "normal"]
+MODES: tuple[Mode, ...] = ("fast", "normal")
+Spacing = Literal["trailing", "leading", "linspace"]
+
+# The fast mode spends 4 steps above this time and 11 below it.
+_FAST_SPLIT = 500
+
+
+def fast_times(t_max: int) -> np.ndarray:
+    """`[15]` times: strides of a quarter down to 500, then eleven even ones to nearly 0."""
+    coarse = t_max - np.arange(4) * (t_max - (_FAST_SPLIT - 1)) / 4
+    fine = _FAST_SPLIT - np.arange(11) * (_FAST_SPLIT + 1) / 11
+    return np.concatenate([coarse, fine]).astype(np.float32)
+
+
+def even_times(steps: int, t_max: int, spacing: Spacing = "trailing") -> np.ndarray:
+    """`[steps]` times evenly spaced in [0, t_max], falling.
+
+    `trailing` starts at `t_max`, `leading` ends at 0, `linspace` does both.
+    """
+    if spacing == "linspace":
+        times = np.linspace(t_max, 0, steps)
+    elif spacing == "leading":
+        times = np.arange(steps)[::-1] * ((t_max + 1) / steps)
+    else:
+        times = t_max - np.arange(steps) * ((t_max + 1) / steps)
+    return times.astype(np.float32)
+
+
+def kappas_for(
+    schedule: Schedule,
+    *,
+    solver: str,
+    mode: Mode,
+    steps: int,
+    t_max: int,
+    whole_times: bool = False,
+) -> np.ndarray:
+    """Noise levels that a solver steps through.
+
+    Args:
+      schedule: of the network.
+      solver: `dpmpp_2m_sde` leaves out its last time, so that its last stride is a long one.
+      mode: `fast` always has 15 times, `normal` as many evaluations as `steps`.
+      steps: of the normal mode.
+      t_max: the noisiest time.
+      whole_times: round times to those that the network knows.
+
+    Returns:
+      `[T + 1]` float32, falling, the last one 0; the first is infinite if `t_max` is 999.
+    """
+    drops_last = solver == "dpmpp_2m_sde"
+    if mode == "fast":
+        times = fast_times(t_max)
+    else:
+        times = even_times(steps + drops_last, t_max)
+    times = times[: len(times) - drops_last]
+    kappas = schedule.kappa(np.round(times) if whole_times else times)
+    return np.append(kappas, np.float32(0))

@@ -1,0 +1,1 @@
+"""Whole systems: frames in, frames out, composed of networks, diffusion, video and sharding."""

@@ -1,0 +1,255 @@
+"""VEnhancer: joint super-resolution in space and time, and refinement, of a video.
+
+read -> resize -> encode -> noise -> denoise in windows -> decode -> crop, as plain functions over
+a plan that is made first.
+"""
+
+import contextlib
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator
+from fractions import Fraction
+from typing import Generic, TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+
+from venhancer_jax.diffusion.noise import CounterNoise, NoiseSource
+from venhancer_jax.diffusion.schedule import Schedule, venhancer_schedule
+from venhancer_jax.diffusion.solvers import solve
+from venhancer_jax.diffusion.windowed import windowed
+from venhancer_jax.errors import InputError
+from venhancer_jax.models.clip_text import ClipTextConfig
+from venhancer_jax.models.functional import Network, Params
+from venhancer_jax.models.unet3d import UNet3DConfig
+from venhancer_jax.models.vae import VAEConfig
+from venhancer_jax.pipelines import executables
+from venhancer_jax.pipelines.decoding import decode_stream
+from venhancer_jax.pipelines.options import EnhanceOptions
+from venhancer_jax.pipelines.plan import (
+    SpacePlan,
+    TimePlan,
+    hint_noise,
+    plan_space,
+    plan_steps,
+    plan_time,
+)
+from venhancer_jax.text.prompts import NEGATIVE, join_prompt
+from venhancer_jax.text.tokenizer import tokenize
+from venhancer_jax.video import resize
+
+# Told `(stage, done, total)`; the total is None while it is not known.
+Progress = Callable[[str, int, int | None], None]
+
+
+Config = TypeVar("Config", UNet3DConfig, VAEConfig, ClipTextConfig)
+
+
+@dataclasses.dataclass(frozen=True)
+class Part(Generic[Config]):
+    """A network with its parameters."""
+
+    config: Config
+    network: Network
+    params: Params
+
+
+@dataclasses.dataclass(frozen=True)
+class VEnhancer:
+    """The system: denoiser (UNet and ControlNet), VAE and text tower.
+
+    Attributes:
+      denoiser: predicts v.
+      vae: between pixels and latents.
+      text: prompt features.
+      schedule: noise levels of the denoiser.
+      mesh: devices to use together, with all parameters on each; None for one device.
+    """
+
+    denoiser: Part[UNet3DConfig]
+    vae: Part[VAEConfig]
+    text: Part[ClipTextConfig]
+    schedule: Schedule = dataclasses.field(default_factory=venhancer_schedule)
+    mesh: Mesh | None = None
+
+    def plan_space(self, height: int, width: int, options: EnhanceOptions) -> SpacePlan:
+        """Sizes for an input of `height` by `width` pixels."""
+        pixels = self.vae.config.pixels_per_latent
+        remainder, modulus = self.denoiser.config.rows_modulus
+        rows = (remainder * pixels, modulus * pixels)
+        return plan_space(height, width, options, rows, modulus * pixels)
+
+    def enhance(
+        self,
+        frames: Iterable[np.ndarray],
+        *,
+        rate: Fraction,
+        options: EnhanceOptions,
+        noise: NoiseSource | None = None,
+        text: jax.Array | None = None,
+        progress: Progress | None = None,
+    ) -> Iterator[np.ndarray]:
+        """Enhances a clip.
+
+        Frames are taken one by one and kept as latents only; the first one comes out when all
+        are denoised.
+
+        Args:
+          frames: uint8 `[H, W, 3]` each, all of one size.
+          rate: of the frames, a second.
+          options: what to do.
+          noise: source of all noise, by default counters from `options.seed`.
+          text: features of prompt and negative prompt `[2, L, D]` in place of those in `options`.
+          progress: told how far each stage is.
+
+        Yields:
+          uint8 `[H', W', 3]`, at `plan_time(...).rate` frames a second.
+
+        Raises:
+          InputError: no frames, frames of several sizes, or options that do not fit them.
+        """
+        noise = noise or CounterNoise(options.seed)
+        progress = progress or (lambda stage, done, total: None)
+        with self._on_devices():
+            latents, space, time = self.denoised(
+                frames, rate=rate, options=options, noise=noise, text=text, progress=progress
+            )
+        yield from self._decoded(latents, space, time, options, progress)
+
+    def denoised(
+        self,
+        frames: Iterable[np.ndarray],
+        *,
+        rate: Fraction,
+        options: EnhanceOptions,
+        noise: NoiseSource,
+        text: jax.Array | None,
+        progress: Progress,
+    ) -> tuple[jax.Array, SpacePlan, TimePlan]:
+        """All of `enhance` up to the clean latents `[1, F, h, w, 4]`, with the plans made."""
+        space, posterior = self._encoded(frames, options, progress)
+        mean, std = posterior
+        time = plan_time(mean.shape[1], rate, options)
+        # Each frame of the grid starts from the key frame at or before it.
+        source = np.arange(time.frames) // time.stride
+        shape = (1, time.frames, *mean.shape[2:])
+        if options.official:
+            # The published program draws every frame from the posterior, copies by themselves.
+            z = mean[:, source] + std[:, source] * noise("vae", 0, shape)
+            keys = z[:, :: time.stride]
+        else:
+            keys, z = mean, mean[:, source]
+        t_hint, alpha, sigma = hint_noise(self.schedule, options)
+        hint = alpha * keys + sigma * noise("hint", 0, keys.shape)
+        steps = plan_steps(self.schedule, options)
+        t_start = options.noise_levels - 1
+        start = self.schedule.alphas[t_start] * z
+        start = start + self.schedule.sigmas[t_start] * noise("start", 0, shape)
+        features = self._text_features(options) if text is None else text
+        denoise = self._windowed_denoise(hint, t_hint, space.scale, time, features, options)
+        latents = solve(
+            denoise, start, steps, noise, lambda done, total: progress("denoise", done, total)
+        )
+        return latents, space, time
+
+    def decode(self, latents: jax.Array) -> jax.Array:
+        """Frames `[B, F, H, W, 3]` in [-1, 1] of latents `[B, F, h, w, 4]`, as one group."""
+        with self._on_devices():
+            return executables.decode(self.vae.network, self.vae.params, latents)
+
+    def _encoded(
+        self, frames: Iterable[np.ndarray], options: EnhanceOptions, progress: Progress
+    ) -> tuple[SpacePlan, tuple[jax.Array, jax.Array]]:
+        """Plan of the sizes, and mean and deviation of the scaled latents `[1, N, h, w, 4]`."""
+        space, size, means, stds = None, None, [], []
+        for frame in frames:
+            if space is None:
+                size = frame.shape
+                space = self.plan_space(*frame.shape[:2], options)
+            if frame.shape != size:
+                raise InputError(f"frame {len(means)} is {frame.shape}, the first one {size}")
+            signed = resize.resize_bilinear(
+                resize.to_signed(frame), space.size, antialias=not options.official
+            )
+            padded = resize.pad(signed, space.padding, white=options.official)
+            posterior = executables.encode(self.vae.network, self.vae.params, padded[None, None])
+            means.append(posterior.mean * self.vae.config.scaling_factor)
+            stds.append(posterior.std * self.vae.config.scaling_factor)
+            progress("encode", len(means), None)
+        if space is None:
+            raise InputError("no frames: the video is empty or starts after its end")
+        return space, (jnp.concatenate(means, axis=1), jnp.concatenate(stds, axis=1))
+
+    def _text_features(self, options: EnhanceOptions) -> jax.Array:
+        """`[2, L, D]`, or `[1, L, D]` where there is no guidance."""
+        negative = NEGATIVE if options.negative_prompt is None else options.negative_prompt
+        texts = [join_prompt(options.prompt, official=options.official), negative]
+        tokens = tokenize(texts if options.guidance_scale != 1 else texts[:1])
+        return executables.embed_text(self.text.network, self.text.params, tokens)
+
+    def _windowed_denoise(
+        self,
+        hint: jax.Array,
+        t_hint: int,
+        scale: float,
+        time: TimePlan,
+        text: jax.Array,
+        options: EnhanceOptions,
+    ) -> Callable[[jax.Array, jax.Array], jax.Array]:
+        alphas, sigmas = jnp.asarray(self.schedule.alphas), jnp.asarray(self.schedule.sigmas)
+        guidance = (
+            jnp.float32(options.guidance_scale),
+            jnp.float32(options.guidance_rescale),
+        )
+        index = np.array(time.key_index)
+
+        def of_window(x: jax.Array, t: jax.Array, window: tuple[int, int]) -> jax.Array:
+            local = index[slice(*window)]
+            # Only the hints of this window's key frames are passed: one shape for all windows.
+            keys = local[local >= 0]
+            conditions = {
+                "hint": hint[:, keys],
+                "hint_t": jnp.array([t_hint]),
+                "scale": jnp.array([scale]),
+                "key_index": jnp.array(np.where(local >= 0, np.cumsum(local >= 0) - 1, -1))[None],
+            }
+            return executables.denoise(
+                self.denoiser.network,
+                self.denoiser.params,
+                x,
+                t,
+                (alphas[t], sigmas[t]),
+                text,
+                guidance,
+                conditions,
+            )
+
+        return windowed(of_window, time.windows)
+
+    def _decoded(
+        self,
+        latents: jax.Array,
+        space: SpacePlan,
+        time: TimePlan,
+        options: EnhanceOptions,
+        progress: Progress,
+    ) -> Iterator[np.ndarray]:
+        """Decodes, crops, and repeats or drops frames of the grid as the plan says."""
+        left, _, top, _ = space.padding
+        height, width = space.size
+        pieces = decode_stream(
+            self.decode, latents, pixels_per_latent=self.vae.config.pixels_per_latent
+        )
+        grid, given = 0, 0
+        for piece in pieces:
+            cropped = piece[0, :, top : top + height, left : left + width]
+            for frame in np.asarray(executables.to_bytes(cropped, options.official)):
+                while given < len(time.take) and time.take[given] == grid:
+                    yield frame
+                    given += 1
+                    progress("decode", given, len(time.take))
+                grid += 1
+
+    def _on_devices(self) -> contextlib.AbstractContextManager:
+        return contextlib.nullcontext() if self.mesh is None else jax.set_mesh(self.mesh)

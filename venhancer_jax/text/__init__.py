@@ -1,0 +1,1 @@
+"""Prompts to token numbers. Knows no network and no array library but NumPy."""

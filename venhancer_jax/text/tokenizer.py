@@ -1,0 +1,81 @@
+"""The byte-pair tokenizer of CLIP (Radford et al. 2021, section 2.4)."""
+
+import bz2
+import functools
+import html
+from collections.abc import Sequence
+from importlib import resources
+
+import ftfy
+import numpy as np
+from tokenizers import Regex, Tokenizer, models, pre_tokenizers
+
+START = 49406
+END = 49407
+# Names of the two in a text; whoever types them gets the tokens themselves.
+SPECIAL = ("<start_of_text>", "<end_of_text>")
+
+# Contractions, runs of letters, single digits, runs of anything else but white space.
+WORD = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
+WORD_END = "</w>"
+
+
+def tokenize(texts: Sequence[str], *, length: int = 77) -> np.ndarray:
+    """Turns texts into token numbers.
+
+    Args:
+      texts: any strings, empty ones too.
+      length: tokens of a row; a longer text is cut and still closed by the end token.
+
+    Returns:
+      `[B, length]` int32: start token, words, end token, zeros.
+
+    Raises:
+      TypeError: one string instead of several.
+    """
+    if isinstance(texts, str):
+        raise TypeError(f"tokenize({texts!r}): expected a list of texts, such as [{texts!r}]")
+    rows = np.zeros((len(texts), length), np.int32)
+    for row, text in zip(rows, texts, strict=True):
+        words = _tokenizer().encode(clean(text), add_special_tokens=False).ids[: length - 2]
+        row[: len(words) + 2] = [START, *words, END]
+    return rows
+
+
+def clean(text: str) -> str:
+    """The text as the vocabulary knows it: repaired, unescaped, evenly spaced, lower-case."""
+    # Twice, because captions from web pages are often escaped twice: `&amp;lt;`.
+    unescaped = html.unescape(html.unescape(ftfy.fix_text(text)))
+    return " ".join(unescaped.split()).lower()
+
+
+@functools.cache
+def _tokenizer() -> Tokenizer:
+    packed = resources.files("venhancer_jax.text").joinpath("clip_bpe_merges.txt.bz2")
+    lines = bz2.decompress(packed.read_bytes()).decode().splitlines()
+    merges = [(first, second) for first, second in (line.split(" ") for line in lines)]
+    letters = _byte_letters()
+    tokens = [*letters, *(letter + WORD_END for letter in letters)]
+    tokens += [first + second for first, second in merges]
+    tokens += SPECIAL
+    vocabulary = {token: number for number, token in enumerate(tokens)}
+    tokenizer = Tokenizer(models.BPE(vocabulary, merges, end_of_word_suffix=WORD_END))
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(WORD), behavior="removed", invert=True),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    tokenizer.add_special_tokens(list(SPECIAL))
+    return tokenizer
+
+
+def _byte_letters() -> list[str]:
+    """The visible letter that stands for each byte, in the order of the vocabulary.
+
+    Visible Latin-1 characters stand for themselves and come first; the others follow, each shown
+    by the next letter from U+0100 on.
+    """
+    visible = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1)]
+    visible += range(ord("®"), ord("ÿ") + 1)
+    return [chr(byte) for byte in visible] + [chr(256 + i) for i in range(256 - len(visible))]

@@ -1,0 +1,21 @@
+"""Video files in and out: probing, streaming RGB frames, and writing finished clips.
+
+Frames are `uint8` RGB arrays `[H, W, 3]`, upright and with square pixels. Whatever is wrong with a
+file or a setting is told by `venhancer_jax.errors.InputError`.
+"""
+
+from venhancer_jax.video.folder import VIDEO_SUFFIXES, is_video, list_videos, prompt_for
+from venhancer_jax.video.probe import VideoInfo, probe
+from venhancer_jax.video.read import read_frames
+from venhancer_jax.video.write import VideoWriter
+
+__all__ = [
+    "VIDEO_SUFFIXES",
+    "VideoInfo",
+    "VideoWriter",
+    "is_video",
+    "list_videos",
+    "probe",
+    "prompt_for",
+    "read_frames",
+]

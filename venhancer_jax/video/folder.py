@@ -1,0 +1,91 @@
+"""Folders of videos, and the text prompt that goes with each video."""
+
+from pathlib import Path
+
+from venhancer_jax.errors import InputError
+
+VIDEO_SUFFIXES = frozenset(
+    {".3gp", ".avi", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov"}
+    | {".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".ts", ".webm", ".wmv"}
+)
+
+
+def is_video(path: str | Path) -> bool:
+    """Whether `path` is a visible file with the suffix of a video."""
+    path = Path(path)
+    named = path.suffix.lower() in VIDEO_SUFFIXES and not path.name.startswith(".")
+    return named and path.is_file()
+
+
+def list_videos(folder: str | Path) -> list[Path]:
+    """The videos directly in `folder`, sorted by name.
+
+    Raises:
+      InputError: `folder` is not a folder, cannot be read, or holds no video.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder. Check the path.")
+    try:
+        videos = sorted(path for path in folder.iterdir() if is_video(path))
+    except OSError as error:
+        raise InputError(f"{folder}: the folder cannot be read ({error.strerror}).") from error
+    if not videos:
+        raise InputError(
+            f"{folder}: no video in this folder; expected files ending in "
+            f"{' '.join(sorted(VIDEO_SUFFIXES))}."
+        )
+    return videos
+
+
+def prompt_for(
+    video: str | Path,
+    *,
+    index: int,
+    prompt: str,
+    prompt_file: str | Path | None,
+    name_as_prompt: bool,
+) -> str:
+    """The text prompt of one video; the first of these that applies.
+
+    With `name_as_prompt`, the file name without suffix, `_` and `-` read as spaces. With a
+    `prompt_file`, its line number `index`, blank lines not counted. The first line of text in the
+    file beside the video that has its name and the suffix `.txt`. The common `prompt`.
+
+    Args:
+      video: path of the video.
+      index: position of the video among those processed, from 0.
+      prompt: prompt of the videos that have none of their own.
+      prompt_file: text file with one prompt per line, or None.
+      name_as_prompt: whether file names are prompts.
+
+    Raises:
+      InputError: a prompt file cannot be read or has no line for this video.
+    """
+    video = Path(video)
+    if name_as_prompt:
+        return " ".join(video.stem.replace("_", " ").replace("-", " ").split())
+    if prompt_file is not None:
+        lines = _lines(Path(prompt_file))
+        if index >= len(lines):
+            raise InputError(
+                f"{prompt_file}: {len(lines)} prompts, but {video.name} is video number "
+                f"{index + 1}. Give one line per video."
+            )
+        return lines[index]
+    beside = video.with_suffix(".txt")
+    if beside.is_file():
+        lines = _lines(beside)
+        if lines:
+            return lines[0]
+    return prompt
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise InputError(f"{path}: the prompts cannot be read ({error.strerror}).") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 text. Save the prompts as UTF-8.") from error
+    return [line.strip() for line in text.splitlines() if line.strip()]

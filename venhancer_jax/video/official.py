@@ -1,0 +1,111 @@
+"""The arithmetic of the published programs: rates, sizes, padding, key frames, windows.
+
+Their quirks are kept: `compat="official"` and the parity recordings depend on each of them.
+"""
+
+import math
+
+from venhancer_jax.video.windows import Window, sliding_windows
+
+MAX_INTERPOLATED = 8
+PAD_TARGET = (720, 1280)
+WINDOW_LIMIT = 32
+
+
+def interpolated_frames(fps: float, target_fps: float) -> int:
+    """Frames that are put between two of the input; at most 8, rounded half to even."""
+    return min(max(round(target_fps / fps) - 1, 0), MAX_INTERPOLATED)
+
+
+def output_fps(fps: float, interpolated: int) -> float:
+    """Rate of the output, which need not be the target."""
+    return fps * (interpolated + 1)
+
+
+def key_index(key_frames: int, interpolated: int) -> list[int]:
+    """For each frame of the output its place among the key frames, -1 for those between."""
+    gap = [-1] * interpolated
+    index = [value for key in range(key_frames) for value in (key, *gap)]
+    return index[: (key_frames - 1) * (interpolated + 1) + 1]
+
+
+def target_size(height: int, width: int, up_scale: float) -> tuple[int, int]:
+    """Size of the output: the scale is moved until the area is allowed, sides are even."""
+    area = height * width
+    if area * up_scale**2 < 720 * 1280 * 1.5:
+        up_scale = math.sqrt(720 * 1280 * 1.5 / area)
+    elif area * up_scale**2 > 1152 * 2048:
+        up_scale = math.sqrt(1152 * 2048 / area)
+    return _even(up_scale, height), _even(up_scale, width)
+
+
+def target_size_second_release(height: int, width: int, up_scale: float) -> tuple[int, int]:
+    """Size of the output in the second release."""
+    if height * up_scale < 720:
+        up_scale = 720 / height
+    elif height * width * up_scale**2 > 1280 * 2048:
+        up_scale = math.sqrt(1280 * 2048 / (height * width))
+    return _even(up_scale, height), _even(up_scale, width)
+
+
+def up_scale_first_release(height: int, up_scale: float) -> float:
+    """The scale of the first release, raised until there are 720 rows."""
+    return 720 / height if height * up_scale < 720 else up_scale
+
+
+def padding(
+    height: int, width: int, target: tuple[int, int] = PAD_TARGET
+) -> tuple[int, int, int, int]:
+    """White pixels `(left, right, top, bottom)` around a frame.
+
+    Sizes below the target are centred in it; larger ones grow right and down to the next legal
+    size, by a full 64 where they are legal already.
+    """
+    target_height, target_width = target
+    if height <= target_height:
+        top, bottom = _split(target_height - height)
+    else:
+        top, bottom = 0, (height + 48) // 64 * 64 + 64 - 48 - height
+    if width <= target_width:
+        left, right = _split(target_width - width)
+    else:
+        left, right = 0, width // 64 * 64 + 64 - width
+    return left, right, top, bottom
+
+
+def time_windows(frames: int, interpolated: int, limit: int = WINDOW_LIMIT) -> list[Window]:
+    """Windows over a clip, blended over half their length; each starts on a key frame."""
+    if frames <= limit:
+        return [(0, frames)]
+    stride = interpolated + 1
+    window = (limit - 1) // stride * stride + 1
+    overlap = int((limit / 2 - 1) // stride * stride + 1)
+    return sliding_windows(frames, window, overlap)
+
+
+def time_windows_second_release(frames: int, interpolated: int) -> list[Window]:
+    """Windows of at most 24 frames for clips of more than 32; the last takes up to 8 more."""
+    stride = interpolated + 1
+    window, overlap = 23 // stride * stride + 1, 11 // stride * stride + 1
+    return _windows(frames, window, overlap, spare=8)
+
+
+def time_windows_star(frames: int, limit: int = WINDOW_LIMIT) -> list[Window]:
+    """Windows of the sibling project STAR: half overlaps, the last one up to a quarter longer."""
+    return _windows(frames, limit, limit // 2, spare=limit / 4)
+
+
+def _windows(frames: int, window: int, overlap: int, *, spare: float) -> list[Window]:
+    start, windows = 0, []
+    while start + window + spare < frames:
+        windows.append((start, start + window))
+        start += window - overlap
+    return [*windows, (start, frames)]
+
+
+def _even(scale: float, side: int) -> int:
+    return int(scale * side // 2 * 2)
+
+
+def _split(extra: int) -> tuple[int, int]:
+    return extra // 2, extra - extra // 2

@@ -1,0 +1,76 @@
+"""Frames as a folder of losslessly compressed numbered images."""
+
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+from av import CodecContext, VideoFrame
+from av.video.codeccontext import VideoCodecContext
+
+from venhancer_jax.errors import InputError
+
+_NAME = "{:06d}.png"
+_NAME_PATTERN = re.compile(r"\d{6,}\.png")
+
+
+def check_replaceable(folder: Path) -> None:
+    """Checks that `folder` is absent or holds nothing but such images.
+
+    Raises:
+      InputError: something else is there, which must not be deleted.
+    """
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise InputError(f"{folder}: a file of this name is in the way of the folder of images.")
+    for entry in folder.iterdir():
+        if not _NAME_PATTERN.fullmatch(entry.name):
+            raise InputError(
+                f"{folder}: the folder holds {entry.name!r} besides numbered images and is not "
+                "replaced. Give a new folder."
+            )
+
+
+class PngFolder:
+    """Writes `000001.png`, `000002.png` and so on into a new folder."""
+
+    def __init__(self, folder: Path, width: int, height: int) -> None:
+        if folder.exists():
+            shutil.rmtree(folder)
+        folder.mkdir()
+        self._folder = folder
+        self._size = (width, height)
+        self._written = 0
+
+    def write(self, frame: np.ndarray) -> None:
+        """Writes one uint8 RGB frame `[H, W, 3]`."""
+        self._written += 1
+        path = self._folder / _NAME.format(self._written)
+        path.write_bytes(_encode_png(frame, *self._size))
+
+    def finish(self) -> None:
+        """Nothing is left to do after the last image."""
+
+    def close(self) -> None:
+        """Nothing is held open between images."""
+
+    def replace(self, final: Path) -> None:
+        """Moves the folder to `final`, in place of an older folder of images."""
+        check_replaceable(final)
+        older = self._folder.with_name(self._folder.name + ".older")
+        if final.exists():
+            final.rename(older)
+        self._folder.rename(final)
+        shutil.rmtree(older, ignore_errors=True)
+
+
+def _encode_png(frame: np.ndarray, width: int, height: int) -> bytes:
+    encoder = CodecContext.create("png", "w")
+    assert isinstance(encoder, VideoCodecContext)
+    encoder.width, encoder.height, encoder.pix_fmt = width, height, "rgb24"
+    # Threads would hold packets back.
+    encoder.thread_count = 1
+    picture = VideoFrame.from_ndarray(frame, format="rgb24")
+    packets = encoder.encode(picture) + encoder.encode(None)
+    return b"".join(bytes(packet) for packet in packets)

@@ -1,0 +1,140 @@
+"""Opening a video file for reading, with a clear word on every way that it can fail."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import av
+from av import CodecContext, Packet, VideoFrame
+from av.audio.stream import AudioStream
+from av.container import InputContainer
+from av.error import FFmpegError
+from av.stream import Disposition
+from av.video.codeccontext import VideoCodecContext
+from av.video.stream import VideoStream
+
+from venhancer_jax.errors import InputError
+
+# FFmpeg renders plain text as pictures of a terminal.
+_TEXT_FORMATS = {"tty", "ansi"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoSource:
+    """An open file, its picture stream and the decoder of that stream."""
+
+    path: Path
+    container: InputContainer
+    stream: VideoStream
+    decoder: VideoCodecContext
+
+    def packets(self) -> Iterator[Packet]:
+        """The compressed pictures in file order; they end where the file breaks off."""
+        packets = self.container.demux(self.stream)
+        while True:
+            try:
+                packet = next(packets, None)
+            except FFmpegError:
+                return
+            if packet is None:
+                return
+            if packet.size:
+                yield packet
+
+    def frames(self) -> Iterator[VideoFrame]:
+        """The decoded pictures in shown order, leaving out what cannot be decoded."""
+        for packet in self.packets():
+            yield from self._decode(packet)
+        yield from self._decode(None)
+
+    def _decode(self, packet: Packet | None) -> list[VideoFrame]:
+        try:
+            return self.decoder.decode(packet)
+        except FFmpegError:
+            return []
+
+
+def codec_name(stream: AudioStream) -> str:
+    """FFmpeg's name of the codec, such as `mp3`, whichever decoder is used for it."""
+    context = stream.codec_context
+    return context.codec.canonical_name if context is not None else "unknown"
+
+
+@contextmanager
+def open_source(path: Path) -> Iterator[VideoSource]:
+    """Opens the video at `path`.
+
+    Raises:
+      InputError: nothing is there, or it is a folder, empty, cut short, or has no picture stream.
+    """
+    path = Path(path)
+    with _open_file(path) as file, _open_container(path, file) as container:
+        if not len(container.streams):
+            raise InputError(f"{path}: the file holds no stream: zero frames, no sound.")
+        streams = [
+            stream
+            for stream in container.streams.video
+            if not stream.disposition & Disposition.attached_pic
+        ]
+        if not streams or container.format.name in _TEXT_FORMATS:
+            sound = container.streams.audio
+            found = f"only sound ({codec_name(sound[0])})" if sound else "only text or data"
+            raise InputError(f"{path}: {found} in this file. Give a video or an image.")
+        stream = streams[0]
+        stream.thread_type = "AUTO"
+        yield VideoSource(
+            path=path, container=container, stream=stream, decoder=_decoder(path, stream)
+        )
+
+
+def _open_file(path: Path) -> BinaryIO:
+    if path.is_dir():
+        raise InputError(f"{path}: this is a folder, where one video file was expected.")
+    try:
+        file = path.open("rb")
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file. Check the path.") from error
+    except OSError as error:
+        raise InputError(f"{path}: the file cannot be read ({error.strerror}).") from error
+    if not file.peek(1):
+        file.close()
+        raise InputError(f"{path}: the file is empty (0 bytes). Copy or download it again.")
+    return file
+
+
+def _open_container(path: Path, file: BinaryIO) -> InputContainer:
+    # Given as an open file, a path is never taken for a URL or a numbered image pattern.
+    try:
+        return av.open(file, "r")
+    except EOFError as error:
+        raise InputError(f"{path}: the file ends before its first frame: zero frames.") from error
+    except FFmpegError as error:
+        if _is_mp4(path):
+            raise InputError(
+                f"{path}: the file is cut short: its index (the moov box) is missing, so no frame "
+                "can be found. Copy, download or record it again."
+            ) from error
+        raise InputError(
+            f"{path}: not a video or image file that FFmpeg can read ({error.strerror})."
+        ) from error
+
+
+def _is_mp4(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(8)[4:] == b"ftyp"
+
+
+def _decoder(path: Path, stream: VideoStream) -> VideoCodecContext:
+    context = stream.codec_context
+    if context is None:
+        raise InputError(f"{path}: this FFmpeg build has no decoder for the video's codec.")
+    library = {"vp8": "libvpx", "vp9": "libvpx-vp9"}.get(context.codec.canonical_name)
+    if library is None or stream.metadata.get("alpha_mode") != "1":
+        return context
+    # FFmpeg's own VP8 and VP9 decoders leave the transparency layer out.
+    with_alpha = CodecContext.create(library, "r")
+    assert isinstance(with_alpha, VideoCodecContext)
+    with_alpha.extradata = context.extradata
+    return with_alpha

@@ -1,0 +1,223 @@
+"""Writing a video that is either complete at its final name or not there at all."""
+
+import errno
+import math
+import numbers
+import shutil
+from contextlib import suppress
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+
+from venhancer_jax.errors import InputError
+from venhancer_jax.video.clip_file import FORMATS, ClipFile
+from venhancer_jax.video.encoders import ENCODERS
+from venhancer_jax.video.png_folder import PngFolder, check_replaceable
+
+_CODECS = (*ENCODERS, "png")
+_LARGEST_RATE = 1000
+
+
+class VideoWriter:
+    """Writes RGB frames as a video file, or with codec `png` as a folder of images.
+
+    with VideoWriter("out.mp4", width=1280, height=720, rate=Fraction(24)) as writer:
+        writer.write(frame)
+
+    The work goes to a hidden partial file beside the final one, which takes the final name when the
+    block ends well. If it ends by any exception the partial is removed, and an older file of the
+    final name stays as it was. Pictures are BT.709, and the same frames give the same bytes.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        width: int,
+        height: int,
+        rate: Fraction,
+        codec: str = "h264",
+        quality: float = 0.75,
+        audio_from: str | Path | None = None,
+        audio_start: float = 0.0,
+        audio_duration: float | None = None,
+        overwrite: bool = True,
+    ) -> None:
+        """Checks the settings; entering the block opens the file.
+
+        Args:
+          path: the file, ending in .mp4, .mkv, .mov or (AV1 only) .webm; for `png` a folder.
+          width: columns of the frames.
+          height: rows of the frames.
+          rate: frames per second, exact.
+          codec: `h264`, `h265`, `av1` (not in .mov) or `png`.
+          quality: from 0 (small) to 1 (visually lossless); without effect on `png`.
+          audio_from: video whose sound streams are carried over; `png` has no sound.
+          audio_start: seconds after the first picture of `audio_from` at which the sound begins.
+          audio_duration: seconds of sound; None for as long as the pictures last.
+          overwrite: whether an older file of that name is replaced.
+
+        Raises:
+          InputError: a setting is wrong, or the final name is taken.
+        """
+        self._path = Path(path)
+        self._width, self._height = width, height
+        self._rate = _checked_rate(rate)
+        self._codec = codec
+        self._quality = quality
+        self._audio_from = None if audio_from is None else Path(audio_from)
+        self._audio_start, self._audio_duration = audio_start, audio_duration
+        self._partial = self._path.with_name(f".{self._path.stem}.part{self._path.suffix}")
+        self._sink: ClipFile | PngFolder | None = None
+        self._written = 0
+
+        if codec not in _CODECS:
+            raise InputError(f"codec={codec!r}: expected one of {', '.join(_CODECS)}.")
+        if not 0 <= quality <= 1:
+            raise InputError(f"quality={quality}: expected a number from 0 to 1.")
+        if width < 1 or height < 1:
+            raise InputError(f"size {width}x{height}: width and height must be at least 1.")
+        if not (math.isfinite(audio_start) and audio_start >= 0):
+            raise InputError(f"audio_start={audio_start}: expected 0 or more seconds.")
+        if audio_duration is not None and not audio_duration > 0:
+            raise InputError(f"audio_duration={audio_duration}: expected more than 0 seconds.")
+        self._check_path(overwrite)
+
+    def _check_path(self, overwrite: bool) -> None:
+        suffix = self._path.suffix.lower()
+        if self._codec == "png":
+            if suffix in FORMATS:
+                raise InputError(
+                    f"{self._path}: png writes a folder of images; give a name without {suffix}."
+                )
+            check_replaceable(self._path)
+        else:
+            accepted = ENCODERS[self._codec].suffixes
+            if suffix not in accepted:
+                raise InputError(
+                    f"{self._path}: {self._codec} cannot be written to {suffix or 'no suffix'!r}; "
+                    f"end the name in one of {' '.join(sorted(accepted))}."
+                )
+            if self._path.is_dir():
+                raise InputError(f"{self._path}: a folder of this name is in the way.")
+        if not overwrite and self._path.exists():
+            raise InputError(
+                f"{self._path}: exists already. Choose another name, or allow overwriting."
+            )
+
+    def __enter__(self) -> Self:
+        """Opens the partial file, making the folder if need be.
+
+        Raises:
+          InputError: the folder cannot be written, or the encoder cannot do the size.
+        """
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._sink = self._open()
+        except BaseException as error:
+            self._give_up(error)
+            raise
+        return self
+
+    def _open(self) -> ClipFile | PngFolder:
+        if self._codec == "png":
+            return PngFolder(self._partial, self._width, self._height)
+        return ClipFile(
+            self._partial,
+            codec=self._codec,
+            width=self._width,
+            height=self._height,
+            rate=self._rate,
+            quality=self._quality,
+            audio_from=self._audio_from,
+            audio_start=self._audio_start,
+            audio_duration=self._audio_duration,
+        )
+
+    def write(self, frame: np.ndarray) -> None:
+        """Writes the next frame, uint8 RGB `[height, width, 3]`.
+
+        Raises:
+          ValueError: the array has another shape or type.
+          InputError: the frame cannot be stored, such as on a full disk; the partial is removed.
+        """
+        if self._sink is None:
+            raise ValueError("the writer is not open; use it in a with block")
+        expected = (self._height, self._width, 3)
+        if frame.shape != expected or frame.dtype != np.uint8:
+            raise ValueError(
+                f"frame is {frame.dtype} {frame.shape}, where uint8 {expected} was expected"
+            )
+        try:
+            self._sink.write(np.ascontiguousarray(frame))
+        except BaseException as error:
+            self._give_up(error)
+            raise
+        self._written += 1
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if error is not None:
+            self._remove_partial()
+            return
+        if self._sink is None:
+            return
+        try:
+            if self._written == 0:
+                raise InputError(f"{self._path}: no frame was written, so there is no video.")
+            self._sink.finish()
+            self._sink.replace(self._path)
+        except BaseException as failure:
+            self._give_up(failure)
+            raise
+        self._sink = None
+
+    def _give_up(self, error: BaseException) -> None:
+        """Removes the partial, and turns an error of the system into one told to a person."""
+        full = isinstance(error, OSError) and error.errno == errno.ENOSPC
+        free = _free_megabytes(self._path.parent) if full else 0.0
+        self._remove_partial()
+        if full:
+            raise InputError(
+                f"{self._path}: the disk is full ({free:.1f} MB were free). The partial file was "
+                "removed; make room or write to another disk."
+            ) from error
+        if isinstance(error, (OSError, ValueError)) and not isinstance(error, InputError):
+            reason = error.strerror if isinstance(error, OSError) else str(error)
+            raise InputError(
+                f"{self._path}: cannot write {self._codec} of {self._width}x{self._height} here "
+                f"({reason}). The partial file was removed; check the folder and the size."
+            ) from error
+
+    def _remove_partial(self) -> None:
+        if self._sink is not None:
+            self._sink.close()
+            self._sink = None
+        with suppress(OSError):
+            if self._partial.is_dir():
+                shutil.rmtree(self._partial)
+            else:
+                self._partial.unlink()
+
+
+def _checked_rate(rate: Fraction) -> Fraction:
+    if not isinstance(rate, numbers.Rational) or not 0 < rate <= _LARGEST_RATE:
+        raise InputError(
+            f"rate={rate}: expected an exact fraction above 0 and up to {_LARGEST_RATE} frames per "
+            "second, such as 24 or 30000/1001."
+        )
+    return Fraction(rate)
+
+
+def _free_megabytes(folder: Path) -> float:
+    try:
+        return shutil.disk_usage(folder).free / 1e6
+    except OSError:
+        return 0.0

@@ -1,0 +1,151 @@
+"""Parameters of a network on disk: Orbax, in groups that bound the memory of writing and reading.
+
+  FOLDER/weights.json    what network this is, and which group holds which parameter
+  FOLDER/groups/0000     an Orbax checkpoint of at most a gibibyte, a flat dictionary by name
+
+Orbax holds a checkpoint twice in memory while it writes; the full network has 7.6 GiB.
+"""
+
+import json
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+from etils import epath
+
+from venhancer_jax.errors import InputError
+from venhancer_jax.models.functional import Params
+
+INDEX = "weights.json"
+GROUP_BYTES = 2**30
+
+
+def save_weights(
+    folder: epath.PathLike, items: Iterable[tuple[str, np.ndarray]], about: Mapping[str, Any]
+) -> None:
+    """Writes parameters one after the other; the folder appears whole or not at all.
+
+    Args:
+      folder: local or remote; replaced if it holds weights already.
+      items: names and arrays, consumed as they are written.
+      about: JSON facts of the network, kept in the index.
+
+    Raises:
+      InputError: the folder exists and holds something else.
+    """
+    folder = epath.Path(folder)
+    if folder.exists() and not is_weights(folder):
+        raise InputError(f"{folder} exists and holds no weights: choose another folder")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    partial = folder.parent / f".{folder.name}.part"
+    if partial.exists():
+        partial.rmtree()
+    try:
+        (partial / "groups").mkdir(parents=True)
+        groups = {}
+        for i, group in enumerate(_grouped(items)):
+            name = f"{i:04d}"
+            with ocp.StandardCheckpointer() as checkpointer:
+                checkpointer.save(partial / "groups" / name, group)
+            groups[name] = sorted(group)
+        index = {"about": dict(about), "groups": groups}
+        (partial / INDEX).write_text(json.dumps(index, indent=1))
+        if folder.exists():
+            folder.rmtree()
+        partial.rename(folder)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+
+
+def load_weights(
+    folder: epath.PathLike,
+    shapes: Mapping[str, jax.ShapeDtypeStruct],
+    *,
+    sharding: jax.sharding.Sharding | None = None,
+) -> Params:
+    """Reads the parameters that a network needs.
+
+    Args:
+      folder: what `save_weights` made.
+      shapes: of each parameter, in the types they shall have; the folder may hold more.
+      sharding: of each parameter, by default one device.
+
+    Raises:
+      InputError: no weights there, or not those of this network.
+    """
+    folder = epath.Path(folder)
+    if not is_weights(folder):
+        raise InputError(f"{folder} holds no converted weights ({INDEX} is missing)")
+    groups = json.loads((folder / INDEX).read_text())["groups"]
+    stored = {name for names in groups.values() for name in names}
+    missing = sorted(set(shapes) - stored)
+    if missing:
+        raise InputError(
+            f"{folder} lacks {len(missing)} of {len(shapes)} parameters, first {missing[0]!r}:"
+            " it holds another network"
+        )
+    sharding = sharding or jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    params: Params = {}
+    with ocp.StandardCheckpointer() as checkpointer:
+        for group in groups:
+            path = folder / "groups" / group
+            target = _abstract(checkpointer, path, shapes, sharding)
+            restored = checkpointer.restore(path, target)
+            params |= {name: restored[name] for name in target if name in shapes}
+    return params
+
+
+def read_about(folder: epath.PathLike) -> dict[str, Any]:
+    """The facts that were saved with the weights."""
+    return json.loads((epath.Path(folder) / INDEX).read_text())["about"]
+
+
+def iterate_weights(folder: epath.PathLike) -> Iterator[tuple[str, np.ndarray]]:
+    """Names and arrays as they are stored, one group in memory at a time."""
+    folder = epath.Path(folder)
+    groups = json.loads((folder / INDEX).read_text())["groups"]
+    with ocp.StandardCheckpointer() as checkpointer:
+        for group in groups:
+            restored = checkpointer.restore(folder / "groups" / group)
+            yield from ((name, np.asarray(x)) for name, x in restored.items())
+
+
+def is_weights(folder: epath.PathLike) -> bool:
+    """Whether `save_weights` made this folder."""
+    return (epath.Path(folder) / INDEX).exists()
+
+
+def _grouped(items: Iterable[tuple[str, np.ndarray]]) -> Iterator[dict[str, np.ndarray]]:
+    group, size = {}, 0
+    for name, array in items:
+        if group and size + array.nbytes > GROUP_BYTES:
+            yield group
+            group, size = {}, 0
+        group[name] = array
+        size += array.nbytes
+    if group:
+        yield group
+
+
+def _abstract(
+    checkpointer: ocp.StandardCheckpointer,
+    path: epath.Path,
+    shapes: Mapping[str, jax.ShapeDtypeStruct],
+    sharding: jax.sharding.Sharding,
+) -> dict[str, jax.ShapeDtypeStruct]:
+    """What to restore of a group: wanted parameters as asked, others as stored."""
+    target = {}
+    for name, stored in checkpointer.metadata(path).item_metadata.tree.items():
+        wanted = shapes.get(name)
+        if wanted is not None and tuple(stored.shape) != wanted.shape:
+            raise InputError(
+                f"{path.parent.parent}: {name} is {tuple(stored.shape)}, the network has"
+                f" {wanted.shape}"
+            )
+        dtype = stored.dtype if wanted is None else wanted.dtype
+        target[name] = jax.ShapeDtypeStruct(tuple(stored.shape), dtype, sharding=sharding)
+    return target
