@@ -1,16 +1,14 @@
 """Checkpoints by path, Hugging Face id or URL, converted once and kept."""
 
 import hashlib
-import os
 import re
 from pathlib import Path
-from urllib.parse import urlparse
+from urllib.parse import unquote, urlparse
 
 from convert.checkpoint import convert
 from venhancer_jax import weights
 from venhancer_jax.errors import InputError
-
-CACHE_VARIABLE = "VENHANCER_JAX_CACHE"
+from venhancer_jax.startup import cache_folder
 
 # The published checkpoint of each network.
 PUBLISHED = {
@@ -22,14 +20,9 @@ PUBLISHED = {
     "sd21_vae": "stabilityai/stable-diffusion-2-1-base/vae/diffusion_pytorch_model.safetensors",
     "openclip": "laion/CLIP-ViT-H-14-laion2B-s32B-b79K/open_clip_pytorch_model.bin",
 }
-_HUB_ID = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)/(?P<file>.+\.(pt|pth|bin|ckpt|safetensors))")
+_HUB_HOSTS = ("huggingface.co", "www.huggingface.co", "hf.co")
+_HUB_ID = re.compile(r"(?P<repo>\w[\w.-]*/\w[\w.-]*)/(?P<file>.+\.(pt|pth|bin|ckpt|safetensors))")
 _HUB_URL = re.compile(r"/(?P<repo>[^/]+/[^/]+)/(resolve|blob)/(?P<revision>[^/]+)/(?P<file>.+)")
-
-
-def cache_folder() -> Path:
-    """Where converted weights are kept: `$VENHANCER_JAX_CACHE` or the user's cache folder."""
-    chosen = os.environ.get(CACHE_VARIABLE)
-    return Path(chosen) if chosen else Path.home() / ".cache" / "venhancer_jax"
 
 
 def weights_of(network: str, checkpoint: str) -> Path:
@@ -78,19 +71,19 @@ def _of_network(network: str, folder: Path) -> Path:
 def _fetch(checkpoint: str) -> Path:
     url = urlparse(checkpoint)
     match = _HUB_URL.fullmatch(url.path) if url.scheme else _HUB_ID.fullmatch(checkpoint)
-    if match is None:
+    if match is None or (url.scheme and url.netloc not in _HUB_HOSTS):
         raise InputError(
             f"checkpoint {checkpoint!r}: no such file or folder, and neither"
             " owner/repository/file on the Hugging Face hub nor the URL of such a file"
         )
     from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
-    repo, file = match["repo"], match["file"]
-    revision = match["revision"] if url.scheme else None
+    repo, file, revision = match["repo"], unquote(match["file"]), None
+    if url.scheme:
+        revision = unquote(match["revision"])
     try:
         return Path(hf_hub_download(repo, file, revision=revision))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+    except Exception as error:  # of several libraries, and the way out is the same
         where = f"https://huggingface.co/{repo}/resolve/{revision or 'main'}/{file}"
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(

@@ -7,7 +7,6 @@ Orbax holds a checkpoint twice in memory while it writes; the full network has 7
 """
 
 import json
-import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -36,13 +35,12 @@ def save_weights(
     Raises:
       InputError: the folder exists and holds something else.
     """
-    folder = epath.Path(folder)
+    folder = _absolute(folder)
     if folder.exists() and not is_weights(folder):
         raise InputError(f"{folder} exists and holds no weights: choose another folder")
     folder.parent.mkdir(parents=True, exist_ok=True)
     partial = folder.parent / f".{folder.name}.part"
-    if partial.exists():
-        partial.rmtree()
+    partial.rmtree(missing_ok=True)
     try:
         (partial / "groups").mkdir(parents=True)
         groups = {}
@@ -57,7 +55,7 @@ def save_weights(
             folder.rmtree()
         partial.rename(folder)
     except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
+        partial.rmtree(missing_ok=True)
         raise
 
 
@@ -77,7 +75,7 @@ def load_weights(
     Raises:
       InputError: no weights there, or not those of this network.
     """
-    folder = epath.Path(folder)
+    folder = _absolute(folder)
     if not is_weights(folder):
         raise InputError(f"{folder} holds no converted weights ({INDEX} is missing)")
     groups = json.loads((folder / INDEX).read_text())["groups"]
@@ -106,7 +104,7 @@ def read_about(folder: epath.PathLike) -> dict[str, Any]:
 
 def iterate_weights(folder: epath.PathLike) -> Iterator[tuple[str, np.ndarray]]:
     """Names and arrays as they are stored, one group in memory at a time."""
-    folder = epath.Path(folder)
+    folder = _absolute(folder)
     groups = json.loads((folder / INDEX).read_text())["groups"]
     with ocp.StandardCheckpointer() as checkpointer:
         for group in groups:
@@ -117,6 +115,12 @@ def iterate_weights(folder: epath.PathLike) -> Iterator[tuple[str, np.ndarray]]:
 def is_weights(folder: epath.PathLike) -> bool:
     """Whether `save_weights` made this folder."""
     return (epath.Path(folder) / INDEX).exists()
+
+
+def _absolute(folder: epath.PathLike) -> epath.Path:
+    """Orbax writes to no other paths."""
+    folder = epath.Path(folder)
+    return folder if folder.is_absolute() else folder.absolute()
 
 
 def _grouped(items: Iterable[tuple[str, np.ndarray]]) -> Iterator[dict[str, np.ndarray]]:

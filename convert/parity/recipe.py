@@ -4,9 +4,11 @@ import math
 import zlib
 from collections.abc import Sequence
 
+import jax.numpy as jnp
 import numpy as np
 
 from convert.rules import Entry
+from venhancer_jax.models.functional import Params
 
 
 def normal(name: str, shape: Sequence[int]) -> np.ndarray:
@@ -35,8 +37,9 @@ def weight(name: str, shape: Sequence[int]) -> np.ndarray:
     return np.float32(1) + np.float32(0.1) * draw
 
 
-def params(entries: list[Entry], prefix: str = "") -> dict[str, np.ndarray]:
-    """Our parameters of a network whose state dict follows from its names."""
+def params(entries: list[Entry], prefix: str = "") -> Params:
+    """Our parameters of a network whose state dict follows from its names, made one by one."""
     return {
-        e.ours: e.from_torch([weight(prefix + n, e.their_shape) for n in e.theirs]) for e in entries
+        e.ours: jnp.asarray(e.from_torch([weight(prefix + n, e.their_shape) for n in e.theirs]))
+        for e in entries
     }

@@ -1,1 +1,4 @@
-"""Schedules, solvers, guidance, counter-based noise. Knows no network: it takes a denoise function."""
+"""Schedules, solvers, guidance, counter-based noise.
+
+Knows no network: it takes a denoise function.
+"""

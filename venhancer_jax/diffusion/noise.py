@@ -34,16 +34,15 @@ class CounterNoise:
     first_frame: int = 0
 
     def __call__(self, stream: str, step: int, shape: tuple[int, ...]) -> jax.Array:
-        return _normal(self.seed, zlib.crc32(stream.encode()), step, self.first_frame, shape)
+        # Half of all checksums are beyond int32, the type that jit would give them.
+        counters = np.array([self.seed, zlib.crc32(stream.encode()), step], np.uint32)
+        return _normal(counters, self.first_frame, shape)
 
 
-@partial(jax.jit, static_argnums=4)
-def _normal(
-    seed: int, stream: int, step: int, first_frame: int, shape: tuple[int, ...]
-) -> jax.Array:
-    key = jax.random.key(seed)
-    for counter in (stream, step):
-        key = jax.random.fold_in(key, counter)
+@partial(jax.jit, static_argnums=2)
+def _normal(counters: np.ndarray, first_frame: int, shape: tuple[int, ...]) -> jax.Array:
+    seed, stream, step = counters
+    key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), stream), step)
 
     def of_frame(video: jax.Array, frame: jax.Array) -> jax.Array:
         frame_key = jax.random.fold_in(jax.random.fold_in(key, frame), video)

@@ -25,10 +25,8 @@ class Schedule:
     log_kappas: np.ndarray
 
     @classmethod
-    def from_sigmas(cls, sigmas: np.ndarray) -> "Schedule":
-        """The variance-preserving schedule of these noise levels, in float32 throughout."""
-        sigmas = np.asarray(sigmas, np.float32)
-        alphas = np.sqrt(1 - sigmas * sigmas)
+    def of(cls, alphas: np.ndarray, sigmas: np.ndarray) -> "Schedule":
+        """The schedule of these levels."""
         with np.errstate(divide="ignore"):
             return cls(alphas, sigmas, np.log(sigmas / alphas))
 
@@ -57,11 +55,12 @@ class Schedule:
 def venhancer_schedule() -> Schedule:
     """The schedule of the published prior.
 
-    It is `cosine_interpolated_sigmas()`, read from a table: the float32 rounding of the original
-    program grows to 1e-5 in kappa near the end, and no other order of operations repeats it.
+    Its sigmas are `cosine_interpolated_sigmas()`. It is read from a table, since the float32
+    rounding of the original program grows to 1e-5 in kappa near the end, and to some percent in
+    what is left of the noise at the beginning; no other order of operations repeats it.
     """
-    with importlib.resources.files(__package__).joinpath("sigmas.npy").open("rb") as file:
-        return Schedule.from_sigmas(np.load(file))
+    with importlib.resources.files(__package__).joinpath("schedule.npy").open("rb") as file:
+        return Schedule.of(*np.load(file))
 
 
 def cosine_interpolated_sigmas(

@@ -7,6 +7,7 @@ DDIM); `HeunSteps` asks the network twice a step.
 """
 
 import dataclasses
+import itertools
 from collections.abc import Callable
 
 import jax
@@ -97,7 +98,7 @@ def dpmpp_2m_sde_steps(
     kappas = np.asarray(kappas, np.float64)
     keep, clean, change, noise = np.zeros((4, steps))
     last_h = None
-    for i, (now, after) in enumerate(zip(kappas, kappas[1:], strict=False)):
+    for i, (now, after) in enumerate(itertools.pairwise(kappas)):
         if after == 0:
             clean[i] = 1
         elif np.isinf(now):

@@ -12,6 +12,8 @@ Spacing = Literal["trailing", "leading", "linspace"]
 
 # The fast mode spends 4 steps above this time and 11 below it.
 _FAST_SPLIT = 500
+# Fewer levels would not leave four whole times above it.
+FAST_LEAST_LEVELS = 507
 
 
 def fast_times(t_max: int) -> np.ndarray:
@@ -58,10 +60,7 @@ def kappas_for(
       `[T + 1]` float32, falling, the last one 0; the first is infinite if `t_max` is 999.
     """
     drops_last = solver == "dpmpp_2m_sde"
-    if mode == "fast":
-        times = fast_times(t_max)
-    else:
-        times = even_times(steps + drops_last, t_max)
+    times = fast_times(t_max) if mode == "fast" else even_times(steps + drops_last, t_max)
     times = times[: len(times) - drops_last]
     kappas = schedule.kappa(np.round(times) if whole_times else times)
     return np.append(kappas, np.float32(0))

@@ -4,7 +4,7 @@ import dataclasses
 from fractions import Fraction
 from typing import Literal
 
-from venhancer_jax.diffusion.timesteps import MODES, Mode
+from venhancer_jax.diffusion.timesteps import FAST_LEAST_LEVELS, MODES, Mode
 from venhancer_jax.errors import InputError
 
 SOLVERS = ("dpmpp_2m_sde", "heun", "ddim")
@@ -69,7 +69,18 @@ class EnhanceOptions:
         _within("window", self.window, 2, 1000)
         _within("seed", self.seed, 0, 2**32 - 1)
         _within("noise_levels", self.noise_levels, 2, 1000)
+        if self.solver_mode == "fast" and self.noise_levels < FAST_LEAST_LEVELS:
+            raise InputError(
+                f"noise_levels {self.noise_levels}: expected at least {FAST_LEAST_LEVELS} with"
+                " solver_mode 'fast'; 'normal' takes fewer"
+            )
+        if self.solver_mode == "normal" and self.steps >= self.noise_levels:
+            raise InputError(
+                f"steps {self.steps}: expected fewer than noise_levels, {self.noise_levels}"
+            )
         if self.target_size is not None:
+            if len(self.target_size) != 2:
+                raise InputError(f"target_size {self.target_size}: expected (height, width)")
             for side, length in zip(("height", "width"), self.target_size, strict=True):
                 _within(f"target_size {side}", length, 16, 16384)
         if self.target_fps is not None and not 0 < self.target_fps <= MAX_FPS:
@@ -92,11 +103,14 @@ def parse_fps(value: str | float | Fraction) -> Fraction:
     try:
         rate = Fraction(value) if not isinstance(value, float) else Fraction(str(value))
     except (ValueError, ZeroDivisionError):
+        rate = Fraction(0)
+    if not 0 < rate <= MAX_FPS:
         raise InputError(
-            f"target_fps {value!r}: expected a number such as 24, 59.94 or 30000/1001"
-        ) from None
+            f"target_fps {value!r}: expected a number such as 24, 59.94 or 30000/1001,"
+            f" at most {MAX_FPS}"
+        )
     ntsc = Fraction(round(rate * 1001 / 1000) * 1000, 1001)
-    near_ntsc = rate.denominator != 1 and abs(rate - ntsc) < Fraction(1, 200)
+    near_ntsc = ntsc > 0 and rate.denominator != 1 and abs(rate - ntsc) < Fraction(1, 200)
     return ntsc if near_ntsc else rate
 
 

@@ -81,14 +81,22 @@ def plan_space(
       options: of the user.
       rows: `(remainder, modulus)` of the heights, in pixels, that the networks take.
       columns: modulus of the widths, in pixels, that they take.
+
+    Raises:
+      InputError: an output or a working size that the networks cannot take.
     """
     if options.official:
         size = options.target_size or official.target_size(height, width, options.up_scale)
-        return SpacePlan(
-            size=size,
-            padding=official.padding(*size, options.official_pad),
-            scale=options.official_scale,
-        )
+        padding = official.padding(*size, options.official_pad)
+        plan = SpacePlan(size=size, padding=padding, scale=options.official_scale)
+        working = plan.working_size
+        if working[0] % rows[1] != rows[0] or working[1] % columns:
+            raise InputError(
+                f"official_pad {options.official_pad} makes {working[0]}x{working[1]} (height x"
+                f" width): expected a height of {rows[0]} more than a multiple of {rows[1]} and a"
+                f" width that is a multiple of {columns}"
+            )
+        return plan
     size = options.target_size or (
         max(1, round(height * options.up_scale)),
         max(1, round(width * options.up_scale)),

@@ -153,6 +153,14 @@ class VEnhancer:
         )
         return latents, space, time
 
+    def frames_of(self, latents: jax.Array, space: SpacePlan) -> Iterator[jax.Array]:
+        """Frames `[n, H, W, 3]` in about [-1, 1] of latents `[1, F, h, w, 4]`, a few at a time."""
+        left, _, top, _ = space.padding
+        height, width = space.size
+        pixels = self.vae.config.pixels_per_latent
+        for piece in decode_stream(self.decode, latents, pixels_per_latent=pixels):
+            yield piece[0, :, top : top + height, left : left + width]
+
     def decode(self, latents: jax.Array) -> jax.Array:
         """Frames `[B, F, H, W, 3]` in [-1, 1] of latents `[B, F, h, w, 4]`, as one group."""
         with self._on_devices():
@@ -236,15 +244,9 @@ class VEnhancer:
         progress: Progress,
     ) -> Iterator[np.ndarray]:
         """Decodes, crops, and repeats or drops frames of the grid as the plan says."""
-        left, _, top, _ = space.padding
-        height, width = space.size
-        pieces = decode_stream(
-            self.decode, latents, pixels_per_latent=self.vae.config.pixels_per_latent
-        )
         grid, given = 0, 0
-        for piece in pieces:
-            cropped = piece[0, :, top : top + height, left : left + width]
-            for frame in np.asarray(executables.to_bytes(cropped, options.official)):
+        for piece in self.frames_of(latents, space):
+            for frame in np.asarray(executables.to_bytes(piece, options.official)):
                 while given < len(time.take) and time.take[given] == grid:
                     yield frame
                     given += 1

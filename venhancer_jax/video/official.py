@@ -78,7 +78,9 @@ def time_windows(frames: int, interpolated: int, limit: int = WINDOW_LIMIT) -> l
     if frames <= limit:
         return [(0, frames)]
     stride = interpolated + 1
-    window = (limit - 1) // stride * stride + 1
+    # Where the limit has no room for two key frames, which the published programs never meet,
+    # a window holds them all the same.
+    window = max(1, (limit - 1) // stride) * stride + 1
     overlap = int((limit / 2 - 1) // stride * stride + 1)
     return sliding_windows(frames, window, overlap)
 

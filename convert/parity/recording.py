@@ -1,0 +1,137 @@
+"""Files of recorded activations.
+
+A recording is a safetensors file whose metadata has one key, `info`: a JSON object with `kind`,
+`name`, and what that kind needs (docs/parity.md). Tables of integers come as JSON files, which are
+told apart by their keys.
+"""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from safetensors import SafetensorError, safe_open
+
+from convert.parity import recipe
+from convert.read import open_state_dict
+from convert.rules import Entry, from_torch
+from venhancer_jax.errors import InputError
+from venhancer_jax.models.functional import Params
+
+
+@dataclasses.dataclass(frozen=True)
+class Recording:
+    """A recording.
+
+    Attributes:
+      path: of the file.
+      info: `kind`, `name` and the rest of the metadata; the whole object of a JSON file.
+      tensors: by name.
+      checkpoint: file with the weights of recordings that do not bring their own.
+    """
+
+    path: Path
+    info: Mapping[str, Any]
+    tensors: Mapping[str, np.ndarray]
+    checkpoint: str | None = None
+
+    @property
+    def kind(self) -> str:
+        """What was recorded."""
+        return self.info["kind"]
+
+    @property
+    def name(self) -> str:
+        """Of the case."""
+        return self.info.get("name", self.path.stem)
+
+    def companion(self, suffix: str = ".json") -> dict[str, Any]:
+        """The JSON file beside this one."""
+        path = self.path.with_name(self.path.stem + suffix)
+        if not path.is_file():
+            raise InputError(f"{self.path} needs {path.name} beside it")
+        return json.loads(path.read_text())
+
+    def params(self, entries: list[Entry]) -> Params:
+        """Our parameters of the recorded network.
+
+        From the names (`weights` is `name-seeded`), from the file itself (`stored`), or from a
+        checkpoint.
+        """
+        weights, prefix = self.info.get("weights", "name-seeded"), self.info.get("prefix", "")
+        if weights.startswith("name-seeded"):
+            return recipe.params(entries, prefix)
+        if weights == "stored":
+            start = "weight."
+            stored = {n.removeprefix(start): x for n, x in self.tensors.items() if start in n[:7]}
+            return {n: jnp.asarray(x) for n, x in from_torch(entries, stored).items()}
+        if self.checkpoint is None:
+            raise InputError(f"{self.path} was recorded with {weights}: give --checkpoint=FILE")
+        tensors = open_state_dict(self.checkpoint)
+        tensors = tensors.part(prefix) if prefix else tensors
+        return {e.ours: jnp.asarray(e.from_torch([tensors[n] for n in e.theirs])) for e in entries}
+
+
+# The keys by which JSON files are told apart.
+_JSON_KINDS = {
+    "R3_make_chunks": "chunks",
+    "pad_to_fit": "sizes",
+    "tokens": "tokens",
+    "unet_TFLOP": "flops",
+    "model_t": "timesteps",
+    "n_model_calls": "companion",
+}
+
+
+def find(paths: list[str], checkpoint: str | None = None) -> list[Recording]:
+    """Opens recordings; folders are searched, not below.
+
+    Raises:
+      InputError: no such file, or one that is no recording.
+    """
+    files: list[Path] = []
+    for path in map(Path, paths):
+        if path.is_dir():
+            files += sorted(p for p in path.iterdir() if p.suffix in (".safetensors", ".json"))
+        elif path.is_file():
+            files.append(path)
+        else:
+            raise InputError(f"{path}: no such recording")
+    recordings = [_open(path, checkpoint) for path in files]
+    recordings = [r for r in recordings if r.kind != "companion"]
+    if not recordings:
+        raise InputError(f"no recordings (.safetensors, .json) in {', '.join(paths)}")
+    return recordings
+
+
+def _open(path: Path, checkpoint: str | None) -> Recording:
+    if path.suffix == ".json":
+        return _open_json(path)
+    try:
+        with safe_open(path, "np") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        info = json.loads(metadata["info"])
+        info["kind"]
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise InputError(f"{path} is no recording ({type(error).__name__}: {error})") from None
+    return Recording(path, info, tensors, checkpoint)
+
+
+def _open_json(path: Path) -> Recording:
+    try:
+        content = json.loads(path.read_text())
+    except ValueError as error:
+        raise InputError(f"{path} is no JSON ({error})") from None
+    inner = [v for v in content.values() if isinstance(v, dict)] if isinstance(content, dict) else []
+    keys = {*content, *(key for value in inner for key in value)}
+    kind = next((kind for key, kind in _JSON_KINDS.items() if key in keys), "unknown table")
+    return Recording(path, {"kind": kind, "table": content}, {})
+
+
+def channels_last(tensor: np.ndarray, axis: int = 1) -> np.ndarray:
+    """Moves the channels of a PyTorch tensor behind its other axes."""
+    return np.moveaxis(tensor, axis, -1)

@@ -1,0 +1,83 @@
+"""The noise schedule against the published numbers and the formula."""
+
+import numpy as np
+
+from venhancer_jax.diffusion.schedule import (
+    STEPS,
+    Schedule,
+    cosine_interpolated_sigmas,
+    venhancer_schedule,
+)
+
+SCHEDULE = venhancer_schedule()
+
+
+def test_published_levels():
+    np.testing.assert_allclose(SCHEDULE.sigmas[0], 0.00110626, rtol=3e-6)
+    np.testing.assert_allclose(SCHEDULE.sigmas[899], 0.99909365, rtol=1e-7)
+    np.testing.assert_allclose(SCHEDULE.alphas[899], 0.04256597, rtol=1e-6)
+    assert SCHEDULE.sigmas[999] == 1
+    assert SCHEDULE.alphas[999] == 0
+
+
+def test_table_is_the_formula():
+    assert np.abs(SCHEDULE.sigmas - cosine_interpolated_sigmas()).max() < 4e-7
+
+
+def test_formula_is_the_plain_cosine_between_equal_sizes():
+    sigmas = cosine_interpolated_sigmas(scale_min=1, scale_max=1, logsnr_min=-10, logsnr_max=10)
+    # A cosine log-SNR means sigma = sin of an angle that grows evenly; then the stretch to 1.
+    angles = np.linspace(np.arctan(np.exp(-5)), np.arctan(np.exp(5)), STEPS)
+    plain = np.sin(angles)
+    stretched = plain[0] + (plain - plain[0]) * (1 - plain[0]) / (plain[-1] - plain[0])
+    np.testing.assert_allclose(sigmas, stretched, atol=1e-12)
+
+
+def test_larger_frames_are_noised_more():
+    twice = cosine_interpolated_sigmas(scale_min=2, scale_max=2)
+    for changed in ({"scale_min": 4, "scale_max": 2}, {"scale_min": 2, "scale_max": 4}):
+        assert (cosine_interpolated_sigmas(**changed)[200:800] > twice[200:800]).all()
+
+
+def test_levels_preserve_variance_and_grow():
+    schedule = SCHEDULE
+    np.testing.assert_allclose(schedule.alphas**2 + schedule.sigmas**2, 1, atol=1e-6)
+    assert (np.diff(schedule.sigmas) > 0).all()
+    assert (np.diff(schedule.log_kappas) > 0).all()
+
+
+def test_kappa_at_whole_times_is_the_ratio():
+    t = np.arange(STEPS - 1)
+    np.testing.assert_allclose(
+        SCHEDULE.kappa(t), SCHEDULE.sigmas[t] / SCHEDULE.alphas[t], rtol=2e-6
+    )
+
+
+def test_kappa_between_times_is_interpolated_in_its_logarithm():
+    low, high = SCHEDULE.kappa(np.array([454.0, 455.0])).astype(float)
+    np.testing.assert_allclose(
+        SCHEDULE.kappa(np.array([454.25])), low**0.75 * high**0.25, rtol=2e-6
+    )
+
+
+def test_kappa_is_infinite_from_the_last_but_one_time_on():
+    kappa = SCHEDULE.kappa(np.array([998, 998.5, 999]))
+    assert np.isfinite(kappa).tolist() == [True, False, False]
+    assert (kappa[1:] == np.inf).all()
+
+
+def test_time_is_the_inverse_of_kappa():
+    t = np.linspace(0, 998, 4321, dtype=np.float32)
+    np.testing.assert_allclose(SCHEDULE.time(SCHEDULE.kappa(t)), t, atol=2e-3)
+
+
+def test_time_outside_the_schedule():
+    np.testing.assert_array_equal(SCHEDULE.time(np.array([0, 1e-6, np.inf])), [0, 0, 999])
+
+
+def test_schedules_compute_in_float32():
+    schedule = Schedule.from_sigmas(np.linspace(0.01, 1, STEPS))
+    for array in (schedule.alphas, schedule.sigmas, schedule.log_kappas):
+        assert array.dtype == np.float32
+    assert schedule.kappa(np.array([3.5])).dtype == np.float32
+    assert schedule.time(np.array([0.5])).dtype == np.float32

@@ -1,0 +1,28 @@
+"""Settings of JAX that every command line wants."""
+
+import os
+from pathlib import Path
+
+import jax
+
+CACHE_VARIABLE = "VENHANCER_JAX_CACHE"
+
+
+def cache_folder() -> Path:
+    """What is made once and kept: `$VENHANCER_JAX_CACHE` or a folder in the user's cache."""
+    chosen = os.environ.get(CACHE_VARIABLE)
+    return Path(chosen) if chosen else Path.home() / ".cache" / "venhancer_jax"
+
+
+def use_compilation_cache(folder: str | os.PathLike | None = None) -> None:
+    """Keeps compiled programs between runs.
+
+    Args:
+      folder: local or `gs://`, by default below `cache_folder()`; what
+        `JAX_COMPILATION_CACHE_DIR` says goes before it.
+    """
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+        folder = folder or cache_folder() / "compiled"
+        jax.config.update("jax_compilation_cache_dir", os.fspath(folder))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)

@@ -1,0 +1,51 @@
+"""The colours of a source on the details of a result (optional; VEnhancer itself has none).
+
+Frames are `[T, H, W, 3]` in [0, 1].
+"""
+
+import numpy as np
+
+LEVELS = 5
+_KERNEL = np.array([1, 2, 1], np.float32) / 4
+
+
+def adain(target: np.ndarray, source: np.ndarray) -> np.ndarray:
+    """Gives each channel of each frame the mean and deviation of the source's.
+
+    Args:
+      target: frames to correct.
+      source: frames with the right colours, of any size.
+    """
+    (mean, std), (wanted_mean, wanted_std) = _moments(target), _moments(source)
+    return np.clip((target - mean) / std * wanted_std + wanted_mean, 0, 1)
+
+
+def wavelet(target: np.ndarray, source: np.ndarray) -> np.ndarray:
+    """Puts the low frequencies of the source under the high ones of the target, of one size."""
+    return np.clip(wavelet_split(target)[0] + wavelet_split(source)[1], 0, 1)
+
+
+def wavelet_split(frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """High and low frequencies: five blurs of doubling reach."""
+    low = frames
+    for level in range(LEVELS):
+        low = _blur(low, 2**level)
+    return frames - low, low
+
+
+def _moments(frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and deviation of every channel of every frame, `[T, 1, 1, 3]`."""
+    variance = frames.var((1, 2), ddof=1, keepdims=True)
+    return frames.mean((1, 2), keepdims=True), np.sqrt(variance + 1e-5)
+
+
+def _blur(frames: np.ndarray, reach: int) -> np.ndarray:
+    """A [1 2 1] blur in both directions whose taps lie `reach` pixels apart."""
+    for axis in (1, 2):
+        sides = [(0, 0)] * frames.ndim
+        sides[axis] = (reach, reach)
+        padded = np.pad(frames, sides, mode="edge")
+        length = frames.shape[axis]
+        taps = (np.take(padded, range(i * reach, i * reach + length), axis) for i in range(3))
+        frames = sum(weight * tap for weight, tap in zip(_KERNEL, taps, strict=True))
+    return frames
