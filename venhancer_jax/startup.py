@@ -24,5 +24,5 @@ def use_compilation_cache(folder: str | os.PathLike | None = None) -> None:
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         folder = folder or cache_folder() / "compiled"
         jax.config.update("jax_compilation_cache_dir", os.fspath(folder))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)

@@ -40,7 +40,7 @@ def normal(seed: int, *shape: int) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal(shape, np.float32)
 
 
-NOISE = normal(1, 20, *SHAPE)
+NOISE = normal(1, 14, *SHAPE)
 START = normal(2, *SHAPE)
 
 
@@ -166,7 +166,8 @@ def test_2m_is_second_order(second_order: str):
         expected = clean(flow(start, 8, 0.2), 0.2)
         return np.abs(run(steps, kappas) - expected).max()
 
-    assert 3 < error(24) / error(48) < 5.5
+    # Four in the limit; two would be first order.
+    assert 2.8 < error(48) / error(96) < 5
 
 
 def test_unknown_second_order_is_refused():

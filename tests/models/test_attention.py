@@ -1,0 +1,135 @@
+"""Attention in chunks is the same attention in bounded memory."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.extend import core
+
+from venhancer_jax.models.attention import attention, largest_divisor
+
+HEADS, WIDTH = 2, 8
+
+
+def inputs(batch: int, queries: int, keys: int) -> tuple[jax.Array, jax.Array, jax.Array]:
+    draw = np.random.default_rng(0).standard_normal
+    return tuple(
+        jnp.asarray(draw((batch, n, HEADS, WIDTH)), jnp.float32) for n in (queries, keys, keys)
+    )
+
+
+def textbook(query: jax.Array, key: jax.Array, value: jax.Array) -> np.ndarray:
+    q, k, v = (np.asarray(x, np.float64) for x in (query, key, value))
+    scores = np.einsum("bnhd,bmhd->bhnm", q, k) / np.sqrt(WIDTH)
+    weights = np.exp(scores - scores.max(-1, keepdims=True))
+    weights /= weights.sum(-1, keepdims=True)
+    return np.einsum("bhnm,bmhd->bnhd", weights, v)
+
+
+def largest_scores(
+    batch: int, queries: int, keys: int, implementation: str, score_bytes: int
+) -> tuple[int, bool]:
+    """Bytes of the largest matrix of scores in the program, and whether it has loops."""
+    of = [jax.ShapeDtypeStruct((batch, n, HEADS, WIDTH), "f4") for n in (queries, keys, keys)]
+    jaxpr = jax.make_jaxpr(
+        lambda *x: attention(*x, implementation=implementation, score_bytes=score_bytes)
+    )(*of).jaxpr
+    found, loops = [], []
+
+    def visit(jaxpr: core.Jaxpr) -> None:
+        for equation in jaxpr.eqns:
+            out = equation.outvars[0].aval
+            if equation.primitive.name == "dot_general" and out.shape[-1] == keys:
+                found.append(4 * out.size)
+            loops.append(equation.primitive.name == "scan")
+            for inner in core.jaxprs_in_params(equation.params):
+                visit(inner)
+
+    visit(jaxpr)
+    return max(found), any(loops)
+
+
+@pytest.mark.parametrize(
+    ("batch", "queries", "keys", "rows"),
+    [
+        (1, 13, 17, 1),  # one query at a time
+        (1, 13, 17, 5),  # the last chunk is padded
+        (6, 13, 17, 27),  # two batch elements at once
+        (7, 5, 3, 29),  # a prime batch goes one by one
+        (2, 4, 3, 99),  # all at once
+    ],
+)
+def test_chunked_is_attention(batch: int, queries: int, keys: int, rows: int):
+    x = inputs(batch, queries, keys)
+    budget = rows * 4 * HEADS * keys
+    found = attention(*x, implementation="chunked", score_bytes=budget)
+    np.testing.assert_allclose(found, textbook(*x), atol=1e-5)
+    held, _ = largest_scores(batch, queries, keys, "chunked", budget)
+    assert held <= budget
+
+
+def test_chunks_are_as_large_as_they_may_be():
+    row = 4 * HEADS * 17
+    assert largest_scores(6, 13, 17, "chunked", 30 * row)[0] == 26 * row
+    assert largest_scores(6, 13, 17, "chunked", 12 * row)[0] == 12 * row
+
+
+def test_a_budget_below_one_row_takes_one_row():
+    assert largest_scores(2, 13, 17, "chunked", 1) == (4 * HEADS * 17, True)
+
+
+def test_xla_is_attention():
+    x = inputs(2, 4, 3)
+    np.testing.assert_allclose(attention(*x, implementation="xla"), textbook(*x), atol=1e-5)
+
+
+def test_auto_chunks_beyond_the_budget():
+    scores = 4 * 2 * 13 * HEADS * 17
+    assert largest_scores(2, 13, 17, "auto", scores) == (scores, False)
+    held, loops = largest_scores(2, 13, 17, "auto", scores - 1)
+    assert held < scores
+    assert loops
+    assert largest_scores(2, 13, 17, "xla", 1) == (scores, False)
+
+
+def test_auto_is_the_default():
+    of = [jax.ShapeDtypeStruct((1, 4096, HEADS, WIDTH), "f4")] * 3
+    twice = [jax.ShapeDtypeStruct((1, 8192, HEADS, WIDTH), "f4")] * 3
+    assert "scan" not in str(jax.make_jaxpr(attention)(*of))  # 128 MiB of scores
+    assert "scan" in str(jax.make_jaxpr(attention)(*twice))  # 512 MiB
+
+
+@pytest.mark.parametrize(("batch", "length"), [(1, 1024), (64, 128)])
+def test_compiled_memory_is_bounded(batch: int, length: int):
+    of = [jax.ShapeDtypeStruct((batch, length, HEADS, WIDTH), "f4")] * 3
+    budget = 256 * 1024
+
+    def scratch(implementation: str) -> int:
+        function = jax.jit(
+            lambda *x: attention(*x, implementation=implementation, score_bytes=budget)
+        )
+        memory = function.lower(*of).compile().memory_analysis()
+        return memory.temp_size_in_bytes
+
+    # 8 MiB of scores, and 0.06 or 0.5 MiB of everything else.
+    assert scratch("xla") > 8 * 2**20
+    assert scratch("chunked") < 2 * 2**20
+
+
+def test_half_precision_keeps_its_type():
+    x = tuple(a.astype(jnp.bfloat16) for a in inputs(1, 13, 17))
+    found = attention(*x, implementation="chunked", score_bytes=800)
+    assert found.dtype == jnp.bfloat16
+    np.testing.assert_allclose(found.astype("f4"), textbook(*x), atol=0.02)
+
+
+def test_unknown_implementation_is_refused():
+    with pytest.raises(ValueError, match="attention 'flash': expected one of"):
+        attention(*inputs(1, 2, 2), implementation="flash")
+
+
+@pytest.mark.parametrize(
+    ("n", "at_most", "divisor"), [(12, 5, 4), (12, 100, 12), (7, 6, 1), (6, 0, 1), (1, 1, 1)]
+)
+def test_largest_divisor(n: int, at_most: int, divisor: int):
+    assert largest_divisor(n, at_most) == divisor

@@ -1,0 +1,84 @@
+"""Resampling against PyTorch, padding, and value ranges."""
+
+import numpy as np
+import pytest
+
+from venhancer_jax.video.resize import pad, resize_bilinear, to_bytes, to_signed
+
+FRAMES = np.random.default_rng(0).standard_normal((2, 11, 18, 3), np.float32)
+
+
+@pytest.mark.parametrize("size", [(11, 18), (22, 45), (29, 19), (7, 12), (3, 40), (1, 1)])
+@pytest.mark.parametrize("antialias", [False, True])
+def test_resize_is_that_of_pytorch(size: tuple[int, int], antialias: bool):
+    found = resize_bilinear(FRAMES, size, antialias=antialias)
+    np.testing.assert_allclose(found, of_pytorch(size=size, antialias=antialias), atol=5e-6)
+
+
+@pytest.mark.parametrize("scale", [2.6, 0.7])
+def test_a_given_scale_places_the_samples(scale: float):
+    expected = of_pytorch(scale_factor=scale, recompute_scale_factor=False)
+    size = expected.shape[1:3]
+    found = resize_bilinear(FRAMES, size, scale=scale, antialias=False)
+    np.testing.assert_allclose(found, expected, atol=5e-6)
+    # The ratio of the sizes, which are whole numbers, is another.
+    assert np.abs(resize_bilinear(FRAMES, size, antialias=False) - expected).max() > 0.01
+
+
+def test_antialias_is_the_default():
+    size = (5, 7)
+    np.testing.assert_array_equal(
+        resize_bilinear(FRAMES, size), resize_bilinear(FRAMES, size, antialias=True)
+    )
+
+
+def test_resize_takes_single_frames():
+    frame = resize_bilinear(FRAMES[1], (5, 7))
+    np.testing.assert_allclose(frame, resize_bilinear(FRAMES, (5, 7))[1], atol=1e-6)
+    assert frame.dtype == np.float32
+
+
+def test_pad_repeats_the_edge():
+    padded = pad(FRAMES, (1, 2, 3, 4))
+    assert padded.shape == (2, 3 + 11 + 4, 1 + 18 + 2, 3)
+    np.testing.assert_array_equal(padded[:, 3:14, 1:19], FRAMES)
+    np.testing.assert_array_equal(padded[:, :3, 1:19], FRAMES[:, :1].repeat(3, 1))
+    np.testing.assert_array_equal(padded[:, 14:, 1:19], FRAMES[:, -1:].repeat(4, 1))
+    np.testing.assert_array_equal(padded[:, 3:14, :1], FRAMES[:, :, :1])
+    np.testing.assert_array_equal(padded[:, 3:14, 19:], FRAMES[:, :, -1:].repeat(2, 2))
+
+
+def test_white_padding():
+    padded = pad(FRAMES[0], (1, 0, 0, 2), white=True)
+    np.testing.assert_array_equal(padded[:11, 1:], FRAMES[0])
+    assert (padded[:, 0] == 1).all()
+    assert (padded[11:] == 1).all()
+
+
+def test_bytes_survive_the_way_there_and_back():
+    frames = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1)
+    signed = to_signed(frames)
+    assert signed.dtype == np.float32
+    assert signed.min() == -1
+    assert signed.max() == 1
+    np.testing.assert_array_equal(to_bytes(signed), frames)
+
+
+def test_bytes_are_rounded_or_truncated():
+    # 0.4, 0.6 and 254.9 of 255.
+    signed = np.float32([0.4, 0.6, 254.9]) / 255 * 2 - 1
+    assert to_bytes(signed).tolist() == [0, 1, 255]
+    assert to_bytes(signed, truncate=True).tolist() == [0, 0, 254]
+
+
+def test_values_out_of_range_are_clipped():
+    assert to_bytes(np.float32([-3, 3])).tolist() == [0, 255]
+
+
+def of_pytorch(**options) -> np.ndarray:
+    torch = pytest.importorskip("torch")
+    planes = torch.from_numpy(FRAMES).permute(0, 3, 1, 2)
+    resized = torch.nn.functional.interpolate(
+        planes, mode="bilinear", align_corners=False, **options
+    )
+    return resized.permute(0, 2, 3, 1).numpy()

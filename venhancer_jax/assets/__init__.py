@@ -1,0 +1,9 @@
+"""What ships with the package: the clip that a first run enhances."""
+
+from importlib.resources import files
+from pathlib import Path
+
+
+def demo_clip() -> Path:
+    """Eight frames of birds in flight, 128x72 at 15 a second (CC0; ASSETS.md)."""
+    return Path(str(files(__package__).joinpath("birds_128x72.mp4")))

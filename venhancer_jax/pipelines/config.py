@@ -1,0 +1,77 @@
+"""The keys that every enhancement config has."""
+
+from fractions import Fraction
+
+from ml_collections import ConfigDict, config_dict
+
+from venhancer_jax.errors import InputError
+from venhancer_jax.pipelines.options import EnhanceOptions, parse_fps
+
+
+def enhancement_config() -> ConfigDict:
+    """All keys with their defaults; a config file changes some and locks it."""
+    config = ConfigDict()
+    # A video, or a folder of videos; where the results go.
+    config.input = ""
+    config.output = ""
+    config.start_time = 0.0  # seconds
+    config.max_frames = config_dict.placeholder(int)  # of the input
+    # What the video shows: text, a file with a line for each video, or the name of the video.
+    config.prompt = "a good video"
+    config.prompt_file = ""
+    config.name_as_prompt = False
+    config.negative_prompt = config_dict.placeholder(str)
+    # Size and rate of the output. (height, width) goes before the scale.
+    config.up_scale = 4.0
+    config.target_size = config_dict.placeholder(tuple)
+    config.target_fps = config_dict.placeholder(str)  # 60, 23.976, 30000/1001
+    # How it is sampled.
+    config.noise_aug = 200
+    config.solver = "dpmpp_2m_sde"
+    config.solver_mode = "fast"
+    config.steps = 15
+    config.guidance_scale = 7.5
+    config.guidance_rescale = 0.2
+    config.window = 32
+    config.seed = 666
+    config.compat = "default"
+    # Weights: folder, file, Hugging Face id or URL. Empty: the preset's own.
+    config.checkpoint = ""
+    config.vae_checkpoint = ""
+    config.text_checkpoint = ""
+    config.dtype = "auto"
+    # How it is written.
+    config.codec = "h264"
+    config.quality = 0.75
+    return config
+
+
+def options_of(config: ConfigDict, prompt: str) -> EnhanceOptions:
+    """The checked options of a config.
+
+    Raises:
+      InputError: a value is out of range.
+    """
+    names = (
+        "up_scale", "negative_prompt", "noise_aug", "solver", "solver_mode", "steps",
+        "guidance_scale", "guidance_rescale", "window", "seed", "compat",
+    )  # fmt: skip
+    values = {name: config[name] for name in names}
+    return EnhanceOptions(
+        prompt=prompt,
+        target_size=_size(config.target_size),
+        target_fps=_rate(config.target_fps),
+        **values,
+    )
+
+
+def _size(value: tuple | None) -> tuple[int, int] | None:
+    if value is None:
+        return None
+    if len(value) != 2 or not all(isinstance(side, int) for side in value):
+        raise InputError(f"target_size {value}: expected two whole numbers, height and width")
+    return value[0], value[1]
+
+
+def _rate(value: str | None) -> Fraction | None:
+    return None if value in (None, "") else parse_fps(str(value))

@@ -1,0 +1,99 @@
+"""Builds the VEnhancer system from weight folders, or as the tiny preset."""
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from venhancer_jax import weights
+from venhancer_jax.errors import InputError
+from venhancer_jax.models import catalog
+from venhancer_jax.models.clip_text import ClipTextConfig
+from venhancer_jax.models.unet3d import UNet3DConfig
+from venhancer_jax.models.vae import VAEConfig
+from venhancer_jax.pipelines.venhancer import Part, VEnhancer
+from venhancer_jax.sharding.mesh import inference_mesh, replicated
+
+DTYPES = ("auto", "float32", "bfloat16")
+
+
+def load_venhancer(
+    denoiser: Path | str, vae: Path | str, text: Path | str, *, dtype: str = "auto"
+) -> VEnhancer:
+    """The system from converted weights, on all devices there are.
+
+    Args:
+      denoiser: weight folder of UNet and ControlNet.
+      vae: weight folder of the VAE.
+      text: weight folder of the text tower.
+      dtype: of weights and activations; `auto` is float32 on a CPU and bfloat16 elsewhere. The
+        encoder of the VAE and the text tower stay in float32.
+
+    Raises:
+      InputError: a folder holds no weights, or those of another network.
+    """
+    compute = compute_dtype(dtype)
+    folders = {"venhancer": denoiser, "vae": vae, "text": text}
+    runtime = {"venhancer": {"dtype": compute}, "vae": {"dtype": compute}, "text": {}}
+    parts = {name: _load(name, Path(f), runtime[name]) for name, f in folders.items()}
+    return VEnhancer(parts["venhancer"], parts["vae"], parts["text"], mesh=_mesh())
+
+
+def untrained_venhancer(*, seed: int = 0, dtype: str = "auto") -> VEnhancer:
+    """The tiny preset with fresh weights: the whole system in seconds, but no enhancement."""
+    compute = compute_dtype(dtype)
+    configs: dict[str, Any] = {
+        "venhancer": UNet3DConfig.tiny(dtype=compute),
+        "vae": VAEConfig.tiny(dtype=compute),
+        "text": ClipTextConfig.tiny().only_used(),
+    }
+    mesh = _mesh()
+    parts = {}
+    for i, (name, config) in enumerate(configs.items()):
+        network = catalog.build(name, config)
+        params = network.init(jax.random.fold_in(jax.random.key(seed), i))
+        parts[name] = Part(config, network, jax.device_put(params, _sharding(mesh)))
+    return VEnhancer(parts["venhancer"], parts["vae"], parts["text"], mesh=mesh)
+
+
+def compute_dtype(name: str) -> jnp.dtype:
+    """The type that a name means on this machine.
+
+    Raises:
+      InputError: unknown name.
+    """
+    if name not in DTYPES:
+        raise InputError(f"dtype {name!r}: expected one of {', '.join(DTYPES)}")
+    if name == "auto":
+        name = "float32" if jax.default_backend() == "cpu" else "bfloat16"
+    return jnp.dtype(name)
+
+
+def _load(name: str, folder: Path, runtime: dict[str, Any]) -> Part:
+    if not weights.is_weights(folder):
+        raise InputError(f"{folder} holds no converted weights of the {name} network")
+    about = weights.read_about(folder)
+    if about.get("network") != name:
+        raise InputError(f"{folder} holds {about.get('network')!r}, expected {name!r}")
+    config = catalog.from_facts(name, about["config"], **runtime)
+    if isinstance(config, ClipTextConfig):
+        config = config.only_used()
+    network = catalog.build(name, config)
+    types = dict.fromkeys(network.shapes, jnp.dtype(config.dtype))
+    if isinstance(config, VAEConfig):
+        encoder = jnp.dtype(config.encoder_dtype)
+        types |= {n: encoder for n in types if n.startswith(("encoder.", "quant_conv."))}
+    shapes = {n: jax.ShapeDtypeStruct(s.shape, types[n]) for n, s in network.shapes.items()}
+    params = weights.load_weights(folder, shapes, sharding=_sharding(_mesh()))
+    return Part(config, network, params)
+
+
+def _mesh() -> jax.sharding.Mesh | None:
+    return inference_mesh() if jax.device_count() > 1 else None
+
+
+def _sharding(mesh: jax.sharding.Mesh | None) -> jax.sharding.Sharding:
+    if mesh is None:
+        return jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    return replicated(mesh)
