@@ -13,12 +13,10 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
 from absl import app, flags
 
-from convert.layouts import layout_entries
+from benchmarks.make_checkpoint import make_checkpoint
 from convert.read import open_state_dict
-from venhancer_jax.models.unet3d import UNet3DConfig
 
 FOLDER = flags.DEFINE_string("folder", None, "where to work; needs 25 GB", required=True)
 DTYPE = flags.DEFINE_enum("dtype", "float32", ["float32", "float16"], "of the checkpoint")
@@ -29,7 +27,7 @@ def main(argv: list[str]) -> None:
     folder = Path(FOLDER.value)
     folder.mkdir(parents=True, exist_ok=True)
     source, weights, back = folder / "venhancer.pt", folder / "weights", folder / "back.pt"
-    _generate(source)
+    make_checkpoint("venhancer", "venhancer", source, DTYPE.value)
     facts = {"tensors": len(open_state_dict(source)), "bytes": source.stat().st_size}
     facts["there"] = _run("venhancer", str(source), str(weights))
     facts["back"] = _run("back", str(weights), str(back))
@@ -39,19 +37,6 @@ def main(argv: list[str]) -> None:
     )
     back.unlink()
     print(json.dumps(facts, indent=2))
-
-
-def _generate(path: Path) -> None:
-    import torch
-
-    config = UNet3DConfig.venhancer()
-    generator = np.random.default_rng(0)
-    tensors = {}
-    for entry in layout_entries("venhancer", config, "venhancer"):
-        draw = generator.standard_normal(entry.their_shape, dtype=np.float32) * np.float32(0.02)
-        near_one = entry.ours.endswith("scale")
-        tensors[entry.theirs[0]] = torch.from_numpy((draw + near_one).astype(DTYPE.value))
-    torch.save({"state_dict": tensors}, path)
 
 
 def _run(*arguments: str) -> dict[str, float]:

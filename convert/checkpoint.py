@@ -39,15 +39,15 @@ def convert(
     """
     layouts = LAYOUTS[network]
     tensors = open_state_dict(source).part(layouts.prefix)
-    config, layout = layouts.detect(config or catalog.config_class(network)(), tensors)
-    entries = layout_entries(network, config, layout)
+    stored, layout = layouts.detect(config or catalog.config_class(network)(), tensors)
+    entries = layout_entries(network, stored, layout)
     try:
         check(entries, tensors.shapes, ignored=layouts.ignored)
     except InputError as error:
         raise InputError(f"{source}: {error}") from None
     about = {
         "network": network,
-        "config": catalog.to_facts(config),
+        "config": catalog.to_facts(stored),
         "layout": layout,
         "source": Path(source).name,
     }
@@ -71,7 +71,7 @@ def convert_back(folder: str | Path, target: str | Path, *, layout: str | None =
     about = weights.read_about(folder)
     network = about["network"]
     tables = LAYOUTS[network].tables
-    layout = layout or about["layout"]
+    layout = layout or str(about["layout"])
     if layout not in tables:
         raise InputError(f"layout {layout!r}: expected one of {', '.join(tables)}")
     if target.suffix not in (".pt", ".ckpt", ".bin", ".safetensors"):

@@ -131,7 +131,8 @@ def replay_block(recording: Recording) -> list[Case]:
     if name not in _BLOCKS:
         raise InputError(f"unknown module {info['module']!r}: one of {', '.join(_BLOCKS)}")
     shapes = {n: tuple(s) for n, s in info["params"].items()}
-    build, table, run = _BLOCKS[name](shapes, info.get("head_dim", 32))
+    head_dim = info.get("head_dim", 16 if name == "cross_attention" else 32)
+    build, table, run = _BLOCKS[name](shapes, head_dim)
     network = functional(build)
     ours = {name: leaf.shape for name, leaf in network.shapes.items()}
     params = recording.params(entries(table, ours))
