@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from convert.parity import diffusion, frames, networks, tables
+from convert.parity import diffusion, frames, networks, tables, training
 from convert.parity.case import Case
 from convert.parity.recording import Recording
 
@@ -29,4 +29,5 @@ KINDS: dict[str, Callable[[Recording], list[Case]]] = {
     "resize": frames.replay_resize,
     "color": frames.replay_colour,
     "pipeline": frames.replay_pipeline,
+    "train_step": training.replay_train_step,
 }

@@ -65,8 +65,11 @@ class Recording:
         if weights.startswith("name-seeded"):
             return recipe.params(entries, prefix)
         if weights == "stored":
-            start = "weight."
-            stored = {n.removeprefix(start): x for n, x in self.tensors.items() if start in n[:7]}
+            stored = {
+                name.removeprefix("weight."): tensor
+                for name, tensor in self.tensors.items()
+                if name.startswith("weight.")
+            }
             return {n: jnp.asarray(x) for n, x in from_torch(entries, stored).items()}
         if self.checkpoint is None:
             raise InputError(f"{self.path} was recorded with {weights}: give --checkpoint=FILE")

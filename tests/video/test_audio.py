@@ -83,7 +83,7 @@ def test_sound_stays_in_sync(
     assert len(samples) / 48000 == pytest.approx(1.0, abs=0.07)
 
 
-@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".webm"])
 def test_sound_is_cut_to_its_duration(source: Path, tmp_path: Path, suffix: str) -> None:
     target = _carry(source, tmp_path / ("a" + suffix), audio_duration=0.5)
     assert len(_samples(target)) / 48000 == pytest.approx(0.5, abs=PICTURE)
@@ -92,6 +92,11 @@ def test_sound_is_cut_to_its_duration(source: Path, tmp_path: Path, suffix: str)
 def test_sound_ends_with_its_source(source: Path, tmp_path: Path) -> None:
     target = _carry(source, tmp_path / "a.mp4", audio_start=1.5)
     assert len(_samples(target)) / 48000 == pytest.approx(0.5, abs=PICTURE)
+
+
+def test_sound_before_the_start_is_left_out(source: Path, tmp_path: Path) -> None:
+    target = _carry(source, tmp_path / "a.mp4", audio_start=1.0, pictures=12)
+    assert 22 <= len(_packets(target)) <= 28
 
 
 def test_late_first_picture_shifts_the_sound(clip: Callable[..., Path], tmp_path: Path) -> None:

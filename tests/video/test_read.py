@@ -45,6 +45,15 @@ def test_start_time(
     assert _numbers(path, start_time=start) == list(range(first, 20))
 
 
+def test_start_time_of_each_frame(clip: Callable[..., Path]) -> None:
+    rate = Fraction(30000, 1001)
+    path = clip("a.mp4", level_frames(20), rate=rate)
+    starts = [float(number / rate) for number in range(20)]
+    assert [_numbers(path, start_time=start, max_frames=1) for start in starts] == [
+        [number] for number in range(20)
+    ]
+
+
 def test_start_time_where_seeking_fails(clip: Callable[..., Path]) -> None:
     path = clip("a.h264", level_frames(12))
     assert _numbers(path, start_time=0.2, max_frames=2)[0] == int(0.2 * probe(path).rate)
@@ -146,6 +155,13 @@ def test_full_range(clip: Callable[..., Path]) -> None:
         stored = [int(frame.to_ndarray()[24, 32]) for frame in container.decode(video=0)]
     read = [int(frame[24, 32, 0]) for frame in read_frames(path)]
     assert read == pytest.approx(stored, abs=1)
+
+
+@pytest.mark.parametrize("codec", ["ffv1", "libx264"])
+def test_tagged_full_range(clip: Callable[..., Path], codec: str) -> None:
+    path = clip("a.mkv", level_frames(3), codec=codec, full_range=True)
+    for number, frame in enumerate(read_frames(path)):
+        assert np.abs(frame.astype(int) - 10 * (number + 1)).max() <= 2
 
 
 @pytest.mark.parametrize("pixel_format", ["gray", "gray10le"])

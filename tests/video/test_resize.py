@@ -25,6 +25,12 @@ def test_a_given_scale_places_the_samples(scale: float):
     assert np.abs(resize_bilinear(FRAMES, size, antialias=False) - expected).max() > 0.01
 
 
+def test_samples_beyond_the_edge_are_the_edge():
+    found = resize_bilinear(FRAMES, (30, 36), scale=2.0, antialias=False)
+    np.testing.assert_allclose(found[:, :22], resize_bilinear(FRAMES, (22, 36)), atol=1e-6)
+    np.testing.assert_allclose(found[:, 22:], found[:, 21:22].repeat(8, 1), atol=1e-6)
+
+
 def test_antialias_is_the_default():
     size = (5, 7)
     np.testing.assert_array_equal(

@@ -28,6 +28,11 @@ def test_sliding_windows(length: int, window: int, overlap: int, windows: list[t
     assert sliding_windows(length, window, overlap) == windows
 
 
+def test_windows_that_do_not_get_ahead_are_refused():
+    with pytest.raises(ValueError, match="an overlap of 5: expected less than the window, 5"):
+        sliding_windows(9, 5, 5)
+
+
 @pytest.mark.parametrize("stride", range(1, 10))
 @pytest.mark.parametrize("limit", [2, 3, 8, 9, 10, 31, 32, 33])
 def test_equal_windows_keep_their_promises(stride: int, limit: int):

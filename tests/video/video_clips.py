@@ -47,6 +47,7 @@ def make_video(
     pixel_aspect: Fraction | None = None,
     matrix: Colorspace = Colorspace.ITU601,
     tag: int | None = None,
+    full_range: bool = False,
     source_format: str = "rgb24",
     sounds: Sequence[np.ndarray] = (),
     sound_codec: str = "aac",
@@ -65,6 +66,8 @@ def make_video(
             context.time_base = time_base
         if pixel_aspect is not None:
             context.sample_aspect_ratio = pixel_aspect
+        if full_range:
+            context.color_range = ColorRange.JPEG
         if tag is not None:
             context.colorspace = tag
         if rotation is not None:
@@ -75,7 +78,9 @@ def make_video(
             picture = av.VideoFrame.from_ndarray(frame, format=source_format).reformat(
                 format=pixel_format,
                 src_color_range=ColorRange.JPEG,
-                dst_color_range=ColorRange.JPEG if "rgb" in pixel_format else ColorRange.MPEG,
+                dst_color_range=ColorRange.JPEG
+                if full_range or "rgb" in pixel_format
+                else ColorRange.MPEG,
                 dst_colorspace=matrix,
             )
             picture.pts = index if stamps is None else stamps[index]

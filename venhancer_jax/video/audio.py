@@ -26,6 +26,7 @@ _DEFAULT_RATE = 48000
 _LEAD_PACKETS = 2
 # Nearby packets are found without a seek; the margin covers the lead packets and coarse indexes.
 _SEEK_MARGIN = 5
+_INTERLEAVING_MARGIN = 2
 
 
 class AudioTracks:
@@ -60,7 +61,7 @@ class AudioTracks:
 
     def advance(self, until: float) -> None:
         """Writes the sound up to the output time `until`, in seconds."""
-        while self._next is not None and self._time(self._next) < min(until, self._end):
+        while self._next is not None and self._time(self._next) < until:
             self._tracks[self._next.stream.index].write(self._next)
             self._next = next(self._packets, None)
 
@@ -69,7 +70,8 @@ class AudioTracks:
         end = video_duration if math.isinf(self._end) else self._end
         for track in self._tracks.values():
             track.end = end
-        self.advance(end)
+        # One stream may reach the end in the file well ahead of another.
+        self.advance(end + _INTERLEAVING_MARGIN)
         for track in self._tracks.values():
             track.flush()
 

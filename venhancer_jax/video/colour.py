@@ -41,7 +41,7 @@ def source_matrix(frame: VideoFrame) -> Colorspace:
 
 def source_range(frame: VideoFrame) -> ColorRange:
     """The sample range of a decoded frame: its tag, else full for RGB and limited for YUV."""
-    if frame.format.is_rgb or frame.format.has_palette or frame.format.name.startswith("yuvj"):
+    if frame.format.is_rgb or frame.format.has_palette:
         return ColorRange.JPEG
     if frame.color_range == ColorRange.JPEG:
         return ColorRange.JPEG

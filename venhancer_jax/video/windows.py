@@ -17,7 +17,12 @@ def sliding_windows(length: int, window: int, overlap: int) -> list[Window]:
 
     Returns:
       `(start, end)` of each.
+
+    Raises:
+      ValueError: windows that would not get ahead.
     """
+    if overlap >= window:
+        raise ValueError(f"an overlap of {overlap}: expected less than the window, {window}")
     start, windows = 0, []
     while start + max(window, round(1.33 * window)) < length:
         windows.append((start, start + window))
