@@ -67,23 +67,36 @@ class VideoControlNet(nnx.Module):
         Returns:
           One array `[B, F, h', w', C']` for each output of the encoder.
         """
-        b, f = x.shape[:2]
-        index = jnp.zeros((b, f), int) if key_index is None else key_index
-        is_key = (index >= 0)[..., None]  # [B, F, 1]
+        added = None
+        if hint is not None and key_index is not None:
+            added = self.place_hints(hint, key_index)
+        is_key = jnp.ones(x.shape[:2], bool) if key_index is None else key_index >= 0
+        embedding = self.embed(t, hint_t, scale, is_key)
+        features = self.encoder(x, embedding, text, added)
+        return tuple(conv(y) for conv, y in zip(self.zero_convs, features, strict=True))
+
+    def embed(
+        self,
+        t: jax.Array,
+        hint_t: jax.Array | None,
+        scale: jax.Array | None,
+        is_key: jax.Array,
+    ) -> jax.Array:
+        """`[B]` each and `[B, F]` to embeddings `[B, F, E]` (paper, equations 8 to 17)."""
         embedding = self.encoder.embed_time(t)
         if hint_t is not None:
             noise_level = self.noise_embedding(self.encoder.embed_time(hint_t))
-            embedding = embedding + jnp.where(is_key, noise_level, 0)
+            embedding = embedding + jnp.where(is_key[..., None], noise_level, 0)
         if scale is not None:
-            enlarged = self.scale_embedding(sinusoidal_embedding(scale, self.width))
-            embedding = embedding + jnp.where(is_key, enlarged[:, None], 0)
-        added = None
-        if hint is not None and key_index is not None:
-            at = jnp.maximum(index, 0)[:, :, None, None, None]
-            of_frame = self.hint_conv(jnp.take_along_axis(hint, at, axis=1))
-            added = jnp.where(is_key[..., None, None], of_frame, 0)
-        features = self.encoder(x, embedding, text, added)
-        return tuple(conv(y) for conv, y in zip(self.zero_convs, features, strict=True))
+            enlarged = self.scale_embedding(sinusoidal_embedding(scale, self.width))[:, None]
+            embedding = embedding + jnp.where(is_key[..., None], enlarged, 0)
+        return embedding
+
+    def place_hints(self, hint: jax.Array, key_index: jax.Array) -> jax.Array:
+        """Features `[B, F, h, w, C]` of the hints `[B, K, h, w, 4]` at their key frames."""
+        at = jnp.maximum(key_index, 0)[:, :, None, None, None]
+        features = self.hint_conv(jnp.take_along_axis(hint, at, axis=1))
+        return jnp.where((key_index >= 0)[..., None, None, None], features, 0)
 
 
 class ControlledUNet(nnx.Module):
