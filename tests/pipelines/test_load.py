@@ -1,0 +1,100 @@
+"""From weight folders to a system, and through the command line."""
+
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import sample
+from venhancer_jax import weights
+from venhancer_jax.errors import InputError
+from venhancer_jax.models import catalog
+from venhancer_jax.models.clip_text import ClipTextConfig
+from venhancer_jax.models.unet3d import UNet3DConfig
+from venhancer_jax.models.vae import VAEConfig
+from venhancer_jax.pipelines.load import compute_dtype, load_venhancer
+from venhancer_jax.video import probe
+
+CONFIGS = {
+    "venhancer": UNet3DConfig.tiny(
+        blocks_per_level=1, multipliers=(1, 2), attention_levels=(0,), context_width=32
+    ),
+    "vae": VAEConfig.tiny(channels=(8, 8), groups=4),
+    "text": ClipTextConfig(width=32, heads=2, layers=2),
+}
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Weight folders of a very small system, as a conversion leaves them."""
+    root = tmp_path_factory.mktemp("weights")
+    generator = np.random.default_rng(0)
+    for name, config in CONFIGS.items():
+        shapes = catalog.build(name, config).shapes
+        items = (
+            (n, 0.1 * generator.standard_normal(s.shape, dtype=np.float32))
+            for n, s in shapes.items()
+        )
+        about = {"network": name, "config": catalog.to_facts(config)}
+        weights.save_weights(root / name, items, about)
+    return {name: root / name for name in CONFIGS}
+
+
+def test_sizes_come_from_the_folders(folders: dict[str, Path]):
+    system = load_venhancer(*(folders[n] for n in ("venhancer", "vae", "text")), dtype="float32")
+
+    assert system.denoiser.config == CONFIGS["venhancer"]
+    assert system.vae.config == CONFIGS["vae"]
+    assert system.text.config == CONFIGS["text"].only_used()
+    assert set(system.text.params) == set(system.text.network.shapes)
+
+
+def test_low_precision_spares_encoder_and_text(folders: dict[str, Path]):
+    system = load_venhancer(*(folders[n] for n in ("venhancer", "vae", "text")), dtype="bfloat16")
+
+    assert {x.dtype for x in system.denoiser.params.values()} == {jnp.dtype("bfloat16")}
+    assert {x.dtype for x in system.text.params.values()} == {jnp.dtype("float32")}
+    assert system.vae.params["encoder.conv_in.kernel"].dtype == jnp.float32
+    assert system.vae.params["quant_conv.kernel"].dtype == jnp.float32
+    assert system.vae.params["decoder.conv_in.kernel"].dtype == jnp.bfloat16
+
+
+def test_the_weights_of_another_network_are_refused(folders: dict[str, Path]):
+    with pytest.raises(InputError, match="'vae', expected 'venhancer'"):
+        load_venhancer(folders["vae"], folders["vae"], folders["text"])
+
+
+def test_no_weights(tmp_path: Path, folders: dict[str, Path]):
+    with pytest.raises(InputError, match="holds no converted weights"):
+        load_venhancer(tmp_path, folders["vae"], folders["text"])
+
+
+def test_precision_by_name():
+    assert compute_dtype("auto") == jnp.float32
+    with pytest.raises(InputError, match="float64"):
+        compute_dtype("float64")
+
+
+def test_command_line_with_given_weights(folders: dict[str, Path], tmp_path: Path):
+    out = tmp_path / "out.mp4"
+    settings = {
+        "checkpoint": folders["venhancer"],
+        "vae_checkpoint": folders["vae"],
+        "text_checkpoint": folders["text"],
+        "input": Path(sample.__file__).parent / "venhancer_jax/assets/birds_128x72.mp4",
+        "output": out,
+        "target_size": "20,30",
+        "target_fps": "30",
+        "max_frames": 3,
+        "solver_mode": "normal",
+        "steps": 2,
+    }
+    config = Path(sample.__file__).parent / "configs" / "venhancer.py"
+
+    code = sample.main([f"--config={config}", *(f"--config.{k}={v}" for k, v in settings.items())])
+
+    info = probe(out)
+    assert code == 0
+    assert (info.width, info.height, info.frames, info.rate) == (30, 20, 6, 30)
+    assert info.audio_codec == "aac"
