@@ -1,6 +1,7 @@
 """Weight folders: whole or not at all, and exactly what was saved."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -82,6 +83,13 @@ def test_wrong_shape_is_named(saved: Path):
     wanted = shapes(**{"b.kernel": jax.ShapeDtypeStruct((5, 3), jnp.float32)})
     with pytest.raises(InputError, match=r"toy: b.kernel is \(3, 5\), the network has \(5, 3\)"):
         load_weights(saved, wanted)
+
+
+def test_a_lost_group_is_named(tmp_path: Path):
+    save_weights(tmp_path / "toy", PARAMS.items(), ABOUT)
+    shutil.rmtree(tmp_path / "toy" / "groups" / "0000")
+    with pytest.raises(InputError, match="toy/groups/0000 is missing or broken: convert"):
+        load_weights(tmp_path / "toy", shapes())
 
 
 @pytest.mark.parametrize("make", [Path.mkdir, Path.touch, lambda path: None])

@@ -35,9 +35,9 @@ def save_weights(
     Raises:
       InputError: the folder exists and holds something else.
     """
-    folder = _absolute(folder)
-    if folder.exists() and not is_weights(folder):
+    if epath.Path(folder).exists() and not is_weights(folder):
         raise InputError(f"{folder} exists and holds no weights: choose another folder")
+    folder = _absolute(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     partial = folder.parent / f".{folder.name}.part"
     partial.rmtree(missing_ok=True)
@@ -75,9 +75,9 @@ def load_weights(
     Raises:
       InputError: no weights there, or not those of this network.
     """
-    folder = _absolute(folder)
     if not is_weights(folder):
         raise InputError(f"{folder} holds no converted weights ({INDEX} is missing)")
+    folder = _absolute(folder)
     groups = json.loads((folder / INDEX).read_text())["groups"]
     stored = {name for names in groups.values() for name in names}
     missing = sorted(set(shapes) - stored)
@@ -142,8 +142,11 @@ def _abstract(
     sharding: jax.sharding.Sharding,
 ) -> dict[str, jax.ShapeDtypeStruct]:
     """What to restore of a group: wanted parameters as asked, others as stored."""
+    metadata = checkpointer.metadata(path).item_metadata
+    if metadata is None:
+        raise InputError(f"{path} is missing or broken: convert the checkpoint again")
     target = {}
-    for name, stored in checkpointer.metadata(path).item_metadata.tree.items():
+    for name, stored in metadata.tree.items():
         wanted = shapes.get(name)
         if wanted is not None and tuple(stored.shape) != wanted.shape:
             raise InputError(

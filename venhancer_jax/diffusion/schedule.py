@@ -59,7 +59,11 @@ def venhancer_schedule() -> Schedule:
     rounding of the original program grows to 1e-5 in kappa near the end, and to some percent in
     what is left of the noise at the beginning; no other order of operations repeats it.
     """
-    with importlib.resources.files(__package__).joinpath("schedule.npy").open("rb") as file:
+    with (
+        importlib.resources.files("venhancer_jax.diffusion")
+        .joinpath("schedule.npy")
+        .open("rb") as file
+    ):
         return Schedule.of(*np.load(file))
 
 

@@ -203,11 +203,13 @@ def solve(
     Returns:
       `[B, F, h, w, C]`.
     """
-    step = linear_step if isinstance(steps, LinearSteps) else heun_step
     x, last = noised * np.float32(steps.start), None
     for i in range(len(steps)):
         fresh = noise(STREAM, i, x.shape) if steps.noise[i] else None
-        x, last = step(denoise, steps, i, x, last, fresh)
+        if isinstance(steps, LinearSteps):
+            x, last = linear_step(denoise, steps, i, x, last, fresh)
+        else:
+            x, last = heun_step(denoise, steps, i, x, last, fresh)
         if on_step is not None:
             on_step(i + 1, len(steps))
     return x
@@ -224,7 +226,7 @@ def linear_step(
     """Step `i`: the next latents, and x0 for the step after."""
     x0 = denoise(x * np.float32(steps.to_network[i]), jnp.asarray(steps.t[i]))
     x = np.float32(steps.keep[i]) * x + np.float32(steps.clean[i]) * x0
-    if steps.change[i]:
+    if last is not None and steps.change[i]:
         x = x + np.float32(steps.change[i]) * (x0 - last)
     if fresh is not None:
         x = x + np.float32(steps.noise[i]) * fresh

@@ -52,8 +52,8 @@ def _chunked(query: jax.Array, key: jax.Array, value: jax.Array, rows: int) -> j
     """Attention over at most `rows` queries (of all batch elements together) at a time."""
     batch, queries, heads, head_dim = query.shape
     at_once = largest_divisor(batch, max(1, rows // queries))
-    chunk = min(queries, max(1, rows // at_once))
-    pieces = math.ceil(queries / chunk)
+    pieces = math.ceil(queries / min(queries, max(1, rows // at_once)))
+    chunk = math.ceil(queries / pieces)  # of even lengths, so that little is padded
 
     def attend(inputs: tuple[jax.Array, jax.Array, jax.Array]) -> jax.Array:
         q, k, v = inputs  # q: [b, N, heads, head_dim]

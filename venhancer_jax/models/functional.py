@@ -14,7 +14,7 @@ from flax import nnx
 
 # "encoder.input_blocks.1.resnet.conv1.kernel" -> array
 Params = dict[str, jax.Array]
-Path = tuple[str | int, ...]
+Path = tuple[Any, ...]  # strings and integers
 
 
 @dataclasses.dataclass(frozen=True)

@@ -32,14 +32,15 @@ def _of_jaxpr(jaxpr: core.Jaxpr) -> int:
 
 def _of_equation(equation: core.JaxprEqn) -> int:
     name, params = equation.primitive.name, equation.params
+    operands: list[Any] = [variable.aval for variable in equation.invars]
+    results: list[Any] = [variable.aval for variable in equation.outvars]
     if name == "dot_general":
         (contracted, _), _ = params["dimension_numbers"]
-        left = equation.invars[0].aval.shape
-        return 2 * equation.outvars[0].aval.size * math.prod(left[i] for i in contracted)
+        return 2 * results[0].size * math.prod(operands[0].shape[i] for i in contracted)
     if name == "conv_general_dilated":
-        kernel = equation.invars[1].aval.shape
+        kernel = operands[1].shape
         out_channels = kernel[params["dimension_numbers"].rhs_spec[0]]
-        return 2 * equation.outvars[0].aval.size * (math.prod(kernel) // out_channels)
+        return 2 * results[0].size * (math.prod(kernel) // out_channels)
     if name == "cond":
         return max(_of_jaxpr(branch.jaxpr) for branch in params["branches"])
     inner = sum(_of_jaxpr(jaxpr) for jaxpr in core.jaxprs_in_params(params))
