@@ -7,6 +7,7 @@ Every key of the config can be set: --config.up_scale=2 --config.target_fps=60. 
 2 wrong input, 1 anything else.
 """
 
+import runpy
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,9 +19,7 @@ from venhancer_jax.errors import InputError
 from venhancer_jax.startup import use_compilation_cache
 
 _DEMO = Path(__file__).parent / "configs" / "demo.py"
-_CONFIG = config_flags.DEFINE_config_file(
-    "config", str(_DEMO), "file of the experiment", lock_config=True
-)
+_PUBLISHED = {"v1": "venhancer_v1", "v2": "venhancer_v2"}
 
 UNTRAINED = (
     "NOTE: the weights of this preset are UNTRAINED. Size, rate, sound and files of the result are"
@@ -28,61 +27,90 @@ UNTRAINED = (
 )
 
 
-def main(argv: Sequence[str]) -> int:
-    """Runs the config; returns the exit code."""
-    if len(argv) > 1:
-        raise InputError(f"unexpected argument {argv[1]!r}: settings are --config.key=value")
+def main(arguments: Sequence[str]) -> int:
+    """Does what the command line says; returns the exit code."""
+    try:
+        config, wants_help = _parse(arguments)
+        if wants_help:
+            settings = (f"    --config.{key}={value}" for key, value in config.items())
+            print(__doc__, "Settings of this config:\n", *settings, sep="\n")
+            return 0
+        return _enhance(config)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted: what was partly written is removed", file=sys.stderr)
+        return 1
+
+
+def _enhance(config: ConfigDict) -> int:
     from venhancer_jax.pipelines import run
 
-    config = _CONFIG.value
-    work = run.check(config)
+    jobs, problems = run.check(config)
     use_compilation_cache()
-    problems = run.run(config, _system(config), work)
+    problems += run.run(config, _system(config), jobs)
     for problem in problems:
         print(f"error: {problem}", file=sys.stderr)
     return 2 if problems else 0
 
 
 def _system(config: ConfigDict):
-    from convert.fetch import weights_of
+    from convert import fetch
+    from venhancer_jax import weights
     from venhancer_jax.pipelines import load
 
     if config.preset == "demo" and not config.checkpoint:
         print(UNTRAINED, flush=True)
         return load.untrained_venhancer(seed=config.seed, dtype=config.dtype)
-    published = {"v1": "venhancer_v1", "v2": "venhancer_v2"}
     version = config.get("version", "v2")
-    if version not in published:
-        raise InputError(f"version {version!r}: expected one of {', '.join(published)}")
-    return load.load_venhancer(
-        weights_of("venhancer", config.checkpoint or published[version]),
-        weights_of("vae", config.vae_checkpoint or "svd_vae"),
-        weights_of("text", config.text_checkpoint or "openclip"),
-        dtype=config.dtype,
-    )
+    if version not in _PUBLISHED:
+        raise InputError(f"version {version!r}: expected one of {', '.join(_PUBLISHED)}")
+    checkpoints = {
+        "venhancer": config.checkpoint or _PUBLISHED[version],
+        "vae": config.vae_checkpoint or "svd_vae",
+        "text": config.text_checkpoint or "openclip",
+    }
+    # What is given must be there before the first is converted, which takes minutes.
+    for checkpoint in checkpoints.values():
+        if checkpoint not in fetch.PUBLISHED and not weights.is_weights(checkpoint):
+            fetch.resolve(checkpoint)
+    folders = [fetch.weights_of(network, name) for network, name in checkpoints.items()]
+    return load.load_venhancer(*folders, dtype=config.dtype)
 
 
-def _parse(argv: list[str]) -> list[str]:
-    """Parses the flags; unknown keys and wrong types are wrong input."""
+def _parse(arguments: Sequence[str]) -> tuple[ConfigDict, bool]:
+    """The config with the settings of the command line, and whether help is asked for."""
+    files, settings = flags.FlagValues(), flags.FlagValues()
+    path = flags.DEFINE_string("config", str(_DEMO), "", flag_values=files)
+    wants_help = flags.DEFINE_bool("help", False, "", short_name="h", flag_values=files)
     try:
-        return flags.FLAGS(argv)
-    except (flags.Error, AttributeError, KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{error}".strip("'\"")) from None
-    except (FileNotFoundError, ImportError) as error:
-        raise InputError(f"the config cannot be loaded: {error}") from None
+        rest = files(["sample.py", *arguments], known_only=True)
+        config = _load_config(str(path.value))
+        config_flags.DEFINE_config_dict("config", config, flag_values=settings, sys_argv=rest)
+        rest = settings(rest)
+    except (AttributeError, KeyError, TypeError) as error:
+        reason = error.args[0]
+        while isinstance(reason, Exception):  # they come wrapped
+            reason = reason.args[0]
+        raise InputError(f"no such setting: {reason}. --help lists all of them") from None
+    except flags.Error as error:
+        raise InputError(f"{error}") from None
+    if len(rest) > 1:
+        raise InputError(f"unexpected argument {rest[1]!r}: settings are --config.key=value")
+    return config, bool(wants_help.value)
 
 
-def cli() -> None:
-    """Runs `main` and turns errors into exit codes."""
+def _load_config(path: str) -> ConfigDict:
+    """What `get_config` of the file returns."""
     try:
-        sys.exit(main(_parse(sys.argv)))
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("interrupted: what was partly written is removed", file=sys.stderr)
-        sys.exit(1)
+        config = runpy.run_path(path).get("get_config", lambda: None)()
+    except Exception as error:  # a config file can raise anything
+        raise InputError(f"config {path}: {type(error).__name__}: {error}") from None
+    if not isinstance(config, ConfigDict):
+        raise InputError(f"config {path}: expected a function get_config() -> ConfigDict in it")
+    return config.lock()
 
 
 if __name__ == "__main__":
-    cli()
+    sys.exit(main(sys.argv[1:]))

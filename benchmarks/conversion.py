@@ -12,6 +12,7 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from absl import app, flags
 
@@ -28,7 +29,10 @@ def main(argv: list[str]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     source, weights, back = folder / "venhancer.pt", folder / "weights", folder / "back.pt"
     make_checkpoint("venhancer", "venhancer", source, DTYPE.value)
-    facts = {"tensors": len(open_state_dict(source)), "bytes": source.stat().st_size}
+    facts: dict[str, Any] = {
+        "tensors": len(open_state_dict(source)),
+        "bytes": source.stat().st_size,
+    }
     facts["there"] = _run("venhancer", str(source), str(weights))
     facts["back"] = _run("back", str(weights), str(back))
     first, second = open_state_dict(source), open_state_dict(back)

@@ -98,7 +98,7 @@ def _block(
     config: UNet3DConfig, kind: str, index: int, level: int, *, shortcut: bool
 ) -> dict[str, Source]:
     name = f"{kind}.{index}"
-    table = under(f"{name}.resnet.", f"{name}.0.", RESNET | (SHORTCUT if shortcut else {}))
+    table = under(f"{name}.resnet.", f"{name}.0.", {**RESNET, **(SHORTCUT if shortcut else {})})
     if level in config.attention_levels:
         table |= under(f"{name}.spatial.", f"{name}.1.", SPATIAL)
         table |= under(f"{name}.temporal.", f"{name}.2.", TEMPORAL)

@@ -1,10 +1,6 @@
 """Generative video enhancement in JAX.
 
-    import venhancer_jax
-
-    system = venhancer_jax.load_venhancer(denoiser, vae, text)
-    for frame in venhancer_jax.enhance(frames, fps=24, system=system, up_scale=2):
-        ...
+`load_venhancer` makes a system from weight folders; `enhance` takes frames and yields frames.
 """
 
 from typing import TYPE_CHECKING, Any

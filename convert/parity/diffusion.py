@@ -34,7 +34,7 @@ _DENOISE_MASK = np.array([[0, -1, 1], [0, 1, -1]])
 
 def replay_embedding(recording: Recording) -> list[Case]:
     """Sinusoidal tables of several widths."""
-    t = recording.tensors["t"]
+    t = jnp.asarray(recording.tensors["t"])
     return [
         compare(f"{recording.name}/{name}", sinusoidal_embedding(t, int(name[3:])), table, BLOCK)
         for name, table in recording.tensors.items()
@@ -139,9 +139,7 @@ def replay_sampler(recording: Recording) -> list[Case]:
 
         whole = windowed(of_window, windows)
 
-        def denoise(
-            x: jax.Array, t: jax.Array, whole: Any = whole, x0s: list = x0s
-        ) -> jax.Array:
+        def denoise(x: jax.Array, t: jax.Array, whole: Any = whole, x0s: list = x0s) -> jax.Array:
             x0s.append(whole(x, t))
             return x0s[-1]
 
@@ -207,7 +205,7 @@ def replay_blend(recording: Recording) -> list[Case]:
 
 
 def toy_network(x: jax.Array, t: Any, text: np.ndarray, mask: np.ndarray) -> jax.Array:
-    """The stand-in for the network in the recordings; `x [B, F, h, w, C]`, `mask [F]` or `[B, F]`."""
+    """The network's stand-in in the recordings: `x [B, F, h, w, C]`, `mask [F]` or `[B, F]`."""
     frame = jnp.arange(x.shape[1], dtype=jnp.float32)[:, None, None, None]
     is_key = jnp.asarray(mask >= 0, jnp.float32)[..., None, None, None]
     mean = _columns(text.mean((1, 2)))

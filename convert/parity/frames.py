@@ -14,7 +14,6 @@ from convert.layouts import layout_entries
 from convert.parity import recipe
 from convert.parity.case import (
     BLOCK,
-    FULL_SIZE,
     NETWORK,
     Case,
     compare,
@@ -46,11 +45,11 @@ def replay_vae(recording: Recording) -> list[Case]:
     params = recording.params(layout_entries("vae", config, layout))
 
     def encode(params: Any, x: jax.Array) -> dict[str, jax.Array]:
-        posterior = network.bind(params).encode(x)  # pyright: ignore[reportAttributeAccessIssue]
+        posterior = network.bind(params).encode(x)
         return {"mean": posterior.mean, "std": posterior.std, "log": posterior.log_variance}
 
     def decode(params: Any, z: jax.Array) -> jax.Array:
-        return network.bind(params).decode(z)  # pyright: ignore[reportAttributeAccessIssue]
+        return network.bind(params).decode(z)
 
     decode = jax.jit(decode)
     posterior = jax.jit(encode)(params, channels_last(tensors["x"])[None])

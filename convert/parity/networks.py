@@ -61,7 +61,7 @@ def replay_network(recording: Recording) -> list[Case]:
     tensors = recording.tensors
 
     def run(params: Any, x: jax.Array, t: jax.Array, text: jax.Array, conditions: Any) -> Any:
-        module: ControlledUNet = network.bind(params)  # pyright: ignore[reportAssignmentType]
+        module: ControlledUNet = network.bind(params)
         control = module.controlnet(x, t, text, **conditions)
         return module.unet(x, t, text, control), module.unet(x, t, text), control
 
@@ -94,7 +94,7 @@ def replay_block_outputs(recording: Recording) -> list[Case]:
     def run(
         params: Any, x: jax.Array, t: jax.Array, text: jax.Array, conditions: Any
     ) -> dict[str, jax.Array]:
-        module: ControlledUNet = network.bind(params)  # pyright: ignore[reportAssignmentType]
+        module: ControlledUNet = network.bind(params)
         unet = module.unet
         *on_skips, on_middle = module.controlnet(x, t, text, **conditions)
         embedding = unet.encoder.embed_time(t)
@@ -161,7 +161,9 @@ def _controlled(recording: Recording) -> tuple[Network, Params, tuple, dict, flo
     params = recording.params(layout_entries("venhancer", config, "venhancer"))
     inputs = (channels_last(tensors["x"]), tensors["t"], tensors["y"])
     theirs = {"hint": "hint", "hint_t": "t_hint", "scale": "s_cond", "key_index": "mask_cond"}
-    conditions = {ours: tensors[name] for ours, name in theirs.items() if name in tensors}
+    conditions: dict[str, Any] = {
+        ours: tensors[name] for ours, name in theirs.items() if name in tensors
+    }
     if "hint" in conditions:
         conditions["hint"] = channels_last(conditions["hint"])
     if recording.info.get("mask_convention") == "first release":
@@ -198,7 +200,9 @@ def _res_block(shapes: dict[str, tuple[int, ...]], head_dim: int) -> _Built:
     del head_dim
     wide, narrow = shapes["in_layers.2.weight"][:2]
     widths = {"embedding_width": shapes["emb_layers.1.weight"][1], "dtype": jnp.float32}
-    table = venhancer.RESNET | (venhancer.SHORTCUT if "skip_connection.weight" in shapes else {})
+    table = dict(venhancer.RESNET)
+    if "skip_connection.weight" in shapes:
+        table |= venhancer.SHORTCUT
 
     def run(m: Any, videos: int, x: np.ndarray, e: np.ndarray) -> jax.Array:
         embedding = rearrange(jnp.asarray(e), "(b f) e -> b f e", b=videos)

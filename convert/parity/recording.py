@@ -129,7 +129,8 @@ def _open_json(path: Path) -> Recording:
         content = json.loads(path.read_text())
     except ValueError as error:
         raise InputError(f"{path} is no JSON ({error})") from None
-    inner = [v for v in content.values() if isinstance(v, dict)] if isinstance(content, dict) else []
+    content = content if isinstance(content, dict) else {}
+    inner = (value for value in content.values() if isinstance(value, dict))
     keys = {*content, *(key for value in inner for key in value)}
     kind = next((kind for key, kind in _JSON_KINDS.items() if key in keys), "unknown table")
     return Recording(path, {"kind": kind, "table": content}, {})

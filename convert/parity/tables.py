@@ -48,7 +48,7 @@ def replay_sizes(recording: Recording) -> list[Case]:
     functions = {
         "interp": interpolation,
         "mask": lambda key: official.key_index(*_numbers(key, "n", "_i")),
-        "pad_to_fit": lambda key: official.padding(*map(int, key.split("x"))),
+        "pad_to_fit": lambda key: official.padding(*_numbers(key, "", "x")),
         "adjust_resolution_R3": lambda key: official.target_size(*size(key)),
         "adjust_resolution_R2": lambda key: official.target_size_second_release(*size(key)),
         "R1_upscale": lambda key: official.up_scale_first_release(size(key)[0], size(key)[2]),
@@ -62,7 +62,7 @@ def replay_tokens(recording: Recording) -> list[Case]:
     prompts = [table["positive_prompt"], table["negative_prompt"]]
     return [
         equal(f"{stem}/tokens", tokenize(table["texts"]), table["tokens"]),
-        equal(f"{stem}/prompts", [POSITIVE == prompts[0], NEGATIVE == prompts[1]], [True, True]),
+        equal(f"{stem}/prompts", [prompts == [POSITIVE, NEGATIVE]], [True]),
     ]
 
 

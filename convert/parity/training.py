@@ -9,6 +9,7 @@ import numpy as np
 import optax
 
 from convert.layouts import layout_entries
+from convert.parity import recipe
 from convert.parity.case import NETWORK, Case, compare
 from convert.parity.networks import config_of
 from convert.parity.recording import Recording, channels_last
@@ -76,30 +77,22 @@ def _batch(recording: Recording) -> dict[str, jax.Array]:
     t = tensors["t"]
     alpha = schedule.alphas[t].reshape(-1, 1, 1, 1, 1)
     sigma = schedule.sigmas[t].reshape(-1, 1, 1, 1, 1)
-    name = recording.info["case"]
+    z, noise = (jnp.asarray(_video(tensors[name])) for name in ("z", "noise"))
     batch = {
         "x": _video(tensors["x_t"]),
         "hint": _video(tensors["hint"]),
-        "target": v_target(_video(tensors["z"]), _video(tensors["noise"]), alpha, sigma),
+        "target": v_target(z, noise, jnp.asarray(alpha), jnp.asarray(sigma)),
         "t": t,
         "hint_t": tensors["t_hint"],
         "scale": tensors["s_cond"],
         "key_index": tensors["mask_cond"],
-        "text": tensors["y"] if "y" in tensors else _text(name, len(t)),
+        # Text features follow from the name of the case.
+        "text": recipe.normal(f"{recording.info['case']}/y", (len(t), 77, 1024)),
     }
     return {key: jnp.asarray(value) for key, value in batch.items()}
 
 
-def _text(case: str, videos: int) -> np.ndarray:
-    """Text features follow from the name of the case."""
-    from convert.parity import recipe
-
-    return recipe.normal(f"{case}/y", (videos, 77, 1024))
-
-
-def _gradient_cases(
-    recording: Recording, entries: list[Entry], gradients: Params
-) -> list[Case]:
+def _gradient_cases(recording: Recording, entries: list[Entry], gradients: Params) -> list[Case]:
     """The norm of every gradient: the worst one is shown."""
     norms = recording.info["grad_norms"]
     norms = json.loads(norms) if isinstance(norms, str) else norms

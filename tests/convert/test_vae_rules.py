@@ -31,9 +31,7 @@ LAYOUTS = [
     ],
     ids=["svd", "sd21", "sd21_old", "sd21_original"],
 )
-def test_full_size_tables_name_every_tensor_once(
-    table: Callable, config: VAEConfig, tensors: int
-):
+def test_full_size_tables_name_every_tensor_once(table: Callable, config: VAEConfig, tensors: int):
     names = [name for entry in entries_of(table, config) for name in entry.theirs]
     assert len(names) == len(set(names)) == tensors
 
@@ -91,9 +89,7 @@ def diffusers_module(config: VAEConfig) -> Any:
         if config.temporal_decoder:
             return diffusers.AutoencoderKLTemporalDecoder(**sizes)
         up = ("UpDecoderBlock2D",) * len(config.channels)
-        return diffusers.AutoencoderKL(
-            **sizes, up_block_types=up, norm_num_groups=config.groups
-        )
+        return diffusers.AutoencoderKL(**sizes, up_block_types=up, norm_num_groups=config.groups)
 
 
 def entries_of(table: Callable, config: VAEConfig) -> list[rules.Entry]:

@@ -71,9 +71,7 @@ def pair(request: pytest.FixtureRequest, torch: ModuleType) -> Pair:
     network = build(config)
     table = getattr(tables, request.param)(config)
     ours = rules.from_torch(entries_of(network, table), weights)
-    return Pair(
-        config, reference, {n: jnp.asarray(x) for n, x in ours.items()}, *calls(network)
-    )
+    return Pair(config, reference, {n: jnp.asarray(x) for n, x in ours.items()}, *calls(network))
 
 
 @dataclasses.dataclass(frozen=True)

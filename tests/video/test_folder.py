@@ -49,7 +49,7 @@ def test_empty_prompt_beside_falls_back(tmp_path: Path) -> None:
 def test_too_few_prompts(tmp_path: Path) -> None:
     prompts = tmp_path / "prompts.txt"
     prompts.write_text("one\ntwo\n\n")
-    with pytest.raises(InputError, match="2 prompts.*video number 3"):
+    with pytest.raises(InputError, match=r"2 prompts.*video number 3"):
         _prompt(tmp_path / "c.mp4", prompt_file=prompts, index=2)
 
 

@@ -6,4 +6,4 @@ from pathlib import Path
 
 def demo_clip() -> Path:
     """Eight frames of birds in flight, 128x72 at 15 a second (CC0; ASSETS.md)."""
-    return Path(str(files(__package__).joinpath("birds_128x72.mp4")))
+    return Path(str(files("venhancer_jax.assets").joinpath("birds_128x72.mp4")))

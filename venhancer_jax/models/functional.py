@@ -41,14 +41,14 @@ class Network:
         _, state = nnx.split(_build(self.build, key))
         return {_name(path): variable[...] for path, variable in nnx.to_flat_state(state)}
 
-    def bind(self, params: Params) -> nnx.Module:
+    def bind(self, params: Params) -> Any:
         """The module with these parameters in place, for calling its parts."""
         state = nnx.from_flat_state([(path, params[_name(path)]) for path, _ in self.leaves])
         return nnx.merge(self.graph, state)
 
     def __call__(self, params: Params, *args: Any, **kwargs: Any) -> Any:
         """Runs the module's `__call__` with these parameters."""
-        return self.bind(params)(*args, **kwargs)  # pyright: ignore[reportCallIssue]
+        return self.bind(params)(*args, **kwargs)
 
 
 class KeyStream:

@@ -39,9 +39,9 @@ class MLP(nnx.Module):
         dtype: DTypeLike,
         rngs: nnx.Rngs,
     ):
-        out_init = {"kernel_init": zeros} if zero_out else {}
+        out_init = zeros if zero_out else nnx.initializers.lecun_normal()
         self.linear1 = nnx.Linear(in_width, width, dtype=dtype, rngs=rngs)
-        self.linear2 = nnx.Linear(width, width, dtype=dtype, rngs=rngs, **out_init)
+        self.linear2 = nnx.Linear(width, width, kernel_init=out_init, dtype=dtype, rngs=rngs)
 
     def __call__(self, x: jax.Array) -> jax.Array:
         return self.linear2(nnx.silu(self.linear1(x)))

@@ -18,7 +18,6 @@ class TemporalConv(nnx.Module):
     """Normalise, SiLU, convolve three neighbouring frames at every pixel."""
 
     def __init__(self, channels: int, *, zero_out: bool = False, dtype: DTypeLike, rngs: nnx.Rngs):
-        init = {"kernel_init": zeros} if zero_out else {}
         self.norm = GroupNorm(channels, over_frames=True, epsilon=1e-5, dtype=dtype, rngs=rngs)
         # A 2-D convolution over [F, H*W] takes half the memory and time of the 3-D form.
         self.conv = nnx.Conv(
@@ -26,9 +25,9 @@ class TemporalConv(nnx.Module):
             channels,
             (3, 1),
             padding=((1, 1), (0, 0)),
+            kernel_init=zeros if zero_out else nnx.initializers.lecun_normal(),
             dtype=dtype,
             rngs=rngs,
-            **init,
         )
 
     def __call__(self, x: jax.Array) -> jax.Array:

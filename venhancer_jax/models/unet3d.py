@@ -52,8 +52,8 @@ class UNet3DConfig:
     @classmethod
     def tiny(cls, **changes) -> "UNet3DConfig":
         """The same network small enough for a laptop's processor."""
-        sizes = {"width": 32, "context_width": 64, "head_dim": 16, "first_temporal_heads": 2}
-        return cls(**(sizes | changes))
+        tiny = cls(width=32, context_width=64, head_dim=16, first_temporal_heads=2)
+        return dataclasses.replace(tiny, **changes)
 
     @property
     def embedding_width(self) -> int:

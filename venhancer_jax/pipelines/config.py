@@ -1,6 +1,7 @@
 """The keys that every enhancement config has."""
 
 from fractions import Fraction
+from typing import Any
 
 from ml_collections import ConfigDict, config_dict
 
@@ -56,7 +57,7 @@ def options_of(config: ConfigDict, prompt: str) -> EnhanceOptions:
         "up_scale", "negative_prompt", "noise_aug", "solver", "solver_mode", "steps",
         "guidance_scale", "guidance_rescale", "window", "seed", "compat",
     )  # fmt: skip
-    values = {name: config[name] for name in names}
+    values: dict[str, Any] = {name: config[name] for name in names}
     return EnhanceOptions(
         prompt=prompt,
         target_size=_size(config.target_size),

@@ -70,13 +70,13 @@ def compute_dtype(name: str) -> jnp.dtype:
     return jnp.dtype(name)
 
 
-def _load(name: str, folder: Path, runtime: dict[str, Any]) -> Part:
+def _load(name: str, folder: Path, runtime: dict[str, Any]) -> Part[Any]:
     if not weights.is_weights(folder):
         raise InputError(f"{folder} holds no converted weights of the {name} network")
     about = weights.read_about(folder)
     if about.get("network") != name:
         raise InputError(f"{folder} holds {about.get('network')!r}, expected {name!r}")
-    config = catalog.from_facts(name, about["config"], **runtime)
+    config: Any = catalog.from_facts(name, about["config"], **runtime)
     if isinstance(config, ClipTextConfig):
         config = config.only_used()
     network = catalog.build(name, config)

@@ -1,14 +1,21 @@
 """Files in, files out: enhances a video, or a folder of them, as a config says."""
 
+import dataclasses
+import math
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from venhancer_jax.errors import InputError
-from venhancer_jax.pipelines.config import options_of
-from venhancer_jax.pipelines.plan import plan_time
+from venhancer_jax.pipelines.config import enhancement_config, options_of
+from venhancer_jax.pipelines.load import compute_dtype
+from venhancer_jax.pipelines.options import EnhanceOptions
+from venhancer_jax.pipelines.plan import TimePlan, plan_space, plan_time
 from venhancer_jax.pipelines.venhancer import VEnhancer
 from venhancer_jax.video import (
     VideoInfo,
@@ -20,114 +27,142 @@ from venhancer_jax.video import (
 )
 
 RESULTS = Path("results")
+_ALL_SOUND = 1e9  # seconds
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Job:
+    """One video to enhance, checked.
+
+    Attributes:
+      source: video.
+      target: video or, for `codec="png"`, folder to write.
+      info: facts on the source.
+      options: of the enhancement.
+      frames: of the source that are enhanced.
+      time: output frames and their rate.
+      audio_seconds: of sound to keep.
+    """
+
+    source: Path
+    target: Path
+    info: VideoInfo
+    options: EnhanceOptions
+    frames: int
+    time: TimePlan
+    audio_seconds: float
+
+
+def check(config: ConfigDict) -> tuple[list[Job], list[str]]:
+    """Everything that can be told to be wrong before weights are loaded.
+
+    Returns:
+      What to enhance, and messages of the videos of a folder that cannot be.
+
+    Raises:
+      InputError: a wrong value, or nothing that can be enhanced.
+    """
+    missing = sorted(set(enhancement_config()) - set(config))
+    if missing:
+        raise InputError(f"the config lacks {', '.join(missing)}: start from enhancement_config()")
+    compute_dtype(config.dtype)
+    options_of(config, config.prompt)
+    try:
+        work = find_work(config)
+    except OSError as error:
+        raise InputError(f"{error.filename}: {error.strerror}") from error
+    jobs, problems = [], []
+    for i, (source, target) in enumerate(work):
+        try:
+            jobs.append(_job(config, source, target, index=i))
+        except InputError as error:
+            if len(work) == 1:
+                raise
+            problems.append(_skipped(source, error))
+    if not jobs:
+        raise InputError(
+            f"none of the {len(work)} videos can be enhanced; the first: {problems[0]}"
+        )
+    return jobs, problems
 
 
 def find_work(config: ConfigDict) -> list[tuple[Path, Path]]:
     """Input and output of every video that a config asks for.
 
     Raises:
-      InputError: no such video or folder, or a folder without videos.
+      InputError: no such folder, a folder without videos, or results that would replace each other
+        or an input.
     """
+    if not config.input:
+        raise InputError("no input: give --config.input=VIDEO, or a folder of videos")
     source = Path(config.input)
+    output = Path(config.output) if config.output else RESULTS
     if source.is_dir():
-        folder = Path(config.output) if config.output else RESULTS
-        if folder.exists() and not folder.is_dir():
-            raise InputError(f"output {folder} is a file, but input {source} is a folder")
-        return [(video, folder / _name(video, config)) for video in list_videos(source)]
-    target = Path(config.output) if config.output else RESULTS / _name(source, config)
-    if config.codec != "png" and (target.is_dir() or config.output.endswith("/")):
-        target = target / _name(source, config)
-    return [(source, target)]
-
-
-def check(config: ConfigDict) -> list[tuple[Path, Path]]:
-    """Everything that can be told to be wrong before weights are loaded.
-
-    Returns:
-      What `find_work` gives.
-
-    Raises:
-      InputError: a wrong value, or wrong input where there is only one.
-    """
-    options_of(config, config.prompt)
-    work = find_work(config)
-    if len(work) == 1:
-        info = probe(work[0][0])
-        _writer(work[0][1], config, info, (16, 16), info.rate, None)
+        if output.exists() and not output.is_dir():
+            raise InputError(f"output {output} is a file, but input {source} is a folder")
+        work = [(video, output / _name(video, config)) for video in list_videos(source)]
+    elif not config.output or (
+        config.codec != "png" and (output.is_dir() or config.output.endswith("/"))
+    ):
+        work = [(source, output / _name(source, config))]
+    else:
+        work = [(source, output)]
+    writers: dict[Path, Path] = {}
+    for video, target in work:
+        if target.exists() and any(target.samefile(other) for other, _ in work if other.exists()):
+            raise InputError(f"{target}: this output is also an input. Choose another output")
+        if (first := writers.setdefault(target, video)) != video:
+            raise InputError(f"{first} and {video} would both become {target}: rename one")
     return work
 
 
-def run(config: ConfigDict, system: VEnhancer, work: list[tuple[Path, Path]]) -> list[str]:
+def run(config: ConfigDict, system: VEnhancer, jobs: list[Job]) -> list[str]:
     """Enhances one video after the other.
 
     Args:
       config: of the run.
       system: networks with weights.
-      work: input and output of each video.
+      jobs: what `check` gives.
 
     Returns:
       Messages of the videos that could not be enhanced; empty if all were.
-
-    Raises:
-      InputError: wrong input, where there is only one video.
     """
     problems = []
-    for i, (source, target) in enumerate(work):
+    for job in jobs:
         try:
-            enhance_file(config, system, source, target, index=i)
+            enhance_file(config, system, job)
         except InputError as error:
-            if len(work) == 1:
-                raise
-            problems.append(f"{source}: {error}")
-            print(f"skipped {source}: {error}", flush=True)
+            problems.append(_skipped(job.source, error))
     return problems
 
 
-def enhance_file(
-    config: ConfigDict, system: VEnhancer, source: Path, target: Path, *, index: int = 0
-) -> None:
+def enhance_file(config: ConfigDict, system: VEnhancer, job: Job) -> None:
     """Enhances one video; the result appears whole or not at all, with the original sound.
 
     Args:
       config: of the run.
       system: networks with weights.
-      source: video.
-      target: video or, for `codec="png"`, folder to write.
-      index: of the video, for its line in the prompt file.
+      job: of `check`.
 
     Raises:
       InputError: the video cannot be read or the result not be written.
     """
     started = time.perf_counter()
-    info = probe(source)
-    prompt = prompt_for(
-        source,
-        index=index,
-        prompt=config.prompt,
-        prompt_file=config.prompt_file or None,
-        name_as_prompt=config.name_as_prompt,
-    )
-    options = options_of(config, prompt)
-    space = system.plan_space(info.height, info.width, options)
-    frames = _frames_to_read(info, config)
-    plan = plan_time(frames, info.rate, options)
+    info, plan = job.info, job.time
+    space = system.plan_space(info.height, info.width, job.options)
     height, width = space.size
     print(
-        f"{source} -> {target}: {info.width}x{info.height} to {width}x{height},"
+        f"{job.source} -> {job.target}: {info.width}x{info.height} to {width}x{height},"
         f" {float(info.rate):g} to {float(plan.rate):g} frames a second,"
-        f" {frames} to {len(plan.take)} frames, prompt {prompt!r}",
+        f" {job.frames} to {len(plan.take)} frames, prompt {job.options.prompt!r}",
         flush=True,
     )
-    seconds = None if info.audio_codec is None else float(len(plan.take) / plan.rate)
-    with Bars(frames) as bars, _writer(target, config, info, space.size, plan.rate, seconds) as out:
-        source_frames = read_frames(
-            info, start_time=config.start_time, max_frames=config.max_frames
-        )
+    with Bars(job.frames) as bars, _writer(config, job, space.size) as out:
         for frame in system.enhance(
-            source_frames, rate=info.rate, options=options, progress=bars.update
+            _frames(config, info), rate=info.rate, options=job.options, progress=bars.update
         ):
             out.write(frame)
-    print(f"wrote {target} in {time.perf_counter() - started:.1f} s", flush=True)
+    print(f"wrote {job.target} in {time.perf_counter() - started:.1f} s", flush=True)
 
 
 class Bars:
@@ -154,35 +189,76 @@ class Bars:
         self._bar.update(done - self._bar.n)
 
 
-def _frames_to_read(info: VideoInfo, config: ConfigDict) -> int:
-    """Frames of the input that will be read, as far as its header can tell."""
-    there = info.frames if info.frames is not None else int(info.duration * info.rate)
-    left = max(1, there - int(config.start_time * info.rate))
-    return left if config.max_frames is None else min(left, config.max_frames)
+def _job(config: ConfigDict, source: Path, target: Path, *, index: int) -> Job:
+    """Checks one video, the number `index` of all."""
+    info = probe(source)
+    prompt = prompt_for(
+        source,
+        index=index,
+        prompt=config.prompt,
+        prompt_file=config.prompt_file or None,
+        name_as_prompt=config.name_as_prompt,
+    )
+    options = options_of(config, prompt)
+    _frames(config, info)
+    # As `read_frames` counts.
+    first = min(math.floor(config.start_time * info.rate + 1e-6), info.frames - 1)
+    left = info.frames - first
+    frames = min(left, config.max_frames or left)
+    plan = plan_time(frames, info.rate, options)
+    # What is too small is so for all networks.
+    space = plan_space(info.height, info.width, options, rows=(0, 1), columns=1)
+    whole = frames == left
+    job = Job(
+        source=source,
+        target=target,
+        info=info,
+        options=options,
+        frames=frames,
+        time=plan,
+        audio_seconds=_ALL_SOUND if whole else float(len(plan.take) / plan.rate),
+    )
+    _writer(config, job, space.size)
+    _check_writable(target)
+    return job
 
 
-def _writer(
-    target: Path,
-    config: ConfigDict,
-    info: VideoInfo,
-    size: tuple[int, int],
-    rate,
-    audio_seconds: float | None,
-) -> VideoWriter:
+def _frames(config: ConfigDict, info: VideoInfo) -> Iterator[np.ndarray]:
+    return read_frames(info, start_time=config.start_time, max_frames=config.max_frames)
+
+
+def _writer(config: ConfigDict, job: Job, size: tuple[int, int]) -> VideoWriter:
     return VideoWriter(
-        target,
+        job.target,
         width=size[1],
         height=size[0],
-        rate=rate,
+        rate=job.time.rate,
         codec=config.codec,
         quality=config.quality,
-        audio_from=None if audio_seconds is None else info.path,
+        audio_from=job.source if job.info.audio_codec else None,
         audio_start=config.start_time,
-        audio_duration=audio_seconds,
+        audio_duration=job.audio_seconds,
     )
+
+
+def _check_writable(target: Path) -> None:
+    """Tries the folder of `target` or, as it may be made later, the nearest one there is."""
+    try:
+        folder = next(folder for folder in target.absolute().parents if folder.exists())
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise InputError(
+            f"{target}: cannot be written ({error.strerror}). Choose another output"
+        ) from error
+
+
+def _skipped(source: Path, error: InputError) -> str:
+    """Tells that a video is left out; returns why."""
+    print(f"skipped {source}", flush=True)
+    message = str(error)
+    return message if message.startswith(str(source)) else f"{source}: {message}"
 
 
 def _name(source: Path, config: ConfigDict) -> str:
     return source.stem if config.codec == "png" else f"{source.stem}.mp4"
-
-

@@ -174,7 +174,7 @@ class VEnhancer:
         for frame in frames:
             if space is None:
                 size = frame.shape
-                space = self.plan_space(*frame.shape[:2], options)
+                space = self.plan_space(frame.shape[0], frame.shape[1], options)
             if frame.shape != size:
                 raise InputError(f"frame {len(means)} is {frame.shape}, the first one {size}")
             signed = resize.resize_bilinear(

@@ -1,6 +1,7 @@
 """Device meshes, and constraints in terms of what an axis means."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import numpy as np
@@ -12,7 +13,7 @@ AXES = ("data", "fsdp", "context")
 RULES = {"batch": "data", "frame": "context"}
 
 
-def inference_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
+def inference_mesh(devices: Sequence[Any] | None = None) -> Mesh:
     """All devices: the guidance pair on `data` where their number is even, frames on `context`.
 
     Args:

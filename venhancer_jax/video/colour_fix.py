@@ -47,5 +47,5 @@ def _blur(frames: np.ndarray, reach: int) -> np.ndarray:
         padded = np.pad(frames, sides, mode="edge")
         length = frames.shape[axis]
         taps = (np.take(padded, range(i * reach, i * reach + length), axis) for i in range(3))
-        frames = sum(weight * tap for weight, tap in zip(_KERNEL, taps, strict=True))
+        frames = np.sum([w * tap for w, tap in zip(_KERNEL, taps, strict=True)], axis=0)
     return frames

@@ -1,0 +1,285 @@
+"""Frames in, frames out, with networks of random weights."""
+
+import itertools
+from collections.abc import Iterator
+from fractions import Fraction
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from pipelines.tiny_system import clip, tiny_system
+
+from venhancer_jax.diffusion.noise import CounterNoise, RecordedNoise
+from venhancer_jax.errors import InputError
+from venhancer_jax.pipelines import executables
+from venhancer_jax.pipelines.options import EnhanceOptions
+from venhancer_jax.pipelines.plan import plan_time
+
+SYSTEM = tiny_system()
+RATE = Fraction(10)
+# All tests work on 24x32 pixels, most of them on 3 frames: one compilation.
+OFFICIAL = {"compat": "official", "target_size": (20, 28), "official_pad": (24, 32)}
+
+
+def options(**changes) -> EnhanceOptions:
+    short = {"up_scale": 1.0, "solver_mode": "normal", "steps": 2, "guidance_scale": 3.0}
+    return EnhanceOptions(**(short | changes))
+
+
+def enhance(frames=None, *, noise=None, text=None, progress=None, **changes) -> np.ndarray:
+    frames = clip(3) if frames is None else frames
+    enhanced = SYSTEM.enhance(
+        frames, rate=RATE, options=options(**changes), noise=noise, text=text, progress=progress
+    )
+    return np.stack(list(enhanced))
+
+
+def denoised(frames: list[np.ndarray], noise=None, **changes):
+    chosen = options(**changes)
+    return SYSTEM.denoised(
+        frames,
+        rate=RATE,
+        options=chosen,
+        noise=noise or CounterNoise(chosen.seed),
+        text=None,
+        progress=lambda *_: None,
+    )
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[dict]:
+    """What the network is called with; it answers with its input."""
+    made = []
+
+    def denoise(network, params, x, t, levels, text, guidance, conditions):
+        made.append({"x": x, "text": text, "guidance": guidance} | conditions)
+        return x
+
+    monkeypatch.setattr(executables, "denoise", denoise)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("size", "changes", "expected"),
+    [
+        ((12, 16), {"up_scale": 2.0}, (24, 32)),
+        ((24, 32), {"target_size": (23, 29)}, (23, 29)),
+        ((11, 15), {"up_scale": 2.0}, (22, 30)),
+        ((48, 64), {"up_scale": 0.5}, (24, 32)),
+    ],
+)
+def test_frames_have_the_asked_size(size, changes, expected):
+    frames = enhance(clip(3, *size), **changes)
+    assert frames.shape == (3, *expected, 3)
+    assert frames.dtype == np.uint8
+    assert frames.std() > 10
+
+
+def test_frames_are_pulled_one_by_one():
+    events = []
+
+    def pulled() -> Iterator[np.ndarray]:
+        for i, frame in enumerate(clip(3)):
+            events.append(("pulled", i + 1, None))
+            yield frame
+
+    stream = SYSTEM.enhance(
+        pulled(), rate=RATE, options=options(), progress=lambda *event: events.append(event)
+    )
+    assert events == []  # nothing happens before the first frame is asked for
+    assert len(list(stream)) == 3
+    encoded = [[("pulled", i, None), ("encode", i, None)] for i in (1, 2, 3)]
+    assert events[:6] == list(itertools.chain(*encoded))
+    assert events[6:] == [
+        *(("denoise", i, 2) for i in (1, 2)),
+        *(("decode", i, 3) for i in (1, 2, 3)),
+    ]
+
+
+def test_frames_of_several_sizes_are_refused():
+    with pytest.raises(InputError, match=r"frame 2 is \(24, 30, 3\), the first one \(24, 32, 3\)"):
+        enhance([*clip(2), *clip(1, 24, 30)])
+
+
+def test_no_frames_are_refused():
+    with pytest.raises(InputError, match="no frames"):
+        enhance([])
+
+
+def test_same_bytes_again():
+    assert (enhance() == enhance()).all()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"noise_aug": 0},
+        {"noise_aug": 201},
+        {"prompt": "a cat"},
+        {"negative_prompt": "a cat"},
+        {"seed": 1},
+        {"guidance_scale": 4.0},
+        {"guidance_rescale": 0.9},
+        {"solver": "heun"},
+        {"solver": "ddim"},
+        {"noise_levels": 800},
+        {"steps": 3},
+    ],
+    ids=str,
+)
+def test_every_option_matters(changes):
+    assert (enhance() != enhance(**changes)).any()
+
+
+def test_scale_condition_matters():
+    # Only the condition changes: in the official program it is apart from the sizes.
+    frames = [enhance(**OFFICIAL, official_scale=scale) for scale in (8, 2)]
+    assert (frames[0] != frames[1]).any()
+
+
+def test_video_matters():
+    assert (enhance() != enhance(clip(3)[::-1])).any()
+
+
+def test_given_text_goes_before_the_prompt():
+    text = jnp.ones((2, 77, SYSTEM.denoiser.config.context_width))
+    frames = enhance(text=text)
+    assert (frames == enhance(text=text, prompt="a cat")).all()
+    assert (frames != enhance()).any()
+
+
+def test_scale_is_that_of_the_sizes(calls):
+    enhance(clip(3, 12, 16), up_scale=2.0)
+    enhance(clip(3, 12, 16), target_size=(24, 28))
+    assert [float(call["scale"][0]) for call in calls[::2]] == pytest.approx([2, 3.5**0.5])
+
+
+def test_guidance_of_1_uses_one_branch(calls):
+    enhance(guidance_scale=1.0)
+    assert {call["text"].shape[0] for call in calls} == {1}
+    guided = len(calls)
+    enhance(guidance_scale=3.0, guidance_rescale=0.25)
+    assert {call["text"].shape[0] for call in calls[guided:]} == {2}
+    assert calls[-1]["guidance"] == (3.0, 0.25)
+    # The prompt comes first.
+    assert (calls[-1]["text"][:1] == calls[0]["text"]).all()
+
+
+def test_hint_is_the_noised_video(calls):
+    _, keys = SYSTEM._encoded(clip(3), options(), lambda *_: None)
+    for noise_aug in (0, 1, 300):
+        enhance(noise_aug=noise_aug, seed=7)
+        t = max(noise_aug - 1, 0)
+        noise = CounterNoise(7)("hint", 0, keys[0].shape)
+        alpha, sigma = SYSTEM.schedule.alphas[t], SYSTEM.schedule.sigmas[t]
+        expected = keys[0] if noise_aug == 0 else alpha * keys[0] + sigma * noise
+        np.testing.assert_allclose(calls[-1]["hint"], expected, atol=1e-5)
+        assert calls[-1]["hint_t"].tolist() == [t]
+
+
+def test_start_is_the_noised_video(calls):
+    _, (mean, _) = SYSTEM._encoded(clip(2), options(), lambda *_: None)
+    enhance(clip(2), target_fps=RATE * 2)
+    noise = CounterNoise(666)("start", 0, (1, 3, *mean.shape[2:]))
+    alpha, sigma = SYSTEM.schedule.alphas[899], SYSTEM.schedule.sigmas[899]
+    # The frame between starts from the key frame before it.
+    expected = alpha * mean[:, jnp.array([0, 0, 1])] + sigma * noise
+    np.testing.assert_allclose(calls[0]["x"], expected, atol=1e-4)
+
+
+def test_windows_have_the_hints_of_their_key_frames(calls):
+    enhance(clip(3), target_fps=RATE * 2, window=3, noise_aug=0)
+    whole = SYSTEM._encoded(clip(3), options(), lambda *_: None)[1][0]
+    first, second = calls[:2]
+    assert len(calls) == 4
+    for call, keys in ((first, whole[:, :2]), (second, whole[:, 1:])):
+        assert call["key_index"].tolist() == [[0, -1, 1]]
+        np.testing.assert_array_equal(call["hint"], keys)
+    # The shared frame has the same noise in both.
+    np.testing.assert_array_equal(first["x"][:, 2], second["x"][:, 0])
+
+
+def test_frames_to_interpolate_are_told_apart(monkeypatch: pytest.MonkeyPatch):
+    frames = enhance(clip(2), target_fps=RATE * 2)
+    denoise = executables.denoise
+
+    def all_keys(*args):
+        conditions = args[-1] | {"key_index": jnp.array([[0, 0, 1]])}
+        return denoise(*args[:-1], conditions)
+
+    monkeypatch.setattr(executables, "denoise", all_keys)
+    assert (frames != enhance(clip(2), target_fps=RATE * 2)).any()
+
+
+def test_windows_agree_where_the_video_fits_in_one():
+    frames = enhance(window=3)
+    assert (frames == enhance(window=32)).all()
+    windowed = enhance(window=2)
+    assert windowed.shape == frames.shape
+    assert (frames != windowed).any()
+
+
+def test_one_and_a_half_times_the_rate():
+    chosen = {"target_fps": RATE * 3 / 2, "target_size": (22, 30), "window": 4}
+    frames = enhance(clip(2), **chosen)
+    latents, space, time = denoised(clip(2), **chosen)
+    assert latents.shape == (1, 4, 12, 16, 4)
+    assert (time.rate, time.take) == (15, (0, 2, 3))
+    grid = np.concatenate([np.asarray(piece) for piece in SYSTEM.frames_of(latents, space)])
+    expected = np.round((np.clip(grid, -1, 1) * 0.5 + 0.5) * 255)[[0, 2, 3]]
+    # Rounded, not truncated; a value between two steps may fall to either side.
+    assert np.mean(frames == expected) > 0.999
+    assert frames.shape == (3, 22, 30, 3)
+
+
+def test_padding_is_cropped_where_it_was_put():
+    latents, space, _ = denoised(clip(3), **OFFICIAL)
+    assert space.padding == (2, 2, 2, 2)
+    (cropped,) = SYSTEM.frames_of(latents, space)
+    whole = SYSTEM.decode(latents)[0]
+    np.testing.assert_array_equal(cropped, whole[:, 2:-2, 2:-2])
+
+
+def test_official():
+    frames = enhance(clip(2), target_fps=RATE * 2, **OFFICIAL)
+    assert frames.shape == ((2 - 1) * (1 + 1) + 1, 20, 28, 3)
+    latents, space, time = denoised(clip(2), target_fps=RATE * 2, **OFFICIAL)
+    assert time.rate == 20
+    (grid,) = SYSTEM.frames_of(latents, space)
+    expected = np.floor((np.clip(grid, -1, 1) * 0.5 + 0.5) * 255)
+    assert np.mean(frames == expected) > 0.999
+
+
+def test_official_draws_every_frame_from_the_posterior(calls):
+    _, (mean, std) = SYSTEM._encoded(clip(2), options(**OFFICIAL), lambda *_: None)
+    enhance(clip(2), target_fps=RATE * 2, noise_aug=1, **OFFICIAL)
+    at = jnp.array([0, 0, 1])
+    drawn = mean[:, at] + std[:, at] * CounterNoise(666)("vae", 0, (1, 3, *mean.shape[2:]))
+    alpha, sigma = SYSTEM.schedule.alphas[0], SYSTEM.schedule.sigmas[0]
+    hint = alpha * drawn[:, ::2] + sigma * CounterNoise(666)("hint", 0, mean.shape)
+    np.testing.assert_allclose(calls[0]["hint"], hint, atol=1e-4)
+
+
+@pytest.mark.parametrize("changes", [{}, OFFICIAL], ids=["default", "official"])
+def test_recorded_noise_replays(changes: dict):
+    drawn: dict[str, dict[int, np.ndarray]] = {}
+
+    def recorder(stream: str, step: int, shape: tuple[int, ...]):
+        row = CounterNoise(5)(stream, step, shape)
+        drawn.setdefault(stream, {})[step] = np.asarray(row)
+        return row
+
+    frames = enhance(noise=recorder, seed=5, **changes)
+    streams = {name: np.stack([*rows.values()]) for name, rows in drawn.items()}
+    assert streams.keys() == {"start", "hint", "solver"} | ({"vae"} if changes else set())
+    assert (frames == enhance(seed=5, **changes)).all()
+    # The seed no longer matters.
+    assert (frames == enhance(noise=RecordedNoise(streams), seed=9, **changes)).all()
+    for name in streams:
+        others = streams | {name: -streams[name]}
+        assert (frames != enhance(noise=RecordedNoise(others), **changes)).any()
+
+
+def test_plan_is_that_of_the_output():
+    frames = enhance(clip(3), target_fps=Fraction(5))
+    assert len(frames) == len(plan_time(3, RATE, options(target_fps=Fraction(5))).take) == 2
