@@ -87,7 +87,7 @@ def replay_solvers(recording: Recording) -> list[Case]:
         levels, inputs = _levels(steps, kappas), []
 
         def denoise(
-            x: jax.Array, t: jax.Array, levels: Iterator[float] = levels, inputs: list = inputs
+            x: jax.Array, t: np.integer, levels: Iterator[float] = levels, inputs: list = inputs
         ) -> jax.Array:
             level = next(levels)
             inputs.append(x)
@@ -122,7 +122,7 @@ def replay_sampler(recording: Recording) -> list[Case]:
 
         def of_window(
             x: jax.Array,
-            t: jax.Array,
+            t: np.integer,
             window: tuple[int, int],
             facts: dict = facts,
             mask: list = mask,
@@ -135,11 +135,11 @@ def replay_sampler(recording: Recording) -> list[Case]:
             if scale != 1:
                 unconditional = toy_network(x, t, tensors["ny"], local)
                 v = guidance.guide(v, unconditional, scale, facts["guide_rescale"])
-            return guidance.v_to_x0(x, v, schedule.alphas[int(t)], schedule.sigmas[int(t)])
+            return guidance.v_to_x0(x, v, schedule.alphas[t], schedule.sigmas[t])
 
         whole = windowed(of_window, windows)
 
-        def denoise(x: jax.Array, t: jax.Array, whole: Any = whole, x0s: list = x0s) -> jax.Array:
+        def denoise(x: jax.Array, t: np.integer, whole: Any = whole, x0s: list = x0s) -> jax.Array:
             x0s.append(whole(x, t))
             return x0s[-1]
 

@@ -5,5 +5,5 @@ from pathlib import Path
 
 
 def demo_clip() -> Path:
-    """Eight frames of birds in flight, 128x72 at 15 a second (CC0; ASSETS.md)."""
+    """Six frames of birds in flight, 128x72 at 15 a second (CC0; ASSETS.md)."""
     return Path(str(files("venhancer_jax.assets").joinpath("birds_128x72.mp4")))

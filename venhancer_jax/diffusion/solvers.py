@@ -11,13 +11,12 @@ import itertools
 from collections.abc import Callable
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from venhancer_jax.diffusion.noise import NoiseSource
 from venhancer_jax.diffusion.schedule import Schedule
 
-Denoise = Callable[[jax.Array, jax.Array], jax.Array]
+Denoise = Callable[[jax.Array, np.integer], jax.Array]
 OnStep = Callable[[int, int], None]
 STREAM = "solver"
 
@@ -194,7 +193,7 @@ def solve(
     """Runs a solver from noised latents to clean ones.
 
     Args:
-      denoise: `(x, t) -> x0` with `t` a whole time step `[]`.
+      denoise: `(x, t) -> x0` with `t` a whole time step.
       noised: latents at the first time, `[B, F, h, w, C]`.
       steps: of any solver.
       noise: source of the fresh noise.
@@ -211,6 +210,7 @@ def solve(
         else:
             x, last = heun_step(denoise, steps, i, x, last, fresh)
         if on_step is not None:
+            x.block_until_ready()  # the program would run ahead of what is told
             on_step(i + 1, len(steps))
     return x
 
@@ -224,7 +224,7 @@ def linear_step(
     fresh: jax.Array | None,
 ) -> tuple[jax.Array, jax.Array]:
     """Step `i`: the next latents, and x0 for the step after."""
-    x0 = denoise(x * np.float32(steps.to_network[i]), jnp.asarray(steps.t[i]))
+    x0 = denoise(x * np.float32(steps.to_network[i]), steps.t[i])
     x = np.float32(steps.keep[i]) * x + np.float32(steps.clean[i]) * x0
     if last is not None and steps.change[i]:
         x = x + np.float32(steps.change[i]) * (x0 - last)
@@ -246,14 +246,14 @@ def heun_step(
     now, after = steps.churned[i], steps.kappas[i + 1]
     if fresh is not None:
         x = x + np.float32(steps.noise[i]) * fresh
-    x0 = denoise(x * np.float32(_to_network(now)), jnp.asarray(steps.t[i]))
+    x0 = denoise(x * np.float32(_to_network(now)), steps.t[i])
     if np.isinf(now):
         return x0 + np.float32(after) * x, None
     slope = (x - x0) / np.float32(now)
     euler = x + slope * np.float32(after - now)
     if after == 0:
         return euler, None
-    x0 = denoise(euler * np.float32(_to_network(after)), jnp.asarray(steps.t_next[i]))
+    x0 = denoise(euler * np.float32(_to_network(after)), steps.t_next[i])
     slope = (slope + (euler - x0) / np.float32(after)) / 2
     return x + slope * np.float32(after - now), None
 

@@ -4,13 +4,14 @@ from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-DenoiseWindow = Callable[[jax.Array, jax.Array, tuple[int, int]], jax.Array]
+DenoiseWindow = Callable[[jax.Array, np.integer, tuple[int, int]], jax.Array]
 
 
 def windowed(
     denoise_window: DenoiseWindow, windows: Sequence[tuple[int, int]]
-) -> Callable[[jax.Array, jax.Array], jax.Array]:
+) -> Callable[[jax.Array, np.integer], jax.Array]:
     """A denoise function of a whole clip from one of its windows.
 
     Args:
@@ -21,7 +22,7 @@ def windowed(
       `(x [B, F, ...], t) -> x0`, cross-faded linearly where windows overlap.
     """
 
-    def denoise(x: jax.Array, t: jax.Array) -> jax.Array:
+    def denoise(x: jax.Array, t: np.integer) -> jax.Array:
         return join(
             [denoise_window(x[:, start:end], t, (start, end)) for start, end in windows], windows
         )

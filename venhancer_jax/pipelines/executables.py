@@ -8,6 +8,7 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from venhancer_jax.diffusion.guidance import guide, v_to_x0
 from venhancer_jax.models.functional import Network, Params
@@ -40,7 +41,7 @@ def denoise(
     network: Network,
     params: Params,
     x: jax.Array,
-    t: jax.Array,
+    t: np.integer,
     levels: tuple[jax.Array, jax.Array],
     text: jax.Array,
     guidance: tuple[jax.Array, jax.Array],
@@ -69,7 +70,7 @@ def denoise(
 
     videos = constrain(twice(x), VIDEO_AXES)
     both = {name: twice(value) for name, value in conditions.items()}
-    v = network(params, videos, jnp.broadcast_to(t, (pair,)), text, **both)
+    v = network(params, videos, jnp.broadcast_to(jnp.asarray(t), (pair,)), text, **both)
     if pair == 2:
         v = guide(v[:1], v[1:], *guidance)
     return v_to_x0(x, v, *levels)

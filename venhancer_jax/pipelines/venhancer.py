@@ -204,15 +204,14 @@ class VEnhancer:
         time: TimePlan,
         text: jax.Array,
         options: EnhanceOptions,
-    ) -> Callable[[jax.Array, jax.Array], jax.Array]:
-        alphas, sigmas = jnp.asarray(self.schedule.alphas), jnp.asarray(self.schedule.sigmas)
+    ) -> Callable[[jax.Array, np.integer], jax.Array]:
         guidance = (
             jnp.float32(options.guidance_scale),
             jnp.float32(options.guidance_rescale),
         )
         index = np.array(time.key_index)
 
-        def of_window(x: jax.Array, t: jax.Array, window: tuple[int, int]) -> jax.Array:
+        def of_window(x: jax.Array, t: np.integer, window: tuple[int, int]) -> jax.Array:
             local = index[slice(*window)]
             # Only the hints of this window's key frames are passed: one shape for all windows.
             keys = local[local >= 0]
@@ -227,7 +226,7 @@ class VEnhancer:
                 self.denoiser.params,
                 x,
                 t,
-                (alphas[t], sigmas[t]),
+                (jnp.asarray(self.schedule.alphas[t]), jnp.asarray(self.schedule.sigmas[t])),
                 text,
                 guidance,
                 conditions,
