@@ -19,6 +19,7 @@ from venhancer_jax.errors import InputError
 from venhancer_jax.startup import use_compilation_cache
 
 _DEMO = Path(__file__).parent / "configs" / "demo.py"
+_PRESETS = ("demo", "venhancer")
 _PUBLISHED = {"v1": "venhancer_v1", "v2": "venhancer_v2"}
 
 UNTRAINED = (
@@ -60,14 +61,15 @@ def _system(config: ConfigDict):
     from venhancer_jax import weights
     from venhancer_jax.pipelines import load
 
+    if config.preset not in _PRESETS:
+        raise InputError(f"preset {config.preset!r}: expected one of {', '.join(_PRESETS)}")
     if config.preset == "demo" and not config.checkpoint:
         print(UNTRAINED, flush=True)
         return load.untrained_venhancer(seed=config.seed, dtype=config.dtype)
-    version = config.get("version", "v2")
-    if version not in _PUBLISHED:
-        raise InputError(f"version {version!r}: expected one of {', '.join(_PUBLISHED)}")
+    if config.version not in _PUBLISHED:
+        raise InputError(f"version {config.version!r}: expected one of {', '.join(_PUBLISHED)}")
     checkpoints = {
-        "venhancer": config.checkpoint or _PUBLISHED[version],
+        "venhancer": config.checkpoint or _PUBLISHED[config.version],
         "vae": config.vae_checkpoint or "svd_vae",
         "text": config.text_checkpoint or "openclip",
     }

@@ -161,8 +161,14 @@ def test_guidance_of_1_uses_one_branch(calls):
     enhance(guidance_scale=3.0, guidance_rescale=0.25)
     assert {call["text"].shape[0] for call in calls[guided:]} == {2}
     assert calls[-1]["guidance"] == (3.0, 0.25)
-    # The prompt comes first.
-    assert (calls[-1]["text"][:1] == calls[0]["text"]).all()
+
+
+def test_prompt_comes_before_the_negative_prompt(calls):
+    for changes in ({}, {"prompt": "a cat"}, {"negative_prompt": "a cat"}):
+        enhance(steps=1, **changes)
+    usual, prompt, negative = (np.asarray(call["text"]) for call in calls)
+    assert [(usual[i] == prompt[i]).all() for i in (0, 1)] == [False, True]
+    assert [(usual[i] == negative[i]).all() for i in (0, 1)] == [True, False]
 
 
 def test_hint_is_the_noised_video(calls):

@@ -36,6 +36,9 @@ def enhancement_config() -> ConfigDict:
     config.window = 32
     config.seed = 666
     config.compat = "default"
+    # `demo`: tiny, untrained. `venhancer`: the published sizes and weights, v1 or v2.
+    config.preset = "venhancer"
+    config.version = "v2"
     # Weights: folder, file, Hugging Face id or URL. Empty: the preset's own.
     config.checkpoint = ""
     config.vae_checkpoint = ""

@@ -98,9 +98,9 @@ def find_work(config: ConfigDict) -> list[tuple[Path, Path]]:
     source = Path(config.input)
     output = Path(config.output) if config.output else RESULTS
     if source.is_dir():
+        work = [(video, output / _name(video, config)) for video in list_videos(source)]
         if output.exists() and not output.is_dir():
             raise InputError(f"output {output} is a file, but input {source} is a folder")
-        work = [(video, output / _name(video, config)) for video in list_videos(source)]
     elif not config.output or (
         config.codec != "png" and (output.is_dir() or config.output.endswith("/"))
     ):
