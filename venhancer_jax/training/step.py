@@ -1,6 +1,7 @@
 """One training step as a pure function."""
 
 from collections.abc import Callable
+from typing import cast
 
 import jax
 import optax
@@ -44,8 +45,8 @@ def make_step(
 
         (loss, metrics), gradients = jax.value_and_grad(loss_of, has_aux=True)(state.params)
         updates, optimizer_state = optimizer.update(gradients, state.optimizer, state.params)
-        params = optax.apply_updates(state.params, updates)
-        ema = optax.incremental_update(params, state.ema, 1 - ema_decay)
+        params = cast(Params, optax.apply_updates(state.params, updates))
+        ema = cast(Params, optax.incremental_update(params, state.ema, 1 - ema_decay))
         metrics |= {
             "loss": loss,
             "gradient_norm": optax.global_norm(gradients),
