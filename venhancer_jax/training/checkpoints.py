@@ -62,7 +62,7 @@ class Checkpoints:
             state=ocp.args.StandardRestore(abstract), data=ocp.args.JsonRestore()
         )
         restored = self._manager.restore(step, args=items)
-        return restored.state, step, restored.data
+        return restored["state"], step, restored["data"]
 
     def close(self) -> None:
         """Waits until everything is written."""
