@@ -7,18 +7,15 @@ Every key of the config can be set: --config.up_scale=2 --config.target_fps=60. 
 2 wrong input, 1 anything else.
 """
 
-import runpy
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
-from absl import flags
-from ml_collections import ConfigDict, config_flags
+from ml_collections import ConfigDict
 
+from venhancer_jax.command_line import parse_config
 from venhancer_jax.errors import InputError
 from venhancer_jax.startup import use_compilation_cache
 
-_DEMO = Path(__file__).parent / "configs" / "demo.py"
 _PRESETS = ("demo", "venhancer")
 _PUBLISHED = {"v1": "venhancer_v1", "v2": "venhancer_v2"}
 
@@ -31,12 +28,8 @@ UNTRAINED = (
 def main(arguments: Sequence[str]) -> int:
     """Does what the command line says; returns the exit code."""
     try:
-        config, wants_help = _parse(arguments)
-        if wants_help:
-            settings = (f"    --config.{key}={value}" for key, value in config.items())
-            print(__doc__, "Settings of this config:\n", *settings, sep="\n")
-            return 0
-        return _enhance(config)
+        config, _ = parse_config(__doc__, arguments, "configs/demo.py")
+        return 0 if config is None else _enhance(config)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -79,39 +72,6 @@ def _system(config: ConfigDict):
             fetch.resolve(checkpoint)
     folders = [fetch.weights_of(network, name) for network, name in checkpoints.items()]
     return load.load_venhancer(*folders, dtype=config.dtype)
-
-
-def _parse(arguments: Sequence[str]) -> tuple[ConfigDict, bool]:
-    """The config with the settings of the command line, and whether help is asked for."""
-    files, settings = flags.FlagValues(), flags.FlagValues()
-    path = flags.DEFINE_string("config", str(_DEMO), "", flag_values=files)
-    wants_help = flags.DEFINE_bool("help", False, "", short_name="h", flag_values=files)
-    try:
-        rest = files(["sample.py", *arguments], known_only=True)
-        config = _load_config(str(path.value))
-        config_flags.DEFINE_config_dict("config", config, flag_values=settings, sys_argv=rest)
-        rest = settings(rest)
-    except (AttributeError, KeyError, TypeError) as error:
-        reason = error.args[0]
-        while isinstance(reason, Exception):  # they come wrapped
-            reason = reason.args[0]
-        raise InputError(f"no such setting: {reason}. --help lists all of them") from None
-    except flags.Error as error:
-        raise InputError(f"{error}") from None
-    if len(rest) > 1:
-        raise InputError(f"unexpected argument {rest[1]!r}: settings are --config.key=value")
-    return config, bool(wants_help.value)
-
-
-def _load_config(path: str) -> ConfigDict:
-    """What `get_config` of the file returns."""
-    try:
-        config = runpy.run_path(path).get("get_config", lambda: None)()
-    except Exception as error:  # a config file can raise anything
-        raise InputError(f"config {path}: {type(error).__name__}: {error}") from None
-    if not isinstance(config, ConfigDict):
-        raise InputError(f"config {path}: expected a function get_config() -> ConfigDict in it")
-    return config.lock()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,170 @@
+"""From one video to clips of one scene each, in a folder of their own."""
+
+import dataclasses
+import json
+import os
+import shutil
+from fractions import Fraction
+from pathlib import Path
+
+from av.error import FFmpegError
+
+from venhancer_jax.data.scenes import find_cuts, split
+from venhancer_jax.errors import InputError
+from venhancer_jax.video import VideoInfo, VideoWriter, probe, read_frames
+
+# H.264 with a constant rate factor of 12: no difference to see.
+_QUALITY = 1.0
+_DONE = "clips.json"
+# Bytes are only kept where every reader agrees on pictures and times.
+_KEPT_SUFFIXES = {".mp4", ".mov", ".mkv", ".m4v", ".webm"}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ClipRules:
+    """Which clips are taken.
+
+    Attributes:
+      min_height: rows of a video.
+      min_frames: of a clip.
+      max_frames: of a clip; longer scenes are divided.
+      min_fps: frames per second.
+    """
+
+    min_height: int = 256
+    min_frames: int = 16
+    max_frames: int = 600
+    min_fps: float = 15.0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class StagedClip:
+    """A clip on its way into a dataset.
+
+    Attributes:
+      name: of the clip, unique: that of its video and the number of the clip.
+      file: inside the folder of its video.
+      start: frame of the video at which the clip begins.
+      frames: of the clip.
+      height: rows.
+      width: columns.
+      rate: frames per second, as `numerator/denominator`.
+      kept: whether these are the bytes of the whole video, not encoded again.
+      size: bytes.
+    """
+
+    name: str
+    file: str
+    start: int
+    frames: int
+    height: int
+    width: int
+    rate: str
+    kept: bool
+    size: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class StagedVideo:
+    """The clips of a video, and why frames of it are missing (empty where none are)."""
+
+    clips: tuple[StagedClip, ...]
+    problem: str
+
+
+def stage(video: Path, name: str, folder: Path, rules: ClipRules) -> StagedVideo:
+    """Cuts a video into clips, written to `folder`, unless this was done before.
+
+    What is wrong with the video is part of the result: one bad file must not stop the others.
+
+    Args:
+      video: file.
+      name: of the video in the dataset.
+      folder: of this video alone; what is in it unfinished is removed.
+      rules: which clips are taken.
+    """
+    done = folder / _DONE
+    if done.is_file():
+        return _load(done)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    try:
+        staged = _cut(video, name, folder, rules)
+    except (InputError, FFmpegError, ValueError) as error:
+        staged = StagedVideo(clips=(), problem=str(error))
+    partial = folder / f".{_DONE}"
+    partial.write_text(json.dumps(dataclasses.asdict(staged), indent=1), encoding="utf-8")
+    os.replace(partial, done)
+    return staged
+
+
+def _cut(video: Path, name: str, folder: Path, rules: ClipRules) -> StagedVideo:
+    info = probe(video)
+    _check(info, rules)
+    cuts, count = find_cuts(read_frames(info))
+    if count < info.frames:
+        raise InputError(f"damaged: frames end at {count} of {info.frames}")
+    spans = split(cuts, count, least=rules.min_frames, most=rules.max_frames)
+    if not spans:
+        raise InputError(
+            f"no scene of at least min_frames={rules.min_frames}: {count} frames, {len(cuts)} cuts"
+        )
+    if spans == [(0, count)] and _is_plain(info):
+        file = f"0000{video.suffix.lower()}"
+        shutil.copyfile(video, folder / file)
+        return StagedVideo(
+            clips=(_staged(info, name, 0, folder / file, (0, count), True),), problem=""
+        )
+    clips = []
+    frames = enumerate(read_frames(info))
+    for number, (start, end) in enumerate(spans):
+        path = folder / f"{number:04d}.mp4"
+        with VideoWriter(
+            path, width=info.width, height=info.height, rate=info.rate, quality=_QUALITY
+        ) as out:
+            for i, frame in frames:
+                if i >= start:
+                    out.write(frame)
+                if i == end - 1:
+                    break
+        clips.append(_staged(info, name, number, path, (start, end), False))
+    return StagedVideo(clips=tuple(clips), problem="")
+
+
+def _check(info: VideoInfo, rules: ClipRules) -> None:
+    if info.height < rules.min_height:
+        raise InputError(f"{info.height} rows, less than min_height={rules.min_height}")
+    if info.rate < rules.min_fps:
+        raise InputError(
+            f"{float(info.rate):g} frames a second, less than min_fps={rules.min_fps:g}"
+        )
+    if info.frames < rules.min_frames:
+        raise InputError(f"{info.frames} frames, less than min_frames={rules.min_frames}")
+
+
+def _is_plain(info: VideoInfo) -> bool:
+    upright = info.rotation == 0 and info.pixel_aspect == 1 and not info.variable_rate
+    return upright and info.path.suffix.lower() in _KEPT_SUFFIXES
+
+
+def _staged(
+    info: VideoInfo, name: str, number: int, path: Path, span: tuple[int, int], kept: bool
+) -> StagedClip:
+    rate = Fraction(info.rate)
+    return StagedClip(
+        name=f"{name}#{number:04d}",
+        file=path.name,
+        start=span[0],
+        frames=span[1] - span[0],
+        height=info.height,
+        width=info.width,
+        rate=f"{rate.numerator}/{rate.denominator}",
+        kept=kept,
+        size=path.stat().st_size,
+    )
+
+
+def _load(done: Path) -> StagedVideo:
+    stored = json.loads(done.read_text(encoding="utf-8"))
+    clips = tuple(StagedClip(**clip) for clip in stored["clips"])
+    return StagedVideo(clips=clips, problem=stored["problem"])

@@ -1,0 +1,253 @@
+"""Where clips come from: random-access sources for grain.
+
+A source is a sequence of `Clip`s. Nothing of a clip is decoded before `facts` or `read` is called,
+so that what is wrong with it is known where it can be skipped.
+"""
+
+import dataclasses
+import functools
+import tempfile
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from venhancer_jax.data.captions import Captions
+from venhancer_jax.errors import InputError
+from venhancer_jax.video import VideoInfo, list_videos, probe, read_frames
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ClipFacts:
+    """Length, size and frames per second of a clip."""
+
+    frames: int
+    height: int
+    width: int
+    rate: Fraction
+
+
+class Clip(Protocol):
+    """One clip of a source, with its unique name and its caption (empty where it has none)."""
+
+    name: str
+    caption: str
+
+    def facts(self) -> ClipFacts:
+        """What the clip holds; InputError if it cannot be told."""
+        ...
+
+    def read(self, numbers: np.ndarray) -> np.ndarray:
+        """The frames of these ascending numbers, uint8 `[F, H, W, 3]`; InputError if damaged."""
+        ...
+
+
+@dataclasses.dataclass
+class VideoClip:
+    """A clip that is a video file."""
+
+    path: Path
+    name: str
+    caption: str = ""
+
+    @functools.cached_property
+    def info(self) -> VideoInfo:
+        """What the file holds; InputError if it cannot be told."""
+        return probe(self.path)
+
+    def facts(self) -> ClipFacts:
+        info = self.info
+        return ClipFacts(frames=info.frames, height=info.height, width=info.width, rate=info.rate)
+
+    def read(self, numbers: np.ndarray) -> np.ndarray:
+        info = self.info
+        first, last = int(numbers[0]), int(numbers[-1])
+        wanted = set(map(int, numbers))
+        frames = {}
+        start = float(first / info.rate)
+        for i, frame in enumerate(
+            read_frames(info, start_time=start, max_frames=last - first + 1), first
+        ):
+            if i in wanted:
+                frames[i] = frame
+        if len(frames) < len(wanted):
+            raise InputError(f"{self.name}: frames end at {first + i + 1} of {info.frames}")
+        return np.stack([frames[int(i)] for i in numbers])
+
+
+@dataclasses.dataclass
+class EncodedClip:
+    """A clip of a prepared dataset: the bytes of a video file."""
+
+    data: bytes
+    name: str
+    caption: str
+    known: ClipFacts
+
+    def facts(self) -> ClipFacts:
+        return self.known
+
+    def read(self, numbers: np.ndarray) -> np.ndarray:
+        # The decoder reads files; what it reads here has not left the page cache.
+        with tempfile.NamedTemporaryFile(prefix="clip", suffix=".mp4") as file:
+            file.write(self.data)
+            file.flush()
+            return VideoClip(Path(file.name), self.name).read(numbers)
+
+
+@dataclasses.dataclass
+class SyntheticClip:
+    """Moving stripes and a moving square, from a seed; costs nearly nothing to make."""
+
+    seed: int
+    known: ClipFacts
+    name: str = ""
+    caption: str = ""
+
+    def facts(self) -> ClipFacts:
+        return self.known
+
+    def read(self, numbers: np.ndarray) -> np.ndarray:
+        rng = np.random.default_rng(self.seed)
+        height, width = self.known.height, self.known.width
+        y, x = np.arange(height)[:, None, None], np.arange(width)[:, None]
+        across, down = rng.uniform(-0.3, 0.3, (2, 3))
+        speed, phase = rng.uniform(-1, 1, 3), rng.uniform(0, 6, 3)
+        side, (vy, vx) = max(1, height // 4), rng.integers(1, 5, 2)
+        frames = np.empty((len(numbers), height, width, 3), np.uint8)
+        for frame, t in zip(frames, numbers, strict=True):
+            frame[:] = 127.5 + 100 * np.sin(x * across + y * down + t * speed + phase)
+            top, left = t * vy % max(1, height - side), t * vx % max(1, width - side)
+            frame[top : top + side, left : left + side] = 255 - frame[0, 0]
+        return frames
+
+
+class FolderSource:
+    """The videos directly in a folder, captioned like those of `prepare`."""
+
+    def __init__(self, folder: str | Path, *, captions: str | Path | None = None):
+        """Lists the folder.
+
+        Raises:
+          InputError: no such folder, no video in it, or a wrong table of captions.
+        """
+        table, root = Captions(captions), Path(folder)
+        self._clips = [
+            VideoClip(path, path.name, table.of(path, root)) for path in list_videos(root)
+        ]
+
+    def __len__(self) -> int:
+        return len(self._clips)
+
+    def __getitem__(self, index: int) -> Clip:
+        return self._clips[index]
+
+    def __repr__(self) -> str:
+        return f"FolderSource({len(self)} videos)"
+
+
+class PreparedSource:
+    """A dataset that `venhancer_jax.data.prepare` made."""
+
+    def __init__(self, folder: str | Path):
+        """Opens the dataset and checks its shards.
+
+        Raises:
+          InputError: no dataset, or a shard is missing or damaged.
+        """
+        self._folder = str(folder)
+        self._length = len(self._records)
+
+    @functools.cached_property
+    def _records(self) -> Any:
+        from venhancer_jax.data import records  # not needed by the other sources
+
+        return records.open_dataset(self._folder)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Each process opens the shards itself.
+        return {"_folder": self._folder, "_length": self._length}
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, index: int) -> Clip:
+        try:
+            record = self._records[index]
+        except (RuntimeError, ValueError, OSError) as error:
+            raise InputError(
+                f"{self._folder}: clip {index} cannot be read, a shard is damaged ({error})"
+            ) from error
+        return EncodedClip(
+            data=record["video"],
+            name=record["name"].decode(),
+            caption=record["caption"].decode(),
+            known=ClipFacts(
+                frames=int(record["frames"]),
+                height=int(record["height"]),
+                width=int(record["width"]),
+                rate=Fraction(int(record["rate_numerator"]), int(record["rate_denominator"])),
+            ),
+        )
+
+    def __repr__(self) -> str:
+        return f"PreparedSource({self._folder}, {len(self)} clips)"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SyntheticSource:
+    """Moving patterns for benchmarks and tests."""
+
+    length: int = 1000
+    frames: int = 64
+    height: int = 320
+    width: int = 512
+    rate: Fraction = Fraction(24)
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int) -> Clip:
+        facts = ClipFacts(frames=self.frames, height=self.height, width=self.width, rate=self.rate)
+        return SyntheticClip(index, facts, f"synthetic {index}", "moving patterns")
+
+
+@dataclasses.dataclass
+class LatentClip:
+    """The arrays of a clip whose latents were computed before; see `LatentSource`."""
+
+    path: Path
+    name: str
+
+    def load(self) -> dict[str, np.ndarray]:
+        """All arrays of the file; InputError if it is damaged."""
+        try:
+            with np.load(self.path, allow_pickle=False) as arrays:
+                return {key: arrays[key] for key in arrays.files}
+        except Exception as error:  # zip, format and system errors of many kinds
+            raise InputError(f"{self.path}: not a readable .npz file ({error})") from error
+
+
+class LatentSource:
+    """A folder of `.npz` files, one a clip, with what is costly computed before.
+
+    A file holds `video [F, h, w, C]` and `low [F, h, w, C]`, latents of the target and of the
+    degraded frames, `key_index [F]`, `scale`, `stride` and `tokens [77]`, as `pipeline` makes them;
+    the noise level and which texts are dropped are drawn anew each time.
+    """
+
+    def __init__(self, folder: str | Path):
+        """Lists the folder; InputError if no `.npz` file is in it."""
+        self._paths = sorted(Path(folder).glob("*.npz"))
+        if not self._paths:
+            raise InputError(f"{folder}: no .npz file in this folder. Check the path")
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def __getitem__(self, index: int) -> LatentClip:
+        return LatentClip(self._paths[index], self._paths[index].name)
+
+    def __repr__(self) -> str:
+        return f"LatentSource({len(self)} clips)"

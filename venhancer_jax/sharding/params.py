@@ -1,0 +1,58 @@
+"""How parameters and batches lie on a training mesh."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from venhancer_jax.errors import InputError
+from venhancer_jax.sharding.mesh import AXES
+
+# Smaller arrays are kept whole: gathering them would cost more than they take.
+LEAST_SHARDED = 2**16
+
+
+def training_mesh(sizes: Mapping[str, int], devices: list[Any] | None = None) -> Mesh:
+    """A mesh of all devices.
+
+    Args:
+      sizes: devices along `data`, `fsdp` and `context`; one of them may be -1 for the rest.
+      devices: by default all there are, on all hosts.
+
+    Raises:
+      InputError: the sizes do not use all devices.
+    """
+    devices = devices or jax.devices()
+    shape = [int(sizes.get(axis, 1)) for axis in AXES]
+    if shape.count(-1) == 1:
+        known = math.prod(size for size in shape if size != -1)
+        shape[shape.index(-1)] = len(devices) // max(known, 1)
+    if math.prod(shape) != len(devices) or min(shape) < 1:
+        raise InputError(
+            f"mesh {dict(sizes)} does not use all of the {len(devices)} devices: the sizes of"
+            f" {', '.join(AXES)} have to multiply to it; one of them may be -1"
+        )
+    return Mesh(np.array(devices).reshape(shape), AXES, axis_types=(AxisType.Auto,) * len(AXES))
+
+
+def batch_sharding(mesh: Mesh) -> NamedSharding:
+    """Examples over `data` and `fsdp`."""
+    return NamedSharding(mesh, PartitionSpec(("data", "fsdp")))
+
+
+def fsdp_sharding(mesh: Mesh, tree: Any) -> Any:
+    """Shardings that split the longest divisible axis of every large array over `fsdp`."""
+    size = mesh.shape["fsdp"]
+
+    def of(leaf: Any) -> NamedSharding:
+        shape = leaf.shape
+        spec = [None] * len(shape)
+        axes = [i for i, length in enumerate(shape) if length % size == 0]
+        if size > 1 and axes and math.prod(shape) >= LEAST_SHARDED:
+            spec[max(axes, key=lambda i: shape[i])] = "fsdp"
+        return NamedSharding(mesh, PartitionSpec(*spec))
+
+    return jax.tree.map(of, tree)

@@ -1,0 +1,43 @@
+"""The keys that every training config has."""
+
+from ml_collections import ConfigDict, config_dict
+
+
+def training_config() -> ConfigDict:
+    """All keys with their defaults; a config file changes some and locks it."""
+    config = ConfigDict()
+    config.seed = 0
+    # Networks: `debug`, `tiny` or `venhancer`; weight folders bring their own sizes.
+    config.preset = "tiny"
+    config.prior = ""  # weight folder of UNet (and ControlNet); empty: fresh weights
+    config.vae = ""
+    config.text = ""
+    config.trainable = "controlnet"  # or "all"
+    config.copy_prior = True  # start the ControlNet as a copy of the prior's encoder
+    config.dtype = "auto"
+    # Data: a prepared data set, a folder of videos, or "synthetic".
+    config.data = "synthetic"
+    config.workers = 0
+    config.batch = 4  # of all processes together
+    config.frames = 9
+    config.height = 64
+    config.width = 64
+    config.fps = config_dict.placeholder(str)
+    # Optimiser.
+    config.steps = 1000
+    config.learning_rate = 1e-5
+    config.warmup_steps = 100
+    config.clip_norm = 1.0
+    config.weight_decay = 0.01
+    config.accumulate = 1
+    config.ema_decay = 0.9999
+    # Devices along each axis; -1 is the rest.
+    config.mesh = ConfigDict({"data": -1, "fsdp": 1, "context": 1})
+    config.distributed = False  # several hosts: TPU pods, Slurm
+    # What is kept.
+    config.log_every = 50
+    config.save_every = 1000
+    config.keep = 3
+    config.keep_every = config_dict.placeholder(int)
+    config.peak_tflops = 0.0  # of one device; 459 for v5p, 197 for v5e, 918 for v6e, 989 for H100
+    return config
