@@ -370,3 +370,41 @@ def test_runs_as_a_module(folders: tuple[Path, Path]) -> None:
     )
     assert done.returncode == 0 and f"{psnr_of(3):.3f}" in done.stdout, done.stderr
     assert subprocess.run(command, capture_output=True, check=False).returncode == 2
+
+
+def test_images_beside_videos_and_hidden_files_are_no_clips(tmp_path: Path) -> None:
+    frames = np.repeat(np.repeat(noise(1, height=8, width=12), 4, 1), 4, 2)
+    for folder in ("pred", "target"):
+        write(tmp_path / folder / "a.mp4", frames)
+        (still,) = write(tmp_path / "still", noise(2, count=1)).iterdir()
+        still.rename(tmp_path / folder / "strip.png")
+    hidden = write(tmp_path / "b", noise(1))
+    (hidden / "._000001.png").write_text("left by a file manager")
+    file = tmp_path / "s.json"
+    assert run(tmp_path / "pred", tmp_path / "target", "--metrics=psnr", f"--json={file}") == 0
+    assert list(scores_of(file)["clips"]) == ["a"]
+    assert run(hidden, hidden, "--metrics=psnr") == 0
+
+
+def test_pairs_of_frames_without_a_value_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = iter([float("nan"), 3.0, 5.0])
+    some = suite.Metric(measure=lambda pred, target: np.array([next(values)]))
+    none = suite.Metric(measure=lambda pred, target: np.array([np.nan]))
+    monkeypatch.setattr(suite, "METRICS", {"some": some, "none": none})
+    score = suite.ClipScore(["some", "none"])
+    for frame in noise(1, count=3):
+        score.add(frame, frame)
+    assert score.results() == {"some": 4.0, "none": None}
+
+
+def test_a_video_that_breaks_off_is_told(
+    folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = evaluate.Clip.frames
+
+    def cut(clip: evaluate.Clip, max_frames: int | None = None):
+        yield from whole(clip, 2 if "pred" in clip.path.parts else max_frames)
+
+    monkeypatch.setattr(evaluate.Clip, "frames", cut)
+    assert run(folders[0] / "ant", folders[1] / "ant", "--metrics=psnr") == 2
+    assert "breaks off" in capsys.readouterr().err

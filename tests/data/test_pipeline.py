@@ -182,6 +182,18 @@ def test_prepared_dataset(videos, tmp_path, workers):
     assert sorted(np.round(batch["video"].mean((1, 2, 3, 4)), -1)) == [60, 120, 190]
 
 
+def test_damaged_record_is_skipped(videos, tmp_path, caplog):
+    prepare(videos, tmp_path / "out", rules=ClipRules(min_height=32, min_frames=6, min_fps=10))
+    shard = next((tmp_path / "out" / "clips").rglob("*.array_record*"))
+    data = shard.read_bytes()
+    shard.write_bytes(data[:4000] + bytes(40) + data[4040:])
+    dataset = training_pipeline(PreparedSource(tmp_path / "out"), CONFIG, batch=1)
+    with caplog.at_level(logging.WARNING):
+        assert len(list(itertools.islice(dataset, 6))) == 6
+    messages = [m for m in caplog.messages if m.startswith("skipped")]
+    assert len(messages) == 1 and "its record is damaged" in messages[0]
+
+
 def test_latents(tmp_path):
     example = next(iter(training_pipeline(source(), CONFIG, batch=1)))
     arrays = {key: value[0] for key, value in example.items() if key != "noise_aug"}

@@ -41,6 +41,7 @@ def test_end_to_end(prepared, videos, scene):
         difference = clip.read(np.arange(len(frames))).astype(float) - np.stack(frames)
         assert np.sqrt(np.mean(difference**2)) < 2.5
         assert np.abs(difference.mean((1, 2, 3))).max() < 3
+    assert "tensorflow" not in sys.modules
     # The whole file is one scene: its own bytes.
     one = found["sub/one.mp4#0000"]
     assert one.data == (videos / "sub" / "one.mp4").read_bytes() and one.caption == ""

@@ -64,7 +64,7 @@ def training_pipeline(
 
     Raises:
       InputError: an empty source or a wrong number; while iterating, when no clip of the source can
-        be used, or a shard is damaged.
+        be used.
     """
     if not len(source):
         raise InputError(f"{source}: no clip in this source")

@@ -97,6 +97,21 @@ class EncodedClip:
 
 
 @dataclasses.dataclass
+class DamagedClip:
+    """A clip of a prepared dataset whose bytes are lost."""
+
+    name: str
+    problem: str
+    caption: str = ""
+
+    def facts(self) -> ClipFacts:
+        raise InputError(self.problem)
+
+    def read(self, numbers: np.ndarray) -> np.ndarray:
+        raise InputError(self.problem)
+
+
+@dataclasses.dataclass
 class SyntheticClip:
     """Moving stripes and a moving square, from a seed; costs nearly nothing to make."""
 
@@ -176,9 +191,9 @@ class PreparedSource:
         try:
             record = self._records[index]
         except (RuntimeError, ValueError, OSError) as error:
-            raise InputError(
-                f"{self._folder}: clip {index} cannot be read, a shard is damaged ({error})"
-            ) from error
+            return DamagedClip(
+                f"clip {index} of {self._folder}", f"its record is damaged ({error})"
+            )
         return EncodedClip(
             data=record["video"],
             name=record["name"].decode(),

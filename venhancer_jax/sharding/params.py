@@ -49,7 +49,7 @@ def fsdp_sharding(mesh: Mesh, tree: Any) -> Any:
 
     def of(leaf: Any) -> NamedSharding:
         shape = leaf.shape
-        spec = [None] * len(shape)
+        spec: list[str | None] = [None] * len(shape)
         axes = [i for i, length in enumerate(shape) if length % size == 0]
         if size > 1 and axes and math.prod(shape) >= LEAST_SHARDED:
             spec[max(axes, key=lambda i: shape[i])] = "fsdp"

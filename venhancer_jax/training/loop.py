@@ -1,7 +1,7 @@
 """The training loop: data in, steps on the mesh, metrics and checkpoints out.
 
-The order within a turn matters: save if it is due, then take the next batch, then step. Saving after
-the batch was taken would lose it on resumption.
+The order within a turn matters: save if it is due, then take the next batch, then step. Saving
+after the batch was taken would lose it on resumption.
 """
 
 import dataclasses
@@ -122,9 +122,7 @@ class _Meter:
         seconds = (now - self._since) / steps
         values["step_seconds"] = np.asarray(seconds)
         values["data_wait_share"] = np.asarray(self._waited / (now - self._since))
-        values["clips_per_second"] = np.asarray(
-            len(batch["video"]) * jax.process_count() / seconds
-        )
+        values["clips_per_second"] = np.asarray(len(batch["video"]) * jax.process_count() / seconds)
         per_device = self._options.flops / seconds / jax.device_count()
         values["tflops_per_device"] = np.asarray(per_device / 1e12)
         if self._options.peak_flops:

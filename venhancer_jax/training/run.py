@@ -11,6 +11,7 @@ from ml_collections import ConfigDict
 from venhancer_jax import weights
 from venhancer_jax.data.augment import AugmentConfig
 from venhancer_jax.data.pipeline import training_pipeline
+from venhancer_jax.data.records import is_dataset
 from venhancer_jax.data.sources import FolderSource, PreparedSource, SyntheticSource
 from venhancer_jax.diffusion.schedule import venhancer_schedule
 from venhancer_jax.errors import InputError
@@ -181,8 +182,7 @@ def _source(config: ConfigDict) -> Any:
     folder = Path(config.data)
     if not folder.is_dir():
         raise InputError(f"data {config.data!r}: expected a folder, or synthetic")
-    prepared = any(folder.rglob("dataset_info.json"))
-    return PreparedSource(folder) if prepared else FolderSource(folder)
+    return PreparedSource(folder) if is_dataset(folder) else FolderSource(folder)
 
 
 def _flops(pure: Any, state: TrainState, fixed: loop.Frozen, config: ConfigDict) -> int:
@@ -198,4 +198,3 @@ def _flops(pure: Any, state: TrainState, fixed: loop.Frozen, config: ConfigDict)
     }
     batch = {name: jax.ShapeDtypeStruct(*spec) for name, spec in shapes.items()}
     return count_flops(pure, state, fixed.denoiser, fixed.vae, fixed.text, batch)
-

@@ -1,0 +1,53 @@
+"""What every measure does to frames before it measures them."""
+
+import numpy as np
+
+from venhancer_jax.errors import InputError
+
+# Recommendation ITU-R BT.709-6, item 3.2: luma of R, G, B.
+_BT709 = np.array([0.2126, 0.7152, 0.0722])
+
+
+def unit(frames: np.ndarray) -> np.ndarray:
+    """`[F, H, W, C]` as float64 from 0 to 1.
+
+    Raises:
+      InputError: there is no frame, another number of axes or kind of number, or floating point
+        numbers beyond 0 to 1.
+    """
+    frames = np.asarray(frames)
+    if frames.ndim != 4 or frames.size == 0:
+        raise InputError(f"frames of shape {frames.shape}: expected [F, H, W, C] of at least one.")
+    if frames.dtype == np.uint8:
+        return frames / 255.0
+    if not np.issubdtype(frames.dtype, np.floating):
+        raise InputError(f"frames of {frames.dtype}: expected uint8, or floats from 0 to 1.")
+    # Not a number fails this comparison too.
+    if not (frames.min() >= 0 and frames.max() <= 1):
+        raise InputError(
+            f"frames from {frames.min():g} to {frames.max():g}: floats go from 0 to 1. Clip them, "
+            "divide them by 255, or give uint8."
+        )
+    return frames.astype(np.float64)
+
+
+def unit_pair(pred: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """`unit` of a video and its target.
+
+    Raises:
+      InputError: as of `unit`, or the shapes differ.
+    """
+    pred, target = unit(pred), unit(target)
+    if pred.shape != target.shape:
+        raise InputError(
+            f"frames {pred.shape} against a target {target.shape}: expected the same [F, H, W, C]."
+        )
+    return pred, target
+
+
+def luma(frames: np.ndarray) -> np.ndarray:
+    """BT.709 luma of RGB frames `[F, H, W, 3]`: float64 `[F, H, W, 1]` from 0 to 1."""
+    frames = unit(frames)
+    if frames.shape[-1] != 3:
+        raise InputError(f"frames of shape {frames.shape}: expected RGB [F, H, W, 3].")
+    return np.clip(frames @ _BT709, 0, 1)[..., None]

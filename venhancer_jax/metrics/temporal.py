@@ -1,0 +1,120 @@
+"""Steadiness in time: warping error, difference of motion, flicker."""
+
+import numpy as np
+
+from venhancer_jax.errors import InputError
+from venhancer_jax.metrics.flow import dis_flow, lands_inside, warp
+from venhancer_jax.metrics.frames import luma, unit_pair
+
+
+def warping_error(pred: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """How much pixels of a video change while the target's motion carries them along.
+
+    Lai et al. 2018, "Learning Blind Video Temporal Consistency", equations 10 and 11: the mean
+    squared difference of a frame and its predecessor warped onto it, over the pixels that are not
+    occluded. Flow is `dis_flow` of the target, where the paper has FlowNet2, so that a smooth video
+    gains nothing by a smooth flow of its own.
+
+    Args:
+      pred: RGB `[F, H, W, 3]`, two frames or more.
+      target: the same.
+
+    Returns:
+      `[F - 1]` for values from 0 to 1; papers print it times 1000. Not a number where all pixels
+      are occluded.
+
+    Raises:
+      InputError: shapes differ, fewer than two frames, too small frames, or no OpenCV.
+    """
+    pred, target = unit_pair(pred, target)
+    _check_frames(pred, 2, "warping error")
+    errors = []
+    for i in range(len(pred) - 1):
+        forward, backward = dis_flow(target[i], target[i + 1]), dis_flow(target[i + 1], target[i])
+        visible = ~occluded(forward, backward)
+        change = np.square(warp(pred[i], backward) - pred[i + 1]).mean(axis=-1)
+        errors.append(change[visible].mean() if visible.any() else np.nan)
+    return np.array(errors)
+
+
+def occluded(forward: np.ndarray, backward: np.ndarray) -> np.ndarray:
+    """The pixels of the later frame without a sure counterpart in the earlier one.
+
+    Ruder et al. 2016, "Artistic Style Transfer for Videos", equations 5 and 6: flow forth and back
+    does not cancel, or the pixel is at a boundary of motion; and what comes from outside the frame.
+
+    Args:
+      forward: flow `[H, W, 2]` from the earlier frame to the later one.
+      backward: flow from the later frame to the earlier one.
+
+    Returns:
+      bool `[H, W]`.
+    """
+    back = _square(backward)
+    forth = warp(forward, backward)
+    inconsistent = _square(forth + backward) > 0.01 * (_square(forth) + back) + 0.5
+    down = np.diff(backward, axis=0, append=backward[-1:])
+    right = np.diff(backward, axis=1, append=backward[:, -1:])
+    boundary = _square(down) + _square(right) > 0.01 * back + 0.002
+    return inconsistent | boundary | ~lands_inside(backward)
+
+
+def tof(pred: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """How far the motion of a video is from the motion of the target.
+
+    tOF of Chu et al. 2020, "Learning Temporal Coherence via Self-Supervision for GAN-based Video
+    Generation", section 5: the mean distance of the two optical flows. Flow is `dis_flow` of each,
+    where the paper has Farneback's.
+
+    Args:
+      pred: RGB `[F, H, W, 3]`, two frames or more.
+      target: the same.
+
+    Returns:
+      `[F - 1]` in pixels.
+
+    Raises:
+      InputError: shapes differ, fewer than two frames, too small frames, or no OpenCV.
+    """
+    pred, target = unit_pair(pred, target)
+    _check_frames(pred, 2, "tOF")
+    distances = [
+        np.sqrt(_square(dis_flow(*pred[i : i + 2]) - dis_flow(*target[i : i + 2]))).mean()
+        for i in range(len(pred) - 1)
+    ]
+    return np.array(distances)
+
+
+def flicker(pred: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """How much more a video jitters from frame to frame than the target.
+
+    The root mean square of the second difference in time of BT.709 luma, `x[t-1] - 2 x[t] +
+    x[t+1]`, which even motion and fades leave small and flicker at half the frame rate makes four
+    times its amplitude: that of the video less that of the target.
+
+    Args:
+      pred: RGB `[F, H, W, 3]`, three frames or more.
+      target: the same.
+
+    Returns:
+      `[F - 2]` in levels of 255: 0 as steady as the target, above 0 more jitter, below 0 less.
+
+    Raises:
+      InputError: shapes differ, or fewer than three frames.
+    """
+    pred, target = unit_pair(pred, target)
+    _check_frames(pred, 3, "flicker")
+    return 255 * (_jitter(pred) - _jitter(target))
+
+
+def _jitter(frames: np.ndarray) -> np.ndarray:
+    return np.sqrt(np.square(np.diff(luma(frames), n=2, axis=0)).mean(axis=(1, 2, 3)))
+
+
+def _square(vectors: np.ndarray) -> np.ndarray:
+    return np.square(vectors).sum(axis=-1)
+
+
+def _check_frames(frames: np.ndarray, least: int, what: str) -> None:
+    if len(frames) < least:
+        raise InputError(f"{len(frames)} frames: {what} needs at least {least}.")

@@ -1,0 +1,140 @@
+"""VMAF, by the libvmaf of an FFmpeg program."""
+
+import functools
+import importlib
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+
+from venhancer_jax.errors import InputError
+from venhancer_jax.metrics.frames import luma
+
+_MODEL = "vmaf_v0.6.1"
+_LOG = "vmaf.json"
+
+
+def vmaf(pred: Iterable[np.ndarray], target: Iterable[np.ndarray]) -> float:
+    """VMAF of a video: the mean over its frames of model v0.6.1.
+
+    Li et al. 2016, "Toward a Practical Perceptual Video Quality Metric". The model looks at luma:
+    BT.709 of 8 bits and limited range. Frames stream through, none is kept.
+
+    Args:
+      pred: RGB frames `[H, W, 3]`, uint8 or floats from 0 to 1; `[F, H, W, 3]` is such.
+      target: the same.
+
+    Returns:
+      From 0 to 100, near 100 for identical videos.
+
+    Raises:
+      InputError: sizes or numbers of frames differ, there is no FFmpeg with libvmaf, or it fails.
+    """
+    ffmpeg = require_ffmpeg()
+    pred_size, pred = _peek(pred)
+    target_size, target = _peek(target)
+    if pred_size != target_size:
+        raise InputError(f"frames of {pred_size} against a target of {target_size}: same expected.")
+    with tempfile.TemporaryDirectory() as folder:
+        counts, complaint = _run_ffmpeg(ffmpeg, folder, pred_size, (pred, target))
+        if counts[0] != counts[1]:
+            raise InputError(
+                f"{counts[0]} frames against {counts[1]} of the target: same expected."
+            )
+        try:
+            log = json.loads(Path(folder, _LOG).read_text())
+        except (OSError, ValueError) as error:
+            raise InputError(f"VMAF: {ffmpeg} failed: {complaint[-500:].strip()}") from error
+    return float(log["pooled_metrics"]["vmaf"]["mean"])
+
+
+@functools.cache
+def find_ffmpeg() -> str | None:
+    """The FFmpeg program that can compute VMAF: imageio-ffmpeg's, that on the PATH, or None."""
+    candidates = [shutil.which("ffmpeg")]
+    with suppress(ImportError, RuntimeError):  # not installed, or installed without its program
+        candidates.insert(0, importlib.import_module("imageio_ffmpeg").get_ffmpeg_exe())
+    for candidate in filter(None, candidates):
+        command = [candidate, "-hide_banner", "-filters"]
+        listed = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+        if " libvmaf " in listed:
+            return candidate
+    return None
+
+
+def require_ffmpeg() -> str:
+    """The same.
+
+    Raises:
+      InputError: there is none.
+    """
+    ffmpeg = find_ffmpeg()
+    if ffmpeg is None:
+        raise InputError(
+            "VMAF needs an FFmpeg with libvmaf, and none was found in imageio-ffmpeg or on the "
+            "PATH. Install one: pip install 'venhancer-jax[metrics]'"
+        )
+    return ffmpeg
+
+
+def _run_ffmpeg(
+    ffmpeg: str, folder: str, size: str, videos: tuple[Iterator[np.ndarray], Iterator[np.ndarray]]
+) -> tuple[list[int], str]:
+    """Frames sent of each video, and what FFmpeg said; its log of scores is in `folder`."""
+    pipes = [os.pipe() for _ in videos]
+    layout = ["-f", "rawvideo", "-pix_fmt", "yuv444p", "-video_size", size]
+    inputs = [part for read_end, _ in pipes for part in (*layout, "-i", f"pipe:{read_end}")]
+    threads = os.cpu_count() or 1
+    graph = f"libvmaf=model=version={_MODEL}:log_fmt=json:log_path={_LOG}:n_threads={threads}"
+    command = [ffmpeg, "-nostdin", "-hide_banner", "-loglevel", "error"]
+    command += [*inputs, "-lavfi", graph, "-f", "null", "-"]
+    process = subprocess.Popen(
+        command,
+        cwd=folder,
+        pass_fds=[read_end for read_end, _ in pipes],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    for read_end, _ in pipes:
+        os.close(read_end)
+    # FFmpeg reads its inputs in an order of its own, so each has a thread.
+    with ThreadPoolExecutor(len(videos)) as pool:
+        sent = [
+            pool.submit(_send, end, video) for (_, end), video in zip(pipes, videos, strict=True)
+        ]
+        _, complaint = process.communicate()
+        return [future.result() for future in sent], complaint
+
+
+def _send(pipe: int, frames: Iterator[np.ndarray]) -> int:
+    count = 0
+    with suppress(BrokenPipeError), open(pipe, "wb") as file:  # broken: it ended, and says why
+        for frame in frames:
+            file.write(_planes(frame))
+            count += 1
+    return count
+
+
+def _planes(frame: np.ndarray) -> bytes:
+    """Luma of 16 to 235, and two grey planes of colour."""
+    levels = np.round(16 + 219 * luma(frame[None])).astype(np.uint8)
+    return levels.tobytes() + bytes([128]) * (2 * levels.size)
+
+
+def _peek(frames: Iterable[np.ndarray]) -> tuple[str, Iterator[np.ndarray]]:
+    """`WxH` of the first frame, and all frames."""
+    iterator = iter(frames)
+    first = next(iterator, None)
+    if first is None:
+        raise InputError("VMAF: no frames.")
+    height, width = first.shape[:2]
+    return f"{width}x{height}", chain([first], iterator)
