@@ -44,8 +44,9 @@ def vmaf(pred: Iterable[np.ndarray], target: Iterable[np.ndarray]) -> float:
     if pred_size != target_size:
         raise InputError(f"frames of {pred_size} against a target of {target_size}: same expected.")
     with tempfile.TemporaryDirectory() as folder:
-        counts, complaint = _run_ffmpeg(ffmpeg, folder, pred_size, (pred, target))
-        if counts[0] != counts[1]:
+        failed, counts, complaint = _run_ffmpeg(ffmpeg, folder, pred_size, (pred, target))
+        # A program that fails leaves its inputs at any frame: their numbers say nothing then.
+        if not failed and counts[0] != counts[1]:
             raise InputError(
                 f"{counts[0]} frames against {counts[1]} of the target: same expected."
             )
@@ -87,8 +88,8 @@ def require_ffmpeg() -> str:
 
 def _run_ffmpeg(
     ffmpeg: str, folder: str, size: str, videos: tuple[Iterator[np.ndarray], Iterator[np.ndarray]]
-) -> tuple[list[int], str]:
-    """Frames sent of each video, and what FFmpeg said; its log of scores is in `folder`."""
+) -> tuple[bool, list[int], str]:
+    """Whether FFmpeg failed, frames sent of each video, and what it said; scores in `folder`."""
     pipes = [os.pipe() for _ in videos]
     layout = ["-f", "rawvideo", "-pix_fmt", "yuv444p", "-video_size", size]
     inputs = [part for read_end, _ in pipes for part in (*layout, "-i", f"pipe:{read_end}")]
@@ -112,7 +113,8 @@ def _run_ffmpeg(
             pool.submit(_send, end, video) for (_, end), video in zip(pipes, videos, strict=True)
         ]
         _, complaint = process.communicate()
-        return [future.result() for future in sent], complaint
+        counts = [future.result() for future in sent]
+    return process.returncode != 0, counts, complaint
 
 
 def _send(pipe: int, frames: Iterator[np.ndarray]) -> int:
