@@ -27,6 +27,7 @@ from venhancer_jax.diffusion.noise import RecordedNoise
 from venhancer_jax.models import catalog
 from venhancer_jax.models.clip_text import ClipTextConfig
 from venhancer_jax.models.vae import VAEConfig
+from venhancer_jax.pipelines import executables
 from venhancer_jax.pipelines.decoding import decode_stream
 from venhancer_jax.pipelines.options import EnhanceOptions
 from venhancer_jax.pipelines.venhancer import Part, VEnhancer
@@ -128,7 +129,7 @@ def replay_resize(recording: Recording) -> list[Case]:
     ours = resize.pad(inner, sides, white=True)
     cases.append(compare(f"{recording.name}/pad_ones", ours, padded, BLOCK))
     video = channels_last(tensors["tensor2vid_in"])[0]
-    ours = resize.to_bytes(video, truncate=True)
+    ours = executables.to_bytes(jnp.asarray(video), True)
     cases.append(equal(f"{recording.name}/tensor2vid_u8", ours, tensors["tensor2vid_u8"]))
     return cases
 
@@ -195,7 +196,7 @@ def replay_pipeline(recording: Recording) -> list[Case]:
         compare(f"{recording.name}/out", video, recorded, NETWORK),
         nearly_equal_bytes(
             f"{recording.name}/frames_u8",
-            resize.to_bytes(video, truncate=True),
+            np.asarray(executables.to_bytes(jnp.asarray(video), True)),
             tensors["frames_u8"],
         ),
     ]

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from venhancer_jax.video.resize import pad, resize_bilinear, to_bytes, to_signed
+from venhancer_jax.pipelines.executables import to_bytes
+from venhancer_jax.video.resize import pad, resize_bilinear, to_signed
 
 FRAMES = np.random.default_rng(0).standard_normal((2, 11, 18, 3), np.float32)
 
@@ -67,18 +68,7 @@ def test_bytes_survive_the_way_there_and_back():
     assert signed.dtype == np.float32
     assert signed.min() == -1
     assert signed.max() == 1
-    np.testing.assert_array_equal(to_bytes(signed), frames)
-
-
-def test_bytes_are_rounded_or_truncated():
-    # 0.4, 0.6 and 254.9 of 255.
-    signed = np.float32([0.4, 0.6, 254.9]) / 255 * 2 - 1
-    assert to_bytes(signed).tolist() == [0, 1, 255]
-    assert to_bytes(signed, truncate=True).tolist() == [0, 0, 254]
-
-
-def test_values_out_of_range_are_clipped():
-    assert to_bytes(np.float32([-3, 3])).tolist() == [0, 255]
+    np.testing.assert_array_equal(to_bytes(signed, False), frames)
 
 
 def of_pytorch(**options) -> np.ndarray:

@@ -10,7 +10,6 @@ import optax
 from venhancer_jax.models.functional import Params
 
 Trainable = Literal["controlnet", "all"]
-_COPIED = "encoder."
 
 
 @jax.tree_util.register_dataclass
@@ -52,7 +51,7 @@ def copy_prior(params: Params) -> Params:
     """
     copied = dict(params)
     for name in params:
-        if name.startswith(f"controlnet.{_COPIED}"):
+        if name.startswith("controlnet.encoder."):
             copied[name] = jnp.array(params[name.replace("controlnet.", "unet.", 1)])
     return copied
 

@@ -10,12 +10,6 @@ def to_signed(frames: np.ndarray) -> np.ndarray:
     return (frames.astype(np.float32) / 255 - 0.5) / 0.5
 
 
-def to_bytes(frames: np.ndarray, *, truncate: bool = False) -> np.ndarray:
-    """Float in [-1, 1], clipped, to uint8; truncated like the official program, or rounded."""
-    scaled = np.clip(frames * 0.5 + 0.5, 0, 1) * 255
-    return (scaled if truncate else np.rint(scaled)).astype(np.uint8)
-
-
 def resize_bilinear(
     frames: np.ndarray,
     size: tuple[int, int],
