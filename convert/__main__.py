@@ -19,6 +19,9 @@ from convert.fetch import resolve
 from venhancer_jax.errors import InputError
 from venhancer_jax.models import catalog
 
+# Those of which there are checkpoints in PyTorch.
+NETWORKS = ("venhancer", "vae", "text")
+
 
 def main(argv: list[str] | None = None) -> int:
     """Runs one conversion; exit code 0 done, 2 wrong input."""
@@ -28,7 +31,7 @@ def main(argv: list[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    for name in catalog.NAMES:
+    for name in NETWORKS:
         command = commands.add_parser(name, help=f"a {name} checkpoint to a weight folder")
         command.add_argument("source", help="checkpoint file, Hugging Face id or URL")
         command.add_argument("folder", help="weight folder to make")

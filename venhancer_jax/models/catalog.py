@@ -10,18 +10,20 @@ from venhancer_jax.errors import InputError
 from venhancer_jax.models.clip_text import ClipTextConfig, ClipTextEncoder
 from venhancer_jax.models.controlnet import ControlledUNet
 from venhancer_jax.models.functional import Network, functional
+from venhancer_jax.models.no_text import NoText, NoTextConfig
 from venhancer_jax.models.unet3d import UNet3DConfig
 from venhancer_jax.models.vae import VAE, VAEConfig
 
-Config = UNet3DConfig | VAEConfig | ClipTextConfig
+Config = UNet3DConfig | VAEConfig | ClipTextConfig | NoTextConfig
 
 # How a network computes is up to whoever runs it; all else is its size.
-RUNTIME_FIELDS = ("dtype", "encoder_dtype", "attention", "temporal_pixels_at_once")
+RUNTIME_FIELDS = ("dtype", "encoder_dtype", "attention", "temporal_pixels_at_once", "remat")
 
 _NETWORKS: dict[str, tuple[type[Config], Callable[[Any, nnx.Rngs], nnx.Module]]] = {
     "venhancer": (UNet3DConfig, ControlledUNet),
     "vae": (VAEConfig, VAE),
     "text": (ClipTextConfig, ClipTextEncoder),
+    "no_text": (NoTextConfig, NoText),
 }
 NAMES = tuple(_NETWORKS)
 

@@ -9,6 +9,7 @@ from jax.typing import DTypeLike
 
 from venhancer_jax.models.attention import Implementation
 from venhancer_jax.models.layers import MLP, GroupNorm, sinusoidal_embedding, zeros
+from venhancer_jax.models.remat import Remat, rematerialised
 from venhancer_jax.models.resnet import Downsample, ResBlock, Upsample, conv3x3
 from venhancer_jax.models.transformer import SpatialTransformer, TemporalTransformer
 
@@ -29,6 +30,7 @@ class UNet3DConfig:
         inner width is this times `head_dim`, whatever `width` is.
       attention: implementation of attention.
       temporal_pixels_at_once: bound on the pixels that a temporal transformer works on at a time.
+      remat: what a gradient keeps of each block, by the name of `models.remat`.
       dtype: of activations and matrix products; statistics stay in float32.
     """
 
@@ -42,6 +44,7 @@ class UNet3DConfig:
     first_temporal_heads: int = 8
     attention: Implementation = "auto"
     temporal_pixels_at_once: int = 4096
+    remat: Remat = "none"
     dtype: DTypeLike = jnp.float32
 
     @classmethod
@@ -54,6 +57,20 @@ class UNet3DConfig:
         """The same network small enough for a laptop's processor."""
         tiny = cls(width=32, context_width=64, head_dim=16, first_temporal_heads=2)
         return dataclasses.replace(tiny, **changes)
+
+    @classmethod
+    def demo(cls, **changes) -> "UNet3DConfig":
+        """The network of the model that ships with the package."""
+        demo = cls.tiny(
+            latent_channels=16,
+            width=64,
+            multipliers=(1, 2, 2),
+            blocks_per_level=1,
+            attention_levels=(),
+            context_width=16,
+            first_temporal_heads=4,
+        )
+        return dataclasses.replace(demo, **changes)
 
     @property
     def embedding_width(self) -> int:
@@ -153,6 +170,7 @@ class Encoder(nnx.Module):
         self.input_blocks = nnx.List(blocks)
         self.middle_block = MiddleBlock(config, rngs)
         self.width = config.width
+        self.remat: Remat = config.remat
 
     def embed_time(self, t: jax.Array) -> jax.Array:
         """`[B]` time steps to `[B, 1, E]`."""
@@ -179,13 +197,14 @@ class Encoder(nnx.Module):
         outputs = []
         for block in self.input_blocks:
             if isinstance(block, InputBlock):
-                x = block(x, added)
+                x = rematerialised(block, self.remat)(x, added)
             elif isinstance(block, Downsample):
                 x = block(x)
             else:
-                x = block(x, embedding, text)
+                x = rematerialised(block, self.remat)(x, embedding, text)
             outputs.append(x)
-        outputs.append(self.middle_block(x, embedding, text))
+        middle = rematerialised(self.middle_block, self.remat)
+        outputs.append(middle(x, embedding, text))
         return tuple(outputs)
 
 
@@ -225,6 +244,7 @@ class UNet3D(nnx.Module):
                 blocks.append(block)
         self.output_blocks = nnx.List(blocks)
         self.head = Head(config, rngs)
+        self.remat: Remat = config.remat
 
     def __call__(
         self,
@@ -251,7 +271,8 @@ class UNet3D(nnx.Module):
             x = x + on_middle
             skips = [skip + more for skip, more in zip(skips, on_skips, strict=True)]
         for block in self.output_blocks:
-            x = block(jnp.concatenate([x, skips.pop()], axis=-1), embedding, text)
+            joined = jnp.concatenate([x, skips.pop()], axis=-1)
+            x = rematerialised(block, self.remat)(joined, embedding, text)
         return self.head(x)
 
 

@@ -34,6 +34,7 @@ class VAEConfig:
       blocks_per_level: residual blocks of a level of the encoder (one more in the decoder).
       groups: of every normalisation.
       scaling_factor: times raw latents are latents of about unit variance.
+      mid_attention: attend among the pixels of a frame where the latents are smallest.
       temporal_decoder: decode the frames of a call together; otherwise each by itself, after
         `post_quant_conv`, which the temporal decoder does without.
       attention: implementation of attention.
@@ -46,6 +47,7 @@ class VAEConfig:
     blocks_per_level: int = 2
     groups: int = 32
     scaling_factor: float = 0.18215
+    mid_attention: bool = True
     temporal_decoder: bool = True
     attention: Implementation = "auto"
     dtype: DTypeLike = jnp.float32
@@ -66,6 +68,19 @@ class VAEConfig:
         """The VAE with the temporal decoder, small enough for a laptop's processor."""
         tiny = cls(channels=(16, 32, 32, 32), blocks_per_level=1, groups=8)
         return dataclasses.replace(tiny, **changes)
+
+    @classmethod
+    def demo(cls, **changes) -> "VAEConfig":
+        """The VAE of the model that ships with the package: four pixels to a latent of 16."""
+        demo = cls(
+            latent_channels=16,
+            channels=(24, 40, 64),
+            blocks_per_level=1,
+            groups=8,
+            mid_attention=False,
+            temporal_decoder=False,
+        )
+        return dataclasses.replace(demo, **changes)
 
     @property
     def pixels_per_latent(self) -> int:
@@ -118,7 +133,12 @@ class Encoder(nnx.Module):
             channels = wider
         self.down_blocks = nnx.List(levels)
         self.mid_block = MidBlock(
-            deepest, groups=groups, implementation=config.attention, dtype=dtype, rngs=rngs
+            deepest,
+            attends=config.mid_attention,
+            groups=groups,
+            implementation=config.attention,
+            dtype=dtype,
+            rngs=rngs,
         )
         self.norm_out = frame_norm(deepest, groups=groups, dtype=dtype, rngs=rngs)
         self.conv_out = conv3x3(deepest, 2 * config.latent_channels, dtype=dtype, rngs=rngs)
@@ -141,6 +161,7 @@ class Decoder(nnx.Module):
         self.mid_block = MidBlock(
             deepest,
             block=block,
+            attends=config.mid_attention,
             groups=groups,
             implementation=config.attention,
             dtype=dtype,

@@ -74,26 +74,32 @@ class FrameAttention(nnx.Module):
 
 
 class MidBlock(nnx.Module):
-    """The deepest step: two residual blocks around the attention."""
+    """The deepest step: two residual blocks, around attention if so asked."""
 
     def __init__(
         self,
         channels: int,
         *,
         block: type[FrameResBlock] = FrameResBlock,
+        attends: bool = True,
         groups: int,
         implementation: Implementation,
         dtype: DTypeLike,
         rngs: nnx.Rngs,
     ):
         self.resnet1 = block(channels, channels, groups=groups, dtype=dtype, rngs=rngs)
-        self.attention = FrameAttention(
-            channels, groups=groups, implementation=implementation, dtype=dtype, rngs=rngs
+        self.attention = (
+            FrameAttention(
+                channels, groups=groups, implementation=implementation, dtype=dtype, rngs=rngs
+            )
+            if attends
+            else None
         )
         self.resnet2 = block(channels, channels, groups=groups, dtype=dtype, rngs=rngs)
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        return self.resnet2(self.attention(self.resnet1(x)))
+        x = self.resnet1(x)
+        return self.resnet2(x if self.attention is None else self.attention(x))
 
 
 class HalvingConv(nnx.Module):

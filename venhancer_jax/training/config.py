@@ -7,14 +7,20 @@ def training_config() -> ConfigDict:
     """All keys with their defaults; a config file changes some and locks it."""
     config = ConfigDict()
     config.seed = 0
-    # Networks: `debug`, `tiny` or `venhancer`; weight folders bring their own sizes.
+    # What is learned: `diffusion` (the paper's), `one_step`, or `autoencoder` (the VAE).
+    config.objective = "diffusion"
+    # Networks: `debug`, `tiny`, `demo` or `venhancer`; weight folders bring their own sizes.
     config.preset = "tiny"
     config.prior = ""  # weight folder of UNet (and ControlNet); empty: fresh weights
     config.vae = ""
     config.text = ""
     config.trainable = "controlnet"  # or "all"
     config.copy_prior = True  # start the ControlNet as a copy of the prior's encoder
-    config.dtype = "auto"
+    config.dtype = "auto"  # of activations; parameters that train are float32
+    config.remat = "none"  # what a gradient keeps: `none`, `dots` or `blocks`
+    # Weights of the parts of the loss; of `diffusion` there is only one.
+    config.loss = ConfigDict({"latent": 1.0, "pixel": 0.0, "perceptual": 0.0, "kl": 1e-6})
+    config.one_step_start = 80  # time step that the sampler of `one_step` starts from
     # Data: a prepared data set, a folder of videos, or "synthetic".
     config.data = "synthetic"
     config.workers = 0
@@ -23,6 +29,17 @@ def training_config() -> ConfigDict:
     config.height = 64
     config.width = 64
     config.fps = config_dict.placeholder(str)
+    # Augmentation, see `data.augment.AugmentConfig`.
+    config.augment = ConfigDict(
+        {
+            "shrink": True,
+            "strides": tuple(range(1, 9)),
+            "scales": tuple(float(s) for s in range(1, 9)),
+            "down": "bilinear",
+            "noise_levels": (1, 300),
+            "real_world": 0.0,
+        }
+    )
     # Optimiser.
     config.steps = 1000
     config.learning_rate = 1e-5
@@ -30,6 +47,7 @@ def training_config() -> ConfigDict:
     config.clip_norm = 1.0
     config.weight_decay = 0.01
     config.accumulate = 1
+    config.cosine_decay = False  # of the learning rate to zero at the last step
     config.ema_decay = 0.9999
     # Devices along each axis; -1 is the rest.
     config.mesh = ConfigDict({"data": -1, "fsdp": 1, "context": 1})

@@ -14,10 +14,10 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from venhancer_jax.models.functional import Params
 from venhancer_jax.sharding.params import batch_sharding
 from venhancer_jax.training.checkpoints import Checkpoints
 from venhancer_jax.training.log import MetricsLog
+from venhancer_jax.training.objective import Frozen
 from venhancer_jax.training.state import TrainState
 from venhancer_jax.training.step import Step
 
@@ -30,15 +30,6 @@ class DataIterator(Protocol):
     def get_state(self) -> Any: ...
 
     def set_state(self, state: Any) -> None: ...
-
-
-@dataclasses.dataclass(frozen=True)
-class Frozen:
-    """Parameters that do not train: of the prior, the VAE and the text tower."""
-
-    denoiser: Params
-    vae: Params
-    text: Params
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -91,7 +82,7 @@ def run(
                 return state
             batch = meter.wait(data)
             on_mesh = jax.device_put(batch, batch_sharding(mesh))
-            state, metrics = step(state, frozen.denoiser, frozen.vae, frozen.text, on_mesh)
+            state, metrics = step(state, frozen, on_mesh)
             if (number + 1) % options.log_every == 0 or number + 1 == options.steps:
                 record = log.write(number + 1, meter.read(metrics, number + 1 - start, batch))
                 _tell(record, options.steps)

@@ -1,104 +1,71 @@
-"""A training run from its config: networks, mesh, data, loop."""
+"""A training run from its config: task, mesh, data, loop, weights."""
 
+import dataclasses
 import functools
-from pathlib import Path
+import itertools
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+from etils import epath
 from ml_collections import ConfigDict
 
-from venhancer_jax import weights
 from venhancer_jax.data.augment import AugmentConfig
 from venhancer_jax.data.pipeline import training_pipeline
 from venhancer_jax.data.records import is_dataset
 from venhancer_jax.data.sources import FolderSource, PreparedSource, SyntheticSource
-from venhancer_jax.diffusion.schedule import venhancer_schedule
 from venhancer_jax.errors import InputError
-from venhancer_jax.models import catalog
-from venhancer_jax.models.clip_text import ClipTextConfig
-from venhancer_jax.models.functional import Network, Params
-from venhancer_jax.models.unet3d import UNet3DConfig
-from venhancer_jax.models.vae import VAEConfig
-from venhancer_jax.pipelines.load import compute_dtype
 from venhancer_jax.pipelines.options import parse_fps
 from venhancer_jax.sharding.flops import count_flops
 from venhancer_jax.sharding.mesh import replicated
 from venhancer_jax.sharding.params import fsdp_sharding, training_mesh
 from venhancer_jax.training import loop
+from venhancer_jax.training.autoencoder import latent_scale
 from venhancer_jax.training.checkpoints import Checkpoints
 from venhancer_jax.training.log import MetricsLog
-from venhancer_jax.training.objective import Objective
-from venhancer_jax.training.state import TrainState, copy_prior, make_optimizer, split
+from venhancer_jax.training.networks import export
+from venhancer_jax.training.state import TrainState, make_optimizer
 from venhancer_jax.training.step import make_step
+from venhancer_jax.training.tasks import Task, task_of
 
-_PRESETS = {
-    # The least that has every kind of layer: compiles in seconds.
-    "debug": {
-        "venhancer": UNet3DConfig.tiny(
-            width=64, multipliers=(1, 1), blocks_per_level=1, attention_levels=(0,)
-        ),
-        "vae": VAEConfig.tiny(channels=(16, 16, 32)),
-        "text": ClipTextConfig.tiny().only_used(),
-    },
-    # Width 32 would leave one channel to a norm group, which cancels the time embedding.
-    "tiny": {
-        "venhancer": UNet3DConfig.tiny(width=64),
-        "vae": VAEConfig.tiny(),
-        "text": ClipTextConfig.tiny().only_used(),
-    },
-    "venhancer": {
-        "venhancer": UNet3DConfig.venhancer(),
-        "vae": VAEConfig.svd(),
-        "text": ClipTextConfig.vit_h_14().only_used(),
-    },
-}
+# Of which the spread of the latents is measured at the end of the training of a VAE.
+_SCALE_BATCHES = 16
 
 
-def train(config: ConfigDict, workdir: Path) -> TrainState:
+def train(config: ConfigDict, workdir: epath.PathLike) -> TrainState:
     """Trains as the config says; goes on where an earlier run in `workdir` stopped.
+
+    The average of the parameters ends up in `workdir/weights`, a weight folder.
 
     Raises:
       InputError: a wrong value, or weights or data that are not there.
     """
-    if config.preset not in _PRESETS:
-        raise InputError(f"preset {config.preset!r}: expected one of {', '.join(_PRESETS)}")
-    if config.trainable not in ("controlnet", "all"):
-        raise InputError(f"trainable {config.trainable!r}: expected controlnet or all")
+    workdir = epath.Path(workdir)
     mesh = training_mesh(config.mesh)
+    task = task_of(config)
+    data = iter(_data(config))
     workdir.mkdir(parents=True, exist_ok=True)
     (workdir / "config.json").write_text(config.to_json_best_effort(indent=2))
-    data = iter(_data(config))
 
-    networks, params = _networks(config)
-    if config.copy_prior:
-        params["venhancer"] = copy_prior(params["venhancer"])
-    trains, frozen = split(params["venhancer"], config.trainable)
     optimizer = make_optimizer(
         learning_rate=config.learning_rate,
         warmup_steps=config.warmup_steps,
         clip_norm=config.clip_norm,
         weight_decay=config.weight_decay,
         accumulate=config.accumulate,
+        decay_steps=config.steps // config.accumulate if config.cosine_decay else None,
     )
     start = functools.partial(TrainState.start, optimizer=optimizer)
-    shardings = fsdp_sharding(mesh, jax.eval_shape(start, trains))
-    trains = jax.device_put(trains, fsdp_sharding(mesh, trains))
+    shardings = fsdp_sharding(mesh, jax.eval_shape(start, task.params))
+    trains = jax.device_put(task.params, fsdp_sharding(mesh, task.params))
     state = jax.jit(start, out_shardings=shardings)(trains)
-    fixed = loop.Frozen(
-        denoiser=jax.device_put(frozen, fsdp_sharding(mesh, frozen)),
-        vae=jax.device_put(params["vae"], replicated(mesh)),
-        text=jax.device_put(params["text"], replicated(mesh)),
-    )
-
-    objective = Objective(
-        networks["venhancer"],
-        networks["vae"],
-        networks["text"],
-        _vae_scale(config),
-        venhancer_schedule(),
-    )
-    pure = make_step(objective, optimizer, seed=config.seed, ema_decay=config.ema_decay)
+    frozen = {
+        name: jax.device_put(
+            params, fsdp_sharding(mesh, params) if name == "denoiser" else replicated(mesh)
+        )
+        for name, params in task.frozen.items()
+    }
+    pure = make_step(task.objective, optimizer, seed=config.seed, ema_decay=config.ema_decay)
     step = jax.jit(pure, donate_argnums=0, out_shardings=(shardings, replicated(mesh)))
     checkpoints = Checkpoints(
         workdir / "checkpoints",
@@ -109,10 +76,10 @@ def train(config: ConfigDict, workdir: Path) -> TrainState:
     log = MetricsLog(workdir / "metrics.jsonl")
     try:
         with jax.set_mesh(mesh):
-            return loop.run(
+            state = loop.run(
                 step,
                 state,
-                fixed,
+                frozen,
                 data,
                 mesh=mesh,
                 checkpoints=checkpoints,
@@ -120,47 +87,36 @@ def train(config: ConfigDict, workdir: Path) -> TrainState:
                 options=loop.LoopOptions(
                     steps=config.steps,
                     log_every=config.log_every,
-                    flops=_flops(pure, state, fixed, config),
+                    flops=count_flops(pure, state, frozen, _batch_shapes(config)),
                     peak_flops=1e12 * config.peak_tflops,
                 ),
             )
     finally:
         checkpoints.close()
         log.close()
+    if int(state.step) == config.steps:
+        _export(task, state, data, workdir)
+    return state
 
 
-def _networks(config: ConfigDict) -> tuple[dict[str, Network], dict[str, Params]]:
-    """Networks and parameters, float32, fresh or from weight folders."""
-    compute = compute_dtype(config.dtype)
-    runtime = {"venhancer": {"dtype": compute}, "vae": {"dtype": compute}, "text": {}}
-    folders = {"venhancer": config.prior, "vae": config.vae, "text": config.text}
-    networks, params = {}, {}
-    for i, (name, folder) in enumerate(folders.items()):
-        sizes = catalog.to_facts(_PRESETS[config.preset][name])
-        if folder:
-            sizes = weights.read_about(folder)["config"]
-        network_config = catalog.from_facts(name, sizes, **runtime[name])
-        if isinstance(network_config, ClipTextConfig):
-            network_config = network_config.only_used()
-        networks[name] = catalog.build(name, network_config)
-        if folder:
-            params[name] = weights.load_weights(folder, networks[name].shapes)
-        else:
-            params[name] = networks[name].init(jax.random.fold_in(jax.random.key(config.seed), i))
-    return networks, params
-
-
-def _vae_scale(config: ConfigDict) -> float:
-    sizes = weights.read_about(config.vae)["config"] if config.vae else {}
-    return sizes.get("scaling_factor", VAEConfig().scaling_factor)
+def _export(task: Task, state: TrainState, data: Any, workdir: epath.Path) -> None:
+    params, config = task.whole(jax.device_get(state.ema)), task.source.config
+    if task.name == "vae":
+        batches = itertools.islice(data, _SCALE_BATCHES)
+        scale = latent_scale(task.source.network, params, batches)
+        config = dataclasses.replace(config, scaling_factor=scale)
+    export(workdir / "weights", task.name, config, params)
+    print(f"wrote {workdir / 'weights'}", flush=True)
 
 
 def _data(config: ConfigDict) -> Any:
+    chosen = config.augment.to_dict()
     augment = AugmentConfig(
         frames=config.frames,
         height=config.height,
         width=config.width,
         rate=parse_fps(config.fps) if config.fps else None,
+        **chosen,
     )
     count = jax.process_count()
     if config.batch % count:
@@ -179,14 +135,13 @@ def _data(config: ConfigDict) -> Any:
 def _source(config: ConfigDict) -> Any:
     if config.data == "synthetic":
         return SyntheticSource()
-    folder = Path(config.data)
+    folder = epath.Path(config.data)
     if not folder.is_dir():
         raise InputError(f"data {config.data!r}: expected a folder, or synthetic")
     return PreparedSource(folder) if is_dataset(folder) else FolderSource(folder)
 
 
-def _flops(pure: Any, state: TrainState, fixed: loop.Frozen, config: ConfigDict) -> int:
-    """Operations of a step, gradients included."""
+def _batch_shapes(config: ConfigDict) -> dict[str, jax.ShapeDtypeStruct]:
     b, f, h, w = config.batch, config.frames, config.height, config.width
     shapes = {
         "video": ((b, f, h, w, 3), jnp.uint8),
@@ -196,5 +151,4 @@ def _flops(pure: Any, state: TrainState, fixed: loop.Frozen, config: ConfigDict)
         "noise_aug": ((b,), jnp.int32),
         "tokens": ((b, 77), jnp.int32),
     }
-    batch = {name: jax.ShapeDtypeStruct(*spec) for name, spec in shapes.items()}
-    return count_flops(pure, state, fixed.denoiser, fixed.vae, fixed.text, batch)
+    return {name: jax.ShapeDtypeStruct(*spec) for name, spec in shapes.items()}

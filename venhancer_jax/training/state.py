@@ -63,6 +63,7 @@ def make_optimizer(
     clip_norm: float = 1.0,
     weight_decay: float = 0.01,
     accumulate: int = 1,
+    decay_steps: int | None = None,
 ) -> optax.GradientTransformation:
     """AdamW with linear warm-up, clipping by global norm, and gradient accumulation.
 
@@ -72,9 +73,13 @@ def make_optimizer(
       clip_norm: of the gradient.
       weight_decay: decoupled.
       accumulate: batches for one update.
+      decay_steps: updates, with the warm-up, after which the rate has fallen to zero along a
+        cosine; None keeps it.
     """
     rate = learning_rate
-    if warmup_steps:
+    if decay_steps:
+        rate = optax.warmup_cosine_decay_schedule(0.0, learning_rate, warmup_steps, decay_steps)
+    elif warmup_steps:
         rate = optax.linear_schedule(0.0, learning_rate, warmup_steps)
     optimizer = optax.chain(
         optax.clip_by_global_norm(clip_norm), optax.adamw(rate, weight_decay=weight_decay)

@@ -7,12 +7,10 @@ import jax
 import optax
 
 from venhancer_jax.models.functional import Params
-from venhancer_jax.training.objective import Batch, Objective
+from venhancer_jax.training.objective import Batch, Frozen, Metrics, Objective
 from venhancer_jax.training.state import TrainState
 
-Step = Callable[
-    [TrainState, Params, Params, Params, Batch], tuple[TrainState, dict[str, jax.Array]]
-]
+Step = Callable[[TrainState, Frozen, Batch], tuple[TrainState, Metrics]]
 
 
 def make_step(
@@ -32,16 +30,14 @@ def make_step(
       ema_decay: of the average of parameters.
 
     Returns:
-      `(state, frozen, vae, text, batch) -> (state, metrics)`, the metrics as device arrays.
+      `(state, frozen, batch) -> (state, metrics)`, the metrics as device arrays.
     """
 
-    def step(
-        state: TrainState, frozen: Params, vae: Params, text: Params, batch: Batch
-    ) -> tuple[TrainState, dict[str, jax.Array]]:
+    def step(state: TrainState, frozen: Frozen, batch: Batch) -> tuple[TrainState, Metrics]:
         key = jax.random.fold_in(jax.random.key(seed), state.step)
 
-        def loss_of(params: Params) -> tuple[jax.Array, dict[str, jax.Array]]:
-            return objective.loss(params | frozen, vae, text, batch, key)
+        def loss_of(params: Params) -> tuple[jax.Array, Metrics]:
+            return objective.loss(params, frozen, batch, key)
 
         (loss, metrics), gradients = jax.value_and_grad(loss_of, has_aux=True)(state.params)
         updates, optimizer_state = optimizer.update(gradients, state.optimizer, state.params)

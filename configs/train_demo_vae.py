@@ -1,0 +1,36 @@
+"""Trains the VAE of the model that ships with the package: the first of two stages.
+
+    python -m venhancer_jax.data.demo_clips --output=DATA
+    python train.py --config=configs/train_demo_vae.py --workdir=RUN/vae --config.data=DATA
+
+Hardware: two cores.
+"""
+
+from ml_collections import ConfigDict
+
+from venhancer_jax.training.config import training_config
+
+
+def get_config() -> ConfigDict:
+    config = training_config()
+    config.preset = "demo"
+    config.objective = "autoencoder"
+    config.loss.pixel = 1.0
+    config.loss.perceptual = 0.2
+    config.loss.kl = 1e-5
+    config.batch = 4
+    config.frames = 2
+    config.height = 128
+    config.width = 128
+    config.augment.shrink = False
+    config.augment.strides = (1,)
+    config.augment.scales = (1.0,)
+    config.steps = 2500
+    config.learning_rate = 1e-3
+    config.warmup_steps = 100
+    config.cosine_decay = True
+    config.weight_decay = 0.0
+    config.ema_decay = 0.995
+    config.save_every = 500
+    config.keep = 1
+    return config.lock()

