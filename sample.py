@@ -19,11 +19,6 @@ from venhancer_jax.startup import use_compilation_cache
 _PRESETS = ("demo", "venhancer")
 _PUBLISHED = {"v1": "venhancer_v1", "v2": "venhancer_v2"}
 
-UNTRAINED = (
-    "NOTE: the weights of this preset are UNTRAINED. Size, rate, sound and files of the result are"
-    " right; the picture is noise. Use --config=configs/venhancer.py for the published weights."
-)
-
 
 def main(arguments: Sequence[str]) -> int:
     """Does what the command line says; returns the exit code."""
@@ -57,8 +52,7 @@ def _system(config: ConfigDict):
     if config.preset not in _PRESETS:
         raise InputError(f"preset {config.preset!r}: expected one of {', '.join(_PRESETS)}")
     if config.preset == "demo" and not config.checkpoint:
-        print(UNTRAINED, flush=True)
-        return load.untrained_venhancer(seed=config.seed, dtype=config.dtype)
+        return load.demo_venhancer(dtype=config.dtype)
     if config.version not in _PUBLISHED:
         raise InputError(f"version {config.version!r}: expected one of {', '.join(_PUBLISHED)}")
     checkpoints = {
@@ -66,12 +60,16 @@ def _system(config: ConfigDict):
         "vae": config.vae_checkpoint or "svd_vae",
         "text": config.text_checkpoint or "openclip",
     }
+    if config.text_checkpoint == "none":
+        del checkpoints["text"]
     # What is given must be there before the first is converted, which takes minutes.
     for checkpoint in checkpoints.values():
         if checkpoint not in fetch.PUBLISHED and not weights.is_weights(checkpoint):
             fetch.resolve(checkpoint)
-    folders = [fetch.weights_of(network, name) for network, name in checkpoints.items()]
-    return load.load_venhancer(*folders, dtype=config.dtype)
+    folders = {network: fetch.weights_of(network, name) for network, name in checkpoints.items()}
+    return load.load_venhancer(
+        folders["venhancer"], folders["vae"], folders.get("text"), dtype=config.dtype
+    )
 
 
 if __name__ == "__main__":

@@ -23,12 +23,11 @@ def main(arguments: Sequence[str]) -> int:
         if not values["workdir"]:
             raise InputError("no workdir: give --workdir=FOLDER for checkpoints and metrics")
         use_compilation_cache()
-        if config.distributed:
-            import jax
-
-            jax.distributed.initialize()
         from etils import epath
 
+        from venhancer_jax.training.processes import join
+
+        join(config)
         from venhancer_jax.training.run import train
 
         train(config, epath.Path(values["workdir"]))

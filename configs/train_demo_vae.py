@@ -19,18 +19,18 @@ def get_config() -> ConfigDict:
     config.loss.perceptual = 0.2
     config.loss.kl = 1e-5
     config.batch = 4
-    config.frames = 2
+    config.frames = 1
     config.height = 128
     config.width = 128
     config.augment.shrink = False
     config.augment.strides = (1,)
     config.augment.scales = (1.0,)
-    config.steps = 2500
-    config.learning_rate = 1e-3
-    config.warmup_steps = 100
+    config.steps = 150
+    config.learning_rate = 5e-4
+    config.warmup_steps = 20
     config.cosine_decay = True
     config.weight_decay = 0.0
-    config.ema_decay = 0.995
-    config.save_every = 500
+    config.ema_decay = 0.99
+    config.save_every = 200
     config.keep = 1
     return config.lock()

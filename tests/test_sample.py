@@ -49,14 +49,14 @@ def no_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     def loads(*args, **kwargs):
         raise AssertionError("weights are loaded")
 
-    monkeypatch.setattr(load, "untrained_venhancer", loads)
+    monkeypatch.setattr(load, "demo_venhancer", loads)
     monkeypatch.setattr(load, "load_venhancer", loads)
 
 
 @pytest.fixture
 def system(monkeypatch: pytest.MonkeyPatch) -> VEnhancer:
     """Has the command line use the tiny system."""
-    monkeypatch.setattr(load, "untrained_venhancer", lambda **_: tiny_system())
+    monkeypatch.setattr(load, "demo_venhancer", lambda **_: tiny_system())
     return tiny_system()
 
 

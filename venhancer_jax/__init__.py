@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from venhancer_jax.pipelines.enhance import enhance
-    from venhancer_jax.pipelines.load import load_venhancer, untrained_venhancer
+    from venhancer_jax.pipelines.load import demo_venhancer, load_venhancer
 
 __version__ = "0.1.0"
-__all__ = ["enhance", "load_venhancer", "untrained_venhancer"]
+__all__ = ["demo_venhancer", "enhance", "load_venhancer"]
 
 
 def __getattr__(name: str) -> Any:

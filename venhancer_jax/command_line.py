@@ -1,4 +1,4 @@
-"""Command lines of the form `--config=FILE --config.key=value`."""
+"""Command lines of the form `--config=FILE --config.key=value`, or `--config=FILE:VARIANT`."""
 
 import runpy
 from collections.abc import Sequence
@@ -55,9 +55,10 @@ def parse_config(
 
 
 def _load(path: str) -> ConfigDict:
-    """What `get_config` of the file returns."""
+    """What `get_config` of the file returns, of the variant after a colon if there is one."""
+    file, *variant = [path] if Path(path).exists() else path.rsplit(":", 1)
     try:
-        config = runpy.run_path(path).get("get_config", lambda: None)()
+        config = runpy.run_path(file).get("get_config", lambda *_: None)(*variant)
     except Exception as error:  # a config file can raise anything
         raise InputError(f"config {path}: {type(error).__name__}: {error}") from None
     if not isinstance(config, ConfigDict):

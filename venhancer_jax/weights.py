@@ -27,6 +27,8 @@ def save_weights(
 ) -> None:
     """Writes parameters one after the other; the folder appears whole or not at all.
 
+    Of several processes one calls this; Orbax waits for no other.
+
     Args:
       folder: local or remote; replaced if it holds weights already.
       items: names and arrays, consumed as they are written.
@@ -46,7 +48,7 @@ def save_weights(
         groups = {}
         for i, group in enumerate(_grouped(items)):
             name = f"{i:04d}"
-            with ocp.StandardCheckpointer() as checkpointer:
+            with ocp.StandardCheckpointer(multiprocessing_options=_alone()) as checkpointer:
                 checkpointer.save(partial / "groups" / name, group)
             groups[name] = sorted(group)
         index = {"about": dict(about), "groups": groups}
@@ -63,14 +65,16 @@ def load_weights(
     folder: epath.PathLike,
     shapes: Mapping[str, jax.ShapeDtypeStruct],
     *,
-    sharding: jax.sharding.Sharding | None = None,
+    sharding: jax.sharding.Sharding | Mapping[str, jax.sharding.Sharding] | None = None,
 ) -> Params:
     """Reads the parameters that a network needs.
+
+    Each process reads only what its devices hold; with several, all have to call this together.
 
     Args:
       folder: what `save_weights` made.
       shapes: of each parameter, in the types they shall have; the folder may hold more.
-      sharding: of each parameter, by default one device.
+      sharding: of all parameters, or of each by its name; by default one device.
 
     Raises:
       InputError: no weights there, or not those of this network.
@@ -86,14 +90,22 @@ def load_weights(
             f"{folder} lacks {len(missing)} of {len(shapes)} parameters, first {missing[0]!r}:"
             " it holds another network"
         )
-    sharding = sharding or jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    if not isinstance(sharding, Mapping):
+        one = sharding or jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+        sharding = dict.fromkeys(shapes, one)
     params: Params = {}
-    with ocp.StandardCheckpointer() as checkpointer:
-        for group in groups:
+    with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
+        for group, names in groups.items():
+            if not any(name in shapes for name in names):
+                continue
             path = folder / "groups" / group
             target = _abstract(checkpointer, path, shapes, sharding)
-            restored = checkpointer.restore(path, target)
-            params |= {name: restored[name] for name in target if name in shapes}
+            arguments = ocp.args.PyTreeRestore(
+                item=target,
+                restore_args=ocp.checkpoint_utils.construct_restore_args(target),
+                partial_restore=True,
+            )
+            params |= checkpointer.restore(path, args=arguments)
     return params
 
 
@@ -117,6 +129,14 @@ def is_weights(folder: epath.PathLike) -> bool:
     return (epath.Path(folder) / INDEX).exists()
 
 
+def _alone() -> ocp.options.MultiprocessingOptions:
+    """This process writes, whatever the others do."""
+    own = jax.process_index()
+    return ocp.options.MultiprocessingOptions(
+        primary_host=own, active_processes={own}, barrier_sync_key_prefix=f"process_{own}"
+    )
+
+
 def _absolute(folder: epath.PathLike) -> epath.Path:
     """Orbax writes to no other paths."""
     folder = epath.Path(folder)
@@ -136,23 +156,24 @@ def _grouped(items: Iterable[tuple[str, np.ndarray]]) -> Iterator[dict[str, np.n
 
 
 def _abstract(
-    checkpointer: ocp.StandardCheckpointer,
+    checkpointer: ocp.Checkpointer,
     path: epath.Path,
     shapes: Mapping[str, jax.ShapeDtypeStruct],
-    sharding: jax.sharding.Sharding,
+    shardings: Mapping[str, jax.sharding.Sharding],
 ) -> dict[str, jax.ShapeDtypeStruct]:
-    """What to restore of a group: wanted parameters as asked, others as stored."""
+    """What to restore of a group: the wanted parameters, and nothing of the others."""
     metadata = checkpointer.metadata(path).item_metadata
     if metadata is None:
         raise InputError(f"{path} is missing or broken: convert the checkpoint again")
     target = {}
     for name, stored in metadata.tree.items():
         wanted = shapes.get(name)
-        if wanted is not None and tuple(stored.shape) != wanted.shape:
+        if wanted is None:
+            continue
+        if tuple(stored.shape) != wanted.shape:
             raise InputError(
                 f"{path.parent.parent}: {name} is {tuple(stored.shape)}, the network has"
                 f" {wanted.shape}"
             )
-        dtype = stored.dtype if wanted is None else wanted.dtype
-        target[name] = jax.ShapeDtypeStruct(tuple(stored.shape), dtype, sharding=sharding)
+        target[name] = jax.ShapeDtypeStruct(wanted.shape, wanted.dtype, sharding=shardings[name])
     return target

@@ -123,6 +123,7 @@ def test_same_bytes_again():
         {"solver": "heun"},
         {"solver": "ddim"},
         {"noise_levels": 800},
+        {"start_noise": 0.5},
         {"steps": 3},
     ],
     ids=str,
@@ -183,13 +184,14 @@ def test_hint_is_the_noised_video(calls):
         assert calls[-1]["hint_t"].tolist() == [t]
 
 
-def test_start_is_the_noised_video(calls):
+@pytest.mark.parametrize("share", [1.0, 0.25, 0.0])
+def test_start_is_the_noised_video(calls, share: float):
     _, (mean, _) = SYSTEM._encoded(clip(2), options(), lambda *_: None)
-    enhance(clip(2), target_fps=RATE * 2)
+    enhance(clip(2), target_fps=RATE * 2, start_noise=share)
     noise = CounterNoise(666)("start", 0, (1, 3, *mean.shape[2:]))
     alpha, sigma = SYSTEM.schedule.alphas[899], SYSTEM.schedule.sigmas[899]
     # The frame between starts from the key frame before it.
-    expected = alpha * mean[:, jnp.array([0, 0, 1])] + sigma * noise
+    expected = alpha * mean[:, jnp.array([0, 0, 1])] + share * sigma * noise
     np.testing.assert_allclose(calls[0]["x"], expected, atol=1e-4)
 
 

@@ -30,6 +30,9 @@ from venhancer_jax.text.tokenizer import tokenize
 
 _log = logging.getLogger(__name__)
 _AHEAD = 2
+# Rounds of failures of clips that could be used before: damage here and there goes by, a disk
+# that is gone does not.
+_PATIENCE = 100
 _LATENT_KEYS = ("video", "low", "key_index", "scale", "stride", "tokens")
 
 
@@ -99,26 +102,38 @@ class ExampleMaker:
         self._seed = seed
         self._clips = clips
         self._skipped: set[str] = set()
+        self._used = False
+        self._failed_since_used: set[str] = set()
+        self._failures_since_used = 0
 
     def __call__(self, index: int, clip: Clip | LatentClip) -> dict[str, np.ndarray] | None:
         """The example number `index` of the stream.
 
         Raises:
-          InputError: each clip of the source was left out once.
+          InputError: each clip of the source was left out, and none of them can be used.
         """
         rng = np.random.default_rng((self._seed % 2**64, index))
         make = latent_example if isinstance(clip, LatentClip) else example
         try:
-            return make(clip, self._config, rng)  # pyright: ignore[reportArgumentType]
+            made = make(clip, self._config, rng)  # pyright: ignore[reportArgumentType]
         except InputError as error:
             if clip.name not in self._skipped:
                 self._skipped.add(clip.name)
                 _log.warning("skipped %s: %s (%d so far)", clip.name, error, len(self._skipped))
-            if len(self._skipped) >= self._clips:
+            self._failed_since_used.add(clip.name)
+            self._failures_since_used += 1
+            rounds = _PATIENCE if self._used else 1
+            if (
+                len(self._failed_since_used) >= self._clips
+                and self._failures_since_used >= rounds * self._clips
+            ):
                 raise InputError(
                     f"none of the {self._clips} clips can be used; the last, {clip.name}: {error}"
                 ) from error
             return None
+        self._used, self._failures_since_used = True, 0
+        self._failed_since_used.clear()
+        return made
 
 
 def example(clip: Clip, config: AugmentConfig, rng: np.random.Generator) -> dict[str, np.ndarray]:

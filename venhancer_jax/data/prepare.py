@@ -2,7 +2,7 @@
 
     python -m venhancer_jax.data.prepare --input=FOLDER --output=DIR [--captions=FILE.csv|.jsonl]
         [--min_height=256] [--min_frames=16] [--max_frames=600] [--min_fps=15] [--shard_size=512]
-        [--workers=N]
+        [--workers=N] [--beam=OPTIONS]
 
 Videos are searched in all folders below, cut into scenes, filtered, and written with their captions
 as ArrayRecord shards of about `shard_size` megabytes. A table of captions has the columns `name`
@@ -12,6 +12,10 @@ DIR holds `clips/` (the dataset), `manifest.jsonl` (each clip, and each video le
 reason), `statistics.md`, and `staging/` (the clips as files, with which more videos can be added
 later without cutting the others again; it may be deleted). A run that was interrupted goes on where
 it was; a run with nothing new does nothing. Exit codes: 0 done, 2 wrong input, 1 anything else.
+
+With `--beam` the videos are cut on the machines of an Apache Beam runner, whose options follow:
+`--beam="--runner=DirectRunner --direct_num_workers=4"`. FOLDER and DIR may then be `gs://`; nothing
+is staged, so that a second run does all the work again. `pip install 'venhancer-jax[beam]'`.
 """
 
 import dataclasses
@@ -20,6 +24,7 @@ import json
 import logging
 import multiprocessing
 import os
+import shlex
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
@@ -29,6 +34,7 @@ from pathlib import Path
 from typing import Any
 
 from absl import flags
+from etils import epath
 
 from venhancer_jax.data import records
 from venhancer_jax.data.captions import Captions
@@ -78,13 +84,7 @@ def prepare(
       InputError: no folder, no video in it, no clip left, or a wrong setting.
     """
     source, output, rules = Path(source), Path(output), rules or ClipRules()
-    if shard_size <= 0 or workers < 1 or rules.min_frames < 1:
-        raise InputError(
-            f"shard_size={shard_size}, workers={workers}, min_frames={rules.min_frames}: expected"
-            " more than 0 each"
-        )
-    if rules.max_frames < rules.min_frames:
-        raise InputError(f"max_frames={rules.max_frames} is less than min_frames")
+    check(rules, shard_size, workers)
     videos = find_videos(source, output)
     table = Captions(captions)
     named = {path.relative_to(source).as_posix(): path for path in videos}
@@ -111,10 +111,7 @@ def prepare(
         for clip in video.clips
     ]
     if not lines:
-        first = next(iter(skipped.items()))
-        raise InputError(
-            f"{source}: none of the {len(videos)} videos gives a clip; {first[0]}: {first[1]}"
-        )
+        raise no_clip(source, skipped)
     size = sum(line["size"] for line in lines)
     shards = min(len(lines), max(1, round(size / (shard_size * 1e6))))
     records.write(output, _examples(lines, staging, marks), shards=shards)
@@ -122,12 +119,43 @@ def prepare(
     for folder in staging.iterdir():
         if folder.name not in marks.values():
             shutil.rmtree(folder)
-    manifest = [*lines, *({"video": name, "skipped": why} for name, why in skipped.items())]
-    _write(output / "manifest.jsonl", "".join(json.dumps(line) + "\n" for line in manifest))
-    _write(output / "statistics.md", statistics(lines, skipped, shards=shards))
+    describe(epath.Path(output), lines, skipped, shards=shards)
     summary = {"digest": wanted, "clips": len(lines), "skipped": skipped}
     _write(finished, json.dumps(summary, indent=1))
     return Prepared(clips=len(lines), skipped=skipped, changed=True)
+
+
+def check(rules: ClipRules, shard_size: float, workers: int = 1) -> None:
+    """Raises InputError for settings that make no sense."""
+    if shard_size <= 0 or workers < 1 or rules.min_frames < 1:
+        raise InputError(
+            f"shard_size={shard_size}, workers={workers}, min_frames={rules.min_frames}: expected"
+            " more than 0 each"
+        )
+    if rules.max_frames < rules.min_frames:
+        raise InputError(f"max_frames={rules.max_frames} is less than min_frames")
+
+
+def no_clip(source: Any, skipped: dict[str, str]) -> InputError:
+    """What to say where all videos were left out."""
+    name, why = next(iter(skipped.items()))
+    return InputError(f"{source}: none of the {len(skipped)} videos gives a clip; {name}: {why}")
+
+
+def describe(
+    output: epath.Path, lines: list[dict[str, Any]], skipped: dict[str, str], *, shards: int
+) -> None:
+    """Writes the manifest and the statistics of a dataset.
+
+    Args:
+      output: folder of the dataset.
+      lines: each clip.
+      skipped: videos left out, with the reason.
+      shards: files of the dataset.
+    """
+    manifest = [*lines, *({"video": name, "skipped": why} for name, why in skipped.items())]
+    _write(output / "manifest.jsonl", "".join(json.dumps(line) + "\n" for line in manifest))
+    _write(output / "statistics.md", statistics(lines, skipped, shards=shards))
 
 
 def find_videos(folder: Path, output: Path | None = None) -> list[Path]:
@@ -164,13 +192,18 @@ def _examples(
     lines: list[dict[str, Any]], staging: Path, marks: dict[str, str]
 ) -> Iterator[dict[str, Any]]:
     for line in lines:
-        rate = Fraction(line["rate"])
-        yield {
-            "video": (staging / marks[line["video"]] / line["file"]).read_bytes(),
-            "rate_numerator": rate.numerator,
-            "rate_denominator": rate.denominator,
-            **{key: line[key] for key in ("name", "caption", "frames", "height", "width", "start")},
-        }
+        yield features(line, (staging / marks[line["video"]] / line["file"]).read_bytes())
+
+
+def features(line: dict[str, Any], video: bytes) -> dict[str, Any]:
+    """A record of the dataset, from a line of the manifest and the bytes of the clip."""
+    rate = Fraction(line["rate"])
+    return {
+        "video": video,
+        "rate_numerator": rate.numerator,
+        "rate_denominator": rate.denominator,
+        **{key: line[key] for key in ("name", "caption", "frames", "height", "width", "start")},
+    }
 
 
 def _mark(video: Path, rules: ClipRules) -> str:
@@ -184,10 +217,11 @@ def _digest(what: Any) -> str:
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
 
 
-def _write(path: Path, text: str) -> None:
+def _write(path: epath.PathLike, text: str) -> None:
+    path = epath.Path(path)
     partial = path.with_name(f".{path.name}")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
+    partial.write_text(text)
+    partial.replace(path)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -199,6 +233,7 @@ def main(arguments: Sequence[str]) -> int:
     flags.DEFINE_float("shard_size", 512, "megabytes of a shard", flag_values=values)
     flags.DEFINE_integer("workers", os.cpu_count() or 1, "processes", flag_values=values)
     flags.DEFINE_float("min_fps", rules.min_fps, "frames a second", flag_values=values)
+    flags.DEFINE_string("beam", None, "options of a Beam runner", flag_values=values)
     for name in ("min_height", "min_frames", "max_frames"):
         flags.DEFINE_integer(name, getattr(rules, name), "of a clip", flag_values=values)
     flags.DEFINE_bool("help", False, "", short_name="h", flag_values=values)
@@ -215,14 +250,17 @@ def main(arguments: Sequence[str]) -> int:
             raise InputError(f"unexpected argument {rest[1]!r}: settings are --name=value")
         if not given["input"] or not given["output"]:
             raise InputError("give --input=FOLDER and --output=DIR")
-        done = prepare(
-            given["input"],
-            given["output"],
-            captions=given["captions"],
-            rules=ClipRules(**{name: given[name] for name in dataclasses.asdict(rules)}),
-            shard_size=given["shard_size"],
-            workers=given["workers"],
-        )
+        rules = ClipRules(**{name: given[name] for name in dataclasses.asdict(rules)})
+        settings: dict[str, Any] = {"captions": given["captions"], "rules": rules}
+        settings["shard_size"] = given["shard_size"]
+        if given["beam"] is None:
+            done = prepare(given["input"], given["output"], workers=given["workers"], **settings)
+        else:
+            from venhancer_jax.data.beam import prepare_with_beam  # apache-beam is optional
+
+            done = prepare_with_beam(
+                given["input"], given["output"], options=shlex.split(given["beam"]), **settings
+            )
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

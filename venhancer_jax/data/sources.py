@@ -58,6 +58,8 @@ class VideoClip:
 
     def facts(self) -> ClipFacts:
         info = self.info
+        if info.damage:
+            raise InputError(f"{self.name}: damaged: {info.damage}")
         return ClipFacts(frames=info.frames, height=info.height, width=info.width, rate=info.rate)
 
     def read(self, numbers: np.ndarray) -> np.ndarray:
@@ -67,7 +69,7 @@ class VideoClip:
         frames = {}
         start = float(first / info.rate)
         for i, frame in enumerate(
-            read_frames(info, start_time=start, max_frames=last - first + 1), first
+            read_frames(info, start_time=start, max_frames=last - first + 1, strict=True), first
         ):
             if i in wanted:
                 frames[i] = frame

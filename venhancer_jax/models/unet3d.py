@@ -64,11 +64,10 @@ class UNet3DConfig:
         demo = cls.tiny(
             latent_channels=16,
             width=64,
-            multipliers=(1, 2, 2),
+            multipliers=(1, 1),
             blocks_per_level=1,
             attention_levels=(),
             context_width=16,
-            first_temporal_heads=4,
         )
         return dataclasses.replace(demo, **changes)
 

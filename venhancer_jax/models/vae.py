@@ -12,6 +12,8 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from venhancer_jax.models.attention import Implementation
+from venhancer_jax.models.layers import zeros
+from venhancer_jax.models.patch_shortcut import LatentToPatch, PatchToLatent
 from venhancer_jax.models.resnet import conv3x3
 from venhancer_jax.models.temporal_decoder import FrameConv, SpatioTemporalResBlock
 from venhancer_jax.models.vae_blocks import (
@@ -22,6 +24,8 @@ from venhancer_jax.models.vae_blocks import (
     MidBlock,
     frame_norm,
 )
+
+_LOG_VARIANCE = -8.0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -34,6 +38,8 @@ class VAEConfig:
       blocks_per_level: residual blocks of a level of the encoder (one more in the decoder).
       groups: of every normalisation.
       scaling_factor: times raw latents are latents of about unit variance.
+      patch_shortcut: a linear way past the convolutions of encoder and decoder, which start at
+        zero.
       mid_attention: attend among the pixels of a frame where the latents are smallest.
       temporal_decoder: decode the frames of a call together; otherwise each by itself, after
         `post_quant_conv`, which the temporal decoder does without.
@@ -47,6 +53,7 @@ class VAEConfig:
     blocks_per_level: int = 2
     groups: int = 32
     scaling_factor: float = 0.18215
+    patch_shortcut: bool = False
     mid_attention: bool = True
     temporal_decoder: bool = True
     attention: Implementation = "auto"
@@ -77,6 +84,7 @@ class VAEConfig:
             channels=(24, 40, 64),
             blocks_per_level=1,
             groups=8,
+            patch_shortcut=True,
             mid_attention=False,
             temporal_decoder=False,
         )
@@ -141,7 +149,13 @@ class Encoder(nnx.Module):
             rngs=rngs,
         )
         self.norm_out = frame_norm(deepest, groups=groups, dtype=dtype, rngs=rngs)
-        self.conv_out = conv3x3(deepest, 2 * config.latent_channels, dtype=dtype, rngs=rngs)
+        self.conv_out = conv3x3(
+            deepest,
+            2 * config.latent_channels,
+            kernel_init=_out_init(config),
+            dtype=dtype,
+            rngs=rngs,
+        )
 
     def __call__(self, frames: jax.Array) -> jax.Array:
         """`[B, F, H, W, 3]` to `[B, F, h, w, 2C]`."""
@@ -184,7 +198,7 @@ class Decoder(nnx.Module):
             channels = narrower
         self.up_blocks = nnx.List(levels)
         self.norm_out = frame_norm(channels, groups=groups, dtype=dtype, rngs=rngs)
-        self.conv_out = conv3x3(channels, 3, dtype=dtype, rngs=rngs)
+        self.conv_out = conv3x3(channels, 3, kernel_init=_out_init(config), dtype=dtype, rngs=rngs)
         self.time_conv_out = (
             FrameConv(3, dtype=dtype, rngs=rngs) if config.temporal_decoder else None
         )
@@ -198,6 +212,21 @@ class Decoder(nnx.Module):
         return x if self.time_conv_out is None else self.time_conv_out(x)
 
 
+def _out_init(config: VAEConfig) -> nnx.Initializer:
+    return zeros if config.patch_shortcut else nnx.initializers.lecun_normal()
+
+
+def _moments_init(config: VAEConfig) -> nnx.Initializer:
+    """With the shortcut the mean says something from the start: little noise hides it."""
+
+    def init(key: jax.Array, shape: tuple[int, ...], dtype: DTypeLike = jnp.float32) -> jax.Array:
+        del key
+        start = _LOG_VARIANCE if config.patch_shortcut else 0.0
+        return jnp.zeros(shape, dtype).at[config.latent_channels :].set(start)
+
+    return init
+
+
 class VAE(nnx.Module):
     """Encoder and decoder.
 
@@ -209,13 +238,26 @@ class VAE(nnx.Module):
     def __init__(self, config: VAEConfig, rngs: nnx.Rngs):
         moments, latents = 2 * config.latent_channels, config.latent_channels
         self.encoder = Encoder(config, rngs)
-        self.quant_conv = nnx.Linear(moments, moments, dtype=config.encoder_dtype, rngs=rngs)
+        self.quant_conv = nnx.Linear(
+            moments, moments, bias_init=_moments_init(config), dtype=config.encoder_dtype, rngs=rngs
+        )
         self.post_quant_conv = (
             None
             if config.temporal_decoder
             else nnx.Linear(latents, latents, dtype=config.dtype, rngs=rngs)
         )
         self.decoder = Decoder(config, rngs)
+        patch = config.pixels_per_latent
+        self.to_latent = (
+            PatchToLatent(patch, latents, dtype=config.encoder_dtype, rngs=rngs)
+            if config.patch_shortcut
+            else None
+        )
+        self.to_patch = (
+            LatentToPatch(patch, latents, dtype=config.dtype, rngs=rngs)
+            if config.patch_shortcut
+            else None
+        )
         self.scaling_factor = config.scaling_factor
 
     def encode(self, frames: jax.Array) -> Posterior:
@@ -229,6 +271,8 @@ class VAE(nnx.Module):
         """
         moments = self.quant_conv(self.encoder(frames)).astype(jnp.float32)
         mean, log_variance = jnp.split(moments, 2, axis=-1)
+        if self.to_latent is not None:
+            mean = mean + self.to_latent(frames)
         return Posterior(mean, jnp.clip(log_variance, -30.0, 20.0))
 
     def decode(self, latents: jax.Array) -> jax.Array:
@@ -240,9 +284,11 @@ class VAE(nnx.Module):
         Returns:
           `[B, F, 8h, 8w, 3]` float32.
         """
+        raw = latents
         if self.post_quant_conv is not None:
             latents = self.post_quant_conv(latents)
-        return self.decoder(latents).astype(jnp.float32)
+        frames = self.decoder(latents).astype(jnp.float32)
+        return frames if self.to_patch is None else frames + self.to_patch(raw)
 
     def encode_latents(self, frames: jax.Array, noise: jax.Array) -> jax.Array:
         """Latents for the diffusion networks, drawn from the posterior.

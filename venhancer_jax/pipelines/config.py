@@ -31,15 +31,18 @@ def enhancement_config() -> ConfigDict:
     config.solver = "dpmpp_2m_sde"
     config.solver_mode = "fast"
     config.steps = 15
+    config.noise_levels = 900  # of 1,000: how much noise the process starts from
+    config.start_noise = 1.0  # 0 for models that enhance in one step
     config.guidance_scale = 7.5
     config.guidance_rescale = 0.2
     config.window = 32
     config.seed = 666
     config.compat = "default"
-    # `demo`: tiny, untrained. `venhancer`: the published sizes and weights, v1 or v2.
+    # `demo`: the small model of the package. `venhancer`: the published weights, v1 or v2.
     config.preset = "venhancer"
     config.version = "v2"
-    # Weights: folder, file, Hugging Face id or URL. Empty: the preset's own.
+    # Weights: folder, file, Hugging Face id or URL. Empty: the preset's own. A model without text
+    # has the text checkpoint `none`.
     config.checkpoint = ""
     config.vae_checkpoint = ""
     config.text_checkpoint = ""
@@ -58,7 +61,8 @@ def options_of(config: ConfigDict, prompt: str) -> EnhanceOptions:
     """
     names = (
         "up_scale", "negative_prompt", "noise_aug", "solver", "solver_mode", "steps",
-        "guidance_scale", "guidance_rescale", "window", "seed", "compat",
+        "noise_levels", "start_noise", "guidance_scale", "guidance_rescale", "window", "seed",
+        "compat",
     )  # fmt: skip
     values: dict[str, Any] = {name: config[name] for name in names}
     return EnhanceOptions(

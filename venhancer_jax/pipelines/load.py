@@ -1,4 +1,4 @@
-"""Builds the VEnhancer system from weight folders, or as the tiny preset."""
+"""Builds the VEnhancer system from weight folders."""
 
 from pathlib import Path
 from typing import Any
@@ -7,10 +7,11 @@ import jax
 import jax.numpy as jnp
 
 from venhancer_jax import weights
+from venhancer_jax.assets import demo_weights
 from venhancer_jax.errors import InputError
 from venhancer_jax.models import catalog
 from venhancer_jax.models.clip_text import ClipTextConfig
-from venhancer_jax.models.unet3d import UNet3DConfig
+from venhancer_jax.models.no_text import NoTextConfig
 from venhancer_jax.models.vae import VAEConfig
 from venhancer_jax.pipelines.venhancer import Part, VEnhancer
 from venhancer_jax.sharding.mesh import inference_mesh, replicated
@@ -19,14 +20,14 @@ DTYPES = ("auto", "float32", "bfloat16")
 
 
 def load_venhancer(
-    denoiser: Path | str, vae: Path | str, text: Path | str, *, dtype: str = "auto"
+    denoiser: Path | str, vae: Path | str, text: Path | str | None, *, dtype: str = "auto"
 ) -> VEnhancer:
     """The system from converted weights, on all devices there are.
 
     Args:
       denoiser: weight folder of UNet and ControlNet.
       vae: weight folder of the VAE.
-      text: weight folder of the text tower.
+      text: weight folder of the text tower, or None for a model that has learned no text.
       dtype: of weights and activations; `auto` is float32 on a CPU and bfloat16 elsewhere. The
         encoder of the VAE and the text tower stay in float32.
 
@@ -34,27 +35,19 @@ def load_venhancer(
       InputError: a folder holds no weights, or those of another network.
     """
     compute = compute_dtype(dtype)
-    folders = {"venhancer": denoiser, "vae": vae, "text": text}
-    runtime = {"venhancer": {"dtype": compute}, "vae": {"dtype": compute}, "text": {}}
-    parts = {name: _load(name, Path(f), runtime[name]) for name, f in folders.items()}
-    return VEnhancer(parts["venhancer"], parts["vae"], parts["text"], mesh=_mesh())
+    unet = _load("venhancer", Path(denoiser), {"dtype": compute})
+    if text is None:
+        config = NoTextConfig(width=unet.config.context_width)
+        tower = Part(config, catalog.build("no_text", config), {})
+    else:
+        tower = _load("text", Path(text), {})
+    return VEnhancer(unet, _load("vae", Path(vae), {"dtype": compute}), tower, mesh=_mesh())
 
 
-def untrained_venhancer(*, seed: int = 0, dtype: str = "auto") -> VEnhancer:
-    """The tiny preset with fresh weights: the whole system in seconds, but no enhancement."""
-    compute = compute_dtype(dtype)
-    configs: dict[str, Any] = {
-        "venhancer": UNet3DConfig.tiny(dtype=compute),
-        "vae": VAEConfig.tiny(dtype=compute),
-        "text": ClipTextConfig.tiny().only_used(),
-    }
-    mesh = _mesh()
-    parts = {}
-    for i, (name, config) in enumerate(configs.items()):
-        network = catalog.build(name, config)
-        params = network.init(jax.random.fold_in(jax.random.key(seed), i))
-        parts[name] = Part(config, network, jax.device_put(params, _sharding(mesh)))
-    return VEnhancer(parts["venhancer"], parts["vae"], parts["text"], mesh=mesh)
+def demo_venhancer(*, dtype: str = "auto") -> VEnhancer:
+    """The small model that ships with the package (docs/model_card.md)."""
+    folder = demo_weights()
+    return load_venhancer(folder / "venhancer", folder / "vae", None, dtype=dtype)
 
 
 def compute_dtype(name: str) -> jnp.dtype:

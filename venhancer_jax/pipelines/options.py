@@ -35,6 +35,8 @@ class EnhanceOptions:
       compat: `default` gives exactly what was asked; `official` repeats the published program,
         its quirks included.
       noise_levels: the process starts at this many of the 1,000 levels.
+      start_noise: share of the noise of the first level that is there; 0 for models that enhance in
+        one step.
       official_scale: scale condition of the official program, which knows no other.
       official_pad: least working size of the official program, `(height, width)` in pixels.
     """
@@ -54,6 +56,7 @@ class EnhanceOptions:
     seed: int = 666
     compat: Literal["default", "official"] = "default"
     noise_levels: int = 900
+    start_noise: float = 1.0
     official_scale: int = 8
     official_pad: tuple[int, int] = (720, 1280)
 
@@ -69,6 +72,7 @@ class EnhanceOptions:
         _within("window", self.window, 2, 1000)
         _within("seed", self.seed, 0, 2**32 - 1)
         _within("noise_levels", self.noise_levels, 2, 1000)
+        _within("start_noise", self.start_noise, 0, 1)
         if self.solver_mode == "fast" and self.noise_levels < FAST_LEAST_LEVELS:
             raise InputError(
                 f"noise_levels {self.noise_levels}: expected at least {FAST_LEAST_LEVELS} with"

@@ -22,6 +22,7 @@ from venhancer_jax.diffusion.windowed import windowed
 from venhancer_jax.errors import InputError
 from venhancer_jax.models.clip_text import ClipTextConfig
 from venhancer_jax.models.functional import Network, Params
+from venhancer_jax.models.no_text import NoTextConfig
 from venhancer_jax.models.unet3d import UNet3DConfig
 from venhancer_jax.models.vae import VAEConfig
 from venhancer_jax.pipelines import executables
@@ -43,7 +44,7 @@ from venhancer_jax.video import resize
 Progress = Callable[[str, int, int | None], None]
 
 
-Config = TypeVar("Config", UNet3DConfig, VAEConfig, ClipTextConfig)
+Config = TypeVar("Config", UNet3DConfig, VAEConfig, ClipTextConfig | NoTextConfig)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,7 +70,7 @@ class VEnhancer:
 
     denoiser: Part[UNet3DConfig]
     vae: Part[VAEConfig]
-    text: Part[ClipTextConfig]
+    text: Part[ClipTextConfig | NoTextConfig]
     schedule: Schedule = dataclasses.field(default_factory=venhancer_schedule)
     mesh: Mesh | None = None
 
@@ -145,7 +146,9 @@ class VEnhancer:
         steps = plan_steps(self.schedule, options)
         t_start = options.noise_levels - 1
         start = self.schedule.alphas[t_start] * z
-        start = start + self.schedule.sigmas[t_start] * noise("start", 0, shape)
+        if options.start_noise:
+            level = options.start_noise * self.schedule.sigmas[t_start]
+            start = start + level * noise("start", 0, shape)
         features = self._text_features(options) if text is None else text
         denoise = self._windowed_denoise(hint, t_hint, space.scale, time, features, options)
         latents = solve(

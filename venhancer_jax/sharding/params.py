@@ -14,6 +14,9 @@ from venhancer_jax.sharding.mesh import AXES
 # Smaller arrays are kept whole: gathering them would cost more than they take.
 LEAST_SHARDED = 2**16
 
+# Examples lie on both axes: `fsdp` is data parallelism that also splits parameters.
+BATCH = PartitionSpec(("data", "fsdp"))
+
 
 def training_mesh(sizes: Mapping[str, int], devices: list[Any] | None = None) -> Mesh:
     """A mesh of all devices.
@@ -40,7 +43,20 @@ def training_mesh(sizes: Mapping[str, int], devices: list[Any] | None = None) ->
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:
     """Examples over `data` and `fsdp`."""
-    return NamedSharding(mesh, PartitionSpec(("data", "fsdp")))
+    return NamedSharding(mesh, BATCH)
+
+
+def gathered(tree: Any) -> Any:
+    """Asks the compiler for whole arrays, of parameters that `fsdp_sharding` split.
+
+    Without it the compiler is free to split activations as the parameters are, which contradicts
+    the split of the batch: it would gather and split activations at every layer. The gradient of a
+    gathered parameter is summed and split again. Does nothing unless a mesh of several devices is
+    in use (`jax.set_mesh`).
+    """
+    if jax.sharding.get_abstract_mesh().size <= 1:
+        return tree
+    return jax.lax.with_sharding_constraint(tree, PartitionSpec())
 
 
 def fsdp_sharding(mesh: Mesh, tree: Any) -> Any:

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from venhancer_jax.models.functional import Network, Params
 from venhancer_jax.training.conditioning import to_signed
@@ -55,5 +56,6 @@ class Autoencoder:
 def latent_scale(vae: Network, params: Params, batches: Iterable[Batch]) -> float:
     """The factor that gives the latents of these batches a standard deviation of 1."""
     encode = jax.jit(lambda params, frames: vae.bind(params).encode(to_signed(frames)).mean)
-    square = [jnp.square(encode(params, batch["video"])).mean() for batch in batches]
-    return float(1 / jnp.sqrt(jnp.stack(square).mean()))
+    # The mean is none of the spread: in float64, as both are differences of large sums.
+    latents = [np.asarray(encode(params, batch["video"]), np.float64) for batch in batches]
+    return float(1 / np.std(np.concatenate([np.ravel(part) for part in latents])))

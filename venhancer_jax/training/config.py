@@ -52,10 +52,22 @@ def training_config() -> ConfigDict:
     # Devices along each axis; -1 is the rest.
     config.mesh = ConfigDict({"data": -1, "fsdp": 1, "context": 1})
     config.distributed = False  # several hosts: TPU pods, Slurm
+    # Several processes elsewhere: `host:port` of the first, this one's number, how many there are.
+    config.coordinator = ""
+    config.process_id = 0
+    config.process_count = 1
     # What is kept.
     config.log_every = 50
     config.save_every = 1000
     config.keep = 3
     config.keep_every = config_dict.placeholder(int)
-    config.peak_tflops = 0.0  # of one device; 459 for v5p, 197 for v5e, 918 for v6e, 989 for H100
+    config.peak_tflops = 0.0  # of one device; 0: as its name says, where it is known
+    # Validation: every so many steps (0: never) and at the end, on clips of its own.
+    config.validate_every = 0
+    config.validate_data = ""  # as `data`; empty: no validation
+    config.validate_clips = 4
+    config.validate_steps = 15  # of the sampler, for the pictures
+    # A profile of so many steps from this one on; 0: none.
+    config.profile_from = 0
+    config.profile_steps = 3
     return config

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
-import numpy as np
 from etils import epath
 from ml_collections import ConfigDict
 
@@ -17,6 +16,8 @@ from venhancer_jax.models.no_text import NoTextConfig
 from venhancer_jax.models.unet3d import UNet3DConfig
 from venhancer_jax.models.vae import VAEConfig
 from venhancer_jax.pipelines.load import compute_dtype
+from venhancer_jax.training.fresh import fresh_params
+from venhancer_jax.training.processes import on_host
 
 PRESETS: dict[str, dict[str, catalog.Config]] = {
     # The least that has every kind of layer: compiles in seconds.
@@ -88,16 +89,28 @@ def sources(config: ConfigDict) -> dict[str, Source]:
     return found
 
 
-def params_of(source: Source, key: jax.Array) -> Params:
-    """Float32 parameters, from the folder or fresh."""
+def params_of(
+    source: Source, key: jax.Array, shardings: Mapping[str, jax.sharding.Sharding]
+) -> Params:
+    """Float32 parameters, from the folder or fresh, each where its sharding says.
+
+    With several processes all of them have to call this.
+    """
     if source.folder:
-        return weights.load_weights(source.folder, source.network.shapes)
-    return source.network.init(key)
+        return weights.load_weights(source.folder, source.network.shapes, sharding=shardings)
+    return fresh_params(source.network, key, shardings)
 
 
 def export(
     folder: epath.PathLike, name: str, config: catalog.Config, params: Mapping[str, jax.Array]
 ) -> None:
-    """Writes parameters as a weight folder that `sample.py` and `train.py` take."""
-    items = ((n, np.asarray(x)) for n, x in sorted(params.items()))
+    """Writes parameters as a weight folder that `sample.py` and `train.py` take.
+
+    The first process writes. With several, all of them have to call this.
+    """
+    items = ((n, on_host(x)) for n, x in sorted(params.items()))
+    if jax.process_index():
+        for _ in items:  # the others give their share
+            pass
+        return
     weights.save_weights(folder, items, {"network": name, "config": catalog.to_facts(config)})

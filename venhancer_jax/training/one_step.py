@@ -1,8 +1,9 @@
 """One-step enhancement: the sampler's own start, and the clean clip in a single step from it.
 
-A diffusion network that is trained at one time step, on the latents that the sampler starts from
-there, enhances with one call (Chen et al. 2025, "DOVE"; Wu et al. 2024, "OSEDiff"). What it loses
-is the freedom to invent; what it gains is the cost of a network of its size.
+A diffusion network that is trained at one time step, on low-quality latents in the place of noisy
+ones, enhances with one call (Chen et al. 2025, "DOVE"; Wu et al. 2024, "OSEDiff"). What it loses
+is the freedom to invent; what it gains is speed. The sampler repeats it with `solver="ddim"`,
+`steps=1`, `noise_levels=start + 1` and `start_noise=0`.
 """
 
 import dataclasses
@@ -12,7 +13,7 @@ import jax.numpy as jnp
 
 from venhancer_jax.models.functional import Params
 from venhancer_jax.training.conditioning import Conditioning, to_signed
-from venhancer_jax.training.objective import Batch, Frozen, Metrics, stream
+from venhancer_jax.training.objective import Batch, Frozen, Metrics
 from venhancer_jax.training.perceptual import perceptual_distance
 
 
@@ -22,7 +23,7 @@ class OneStep:
 
     Attributes:
       conditioning: the networks.
-      start: time step from which the sampler starts.
+      start: time step that the low-quality latents pass for.
       latent_weight: of the mean absolute error of latents.
       pixel_weight: of the mean absolute error of decoded frames in [-1, 1].
       perceptual_weight: of their LPIPS; `frozen["perceptual"]` has its weights.
@@ -41,10 +42,10 @@ class OneStep:
         conditioning = self.conditioning
         example = conditioning.example(frozen, batch, key)
         t = jnp.full(example.clean.shape[:1], self.start)
-        noised, _ = conditioning.diffuse(example.low, t, stream(key, "noise"))
-        prediction = conditioning.predict(params, frozen, example, noised, t)
         alpha, sigma = conditioning.levels(t)
-        enhanced = alpha * noised - sigma * prediction
+        start = alpha * example.low
+        prediction = conditioning.predict(params, frozen, example, start, t)
+        enhanced = alpha * start - sigma * prediction
         metrics = {"latent_error": jnp.abs(enhanced - example.clean).mean()}
         loss = self.latent_weight * metrics["latent_error"]
         if self.pixel_weight or self.perceptual_weight:

@@ -8,46 +8,123 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from etils import epath
+from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from venhancer_jax.data.augment import AugmentConfig
-from venhancer_jax.data.pipeline import training_pipeline
-from venhancer_jax.data.records import is_dataset
-from venhancer_jax.data.sources import FolderSource, PreparedSource, SyntheticSource
-from venhancer_jax.errors import InputError
-from venhancer_jax.pipelines.options import parse_fps
+from venhancer_jax.models.functional import Params
 from venhancer_jax.sharding.flops import count_flops
 from venhancer_jax.sharding.mesh import replicated
-from venhancer_jax.sharding.params import fsdp_sharding, training_mesh
+from venhancer_jax.sharding.params import batch_sharding, fsdp_sharding, training_mesh
 from venhancer_jax.training import loop
 from venhancer_jax.training.autoencoder import latent_scale
+from venhancer_jax.training.batches import OnMesh, check_batch
 from venhancer_jax.training.checkpoints import Checkpoints
-from venhancer_jax.training.log import MetricsLog
+from venhancer_jax.training.data import DataIterator, batches
+from venhancer_jax.training.meter import Work, peak_flops
 from venhancer_jax.training.networks import export
+from venhancer_jax.training.objective import Batch, Frozen, Metrics
+from venhancer_jax.training.processes import is_first, on_host, tell
+from venhancer_jax.training.profiler import Profiler
+from venhancer_jax.training.records import Records
 from venhancer_jax.training.state import TrainState, make_optimizer
 from venhancer_jax.training.step import make_step
 from venhancer_jax.training.tasks import Task, task_of
+from venhancer_jax.training.validation import Validation
 
 # Of which the spread of the latents is measured at the end of the training of a VAE.
 _SCALE_BATCHES = 16
+# The clips of a validation are not drawn as those of the training are, even from the same folder.
+_VALIDATION_SEED = 2**31
 
 
 def train(config: ConfigDict, workdir: epath.PathLike) -> TrainState:
     """Trains as the config says; goes on where an earlier run in `workdir` stopped.
 
-    The average of the parameters ends up in `workdir/weights`, a weight folder.
+    The average of the parameters ends up in `workdir/weights`, a weight folder. With several
+    processes (`processes.join`) all of them have to call this, with the same config but for
+    `process_id`.
+
+    Args:
+      config: of `training_config`.
+      workdir: local or `gs://`, the same for all processes.
+
+    Returns:
+      The state after the last step, or at the one where a signal stopped the run.
 
     Raises:
       InputError: a wrong value, or weights or data that are not there.
+      FloatingPointError: the loss is no number any more.
     """
     workdir = epath.Path(workdir)
     mesh = training_mesh(config.mesh)
-    task = task_of(config)
-    data = iter(_data(config))
-    workdir.mkdir(parents=True, exist_ok=True)
-    (workdir / "config.json").write_text(config.to_json_best_effort(indent=2))
+    check_batch(config.batch, mesh)
+    data = _data(config)
+    task = task_of(config, mesh)
+    validation = _validation(config, task, mesh, workdir / "samples")
+    if is_first():
+        workdir.mkdir(parents=True, exist_ok=True)
+        (workdir / "config.json").write_text(config.to_json_best_effort(indent=2))
+    checkpoints = Checkpoints(
+        workdir / "checkpoints",
+        save_every=config.save_every,
+        keep=config.keep,
+        keep_every=config.keep_every,
+    )
+    optimizer = _optimizer(config)
+    stream = iter(data)
+    state, start = _start(task.params, optimizer, mesh, checkpoints, stream)
+    records = Records(workdir, after=start)
+    pure = make_step(
+        OnMesh(task.objective), optimizer, seed=config.seed, ema_decay=config.ema_decay
+    )
+    shardings = jax.tree.map(lambda x: x.sharding, state)
+    compiled = jax.jit(pure, donate_argnums=0, out_shardings=(shardings, replicated(mesh)))
 
-    optimizer = make_optimizer(
+    def step(state: TrainState, frozen: Frozen, batch: Batch) -> tuple[TrainState, Metrics]:
+        with jax.set_mesh(mesh):
+            return compiled(state, frozen, batch)
+
+    def validate(ema: Params, number: int) -> dict[str, Any]:
+        assert validation is not None
+        validation.sample(ema, number, records.board)
+        return validation.measure(ema)
+
+    with jax.set_mesh(mesh):
+        flops = count_flops(compiled, state, task.frozen, _batch_shapes(config, mesh))
+    profiler = Profiler(workdir / "profile", first=config.profile_from, steps=config.profile_steps)
+    try:
+        state = loop.run(
+            step,
+            state,
+            task.frozen,
+            stream,
+            batches=batch_sharding(mesh),
+            checkpoints=checkpoints,
+            write=records.write,
+            profiler=profiler,
+            validate=validate if validation else None,
+            work=Work(
+                flops=flops,
+                peak_flops=1e12 * config.peak_tflops or peak_flops(jax.devices()[0].device_kind),
+            ),
+            options=loop.LoopOptions(
+                start=start,
+                steps=config.steps,
+                log_every=config.log_every,
+                validate_every=config.validate_every,
+            ),
+        )
+    finally:
+        profiler.close()
+        checkpoints.close()
+        records.close()
+    if int(state.step) == config.steps:
+        _export(task, state.ema, stream, workdir / "weights")
+    return state
+
+
+def _optimizer(config: ConfigDict) -> Any:
+    return make_optimizer(
         learning_rate=config.learning_rate,
         warmup_steps=config.warmup_steps,
         clip_norm=config.clip_norm,
@@ -55,100 +132,79 @@ def train(config: ConfigDict, workdir: epath.PathLike) -> TrainState:
         accumulate=config.accumulate,
         decay_steps=config.steps // config.accumulate if config.cosine_decay else None,
     )
-    start = functools.partial(TrainState.start, optimizer=optimizer)
-    shardings = fsdp_sharding(mesh, jax.eval_shape(start, task.params))
-    trains = jax.device_put(task.params, fsdp_sharding(mesh, task.params))
-    state = jax.jit(start, out_shardings=shardings)(trains)
-    frozen = {
-        name: jax.device_put(
-            params, fsdp_sharding(mesh, params) if name == "denoiser" else replicated(mesh)
-        )
-        for name, params in task.frozen.items()
-    }
-    pure = make_step(task.objective, optimizer, seed=config.seed, ema_decay=config.ema_decay)
-    step = jax.jit(pure, donate_argnums=0, out_shardings=(shardings, replicated(mesh)))
-    checkpoints = Checkpoints(
-        workdir / "checkpoints",
-        save_every=config.save_every,
-        keep=config.keep,
-        keep_every=config.keep_every,
+
+
+def _start(
+    params: Params, optimizer: Any, mesh: Mesh, checkpoints: Checkpoints, data: DataIterator
+) -> tuple[TrainState, int]:
+    """The state that the run starts from, and the steps done; sets the position of the data.
+
+    The parameters are given up for it.
+    """
+    begin = functools.partial(TrainState.start, optimizer=optimizer)
+    shapes = jax.eval_shape(begin, params)
+    shardings = fsdp_sharding(mesh, shapes)
+    if checkpoints.latest is None:
+        return jax.jit(begin, out_shardings=shardings, donate_argnums=0)(params), 0
+    for x in params.values():  # their place is needed
+        x.delete()
+    like = jax.tree.map(
+        lambda shape, s: jax.ShapeDtypeStruct(shape.shape, shape.dtype, sharding=s),
+        shapes,
+        shardings,
     )
-    log = MetricsLog(workdir / "metrics.jsonl")
-    try:
-        with jax.set_mesh(mesh):
-            state = loop.run(
-                step,
-                state,
-                frozen,
-                data,
-                mesh=mesh,
-                checkpoints=checkpoints,
-                log=log,
-                options=loop.LoopOptions(
-                    steps=config.steps,
-                    log_every=config.log_every,
-                    flops=count_flops(pure, state, frozen, _batch_shapes(config)),
-                    peak_flops=1e12 * config.peak_tflops,
-                ),
-            )
-    finally:
-        checkpoints.close()
-        log.close()
-    if int(state.step) == config.steps:
-        _export(task, state, data, workdir)
-    return state
+    found = checkpoints.restore(like)
+    assert found is not None
+    state, start, position = found
+    data.set_state(position["iterator"])
+    tell(f"resumed at step {start}")
+    return state, start
 
 
-def _export(task: Task, state: TrainState, data: Any, workdir: epath.Path) -> None:
-    params, config = task.whole(jax.device_get(state.ema)), task.source.config
+def _validation(
+    config: ConfigDict, task: Task, mesh: Mesh, folder: epath.Path
+) -> Validation | None:
+    if not (config.validate_every and config.validate_data):
+        return None
+    data = batches(config, config.validate_data, seed=config.seed + _VALIDATION_SEED)
+    return Validation(
+        task,
+        iter(data),
+        mesh=mesh,
+        clips=config.validate_clips,
+        batch=config.batch,
+        seed=config.seed,
+        steps=config.validate_steps,
+        folder=folder,
+    )
+
+
+def _export(task: Task, ema: Params, data: Any, folder: epath.Path) -> None:
+    params, config = task.whole(ema), task.source.config
     if task.name == "vae":
-        batches = itertools.islice(data, _SCALE_BATCHES)
-        scale = latent_scale(task.source.network, params, batches)
+        local: Params = {name: on_host(x) for name, x in sorted(params.items())}  # pyright: ignore
+        part = itertools.islice(data, _SCALE_BATCHES)
+        scale = latent_scale(task.source.network, local, part)
         config = dataclasses.replace(config, scaling_factor=scale)
-    export(workdir / "weights", task.name, config, params)
-    print(f"wrote {workdir / 'weights'}", flush=True)
+    export(folder, task.name, config, params)
+    tell(f"wrote {folder}")
 
 
 def _data(config: ConfigDict) -> Any:
-    chosen = config.augment.to_dict()
-    augment = AugmentConfig(
-        frames=config.frames,
-        height=config.height,
-        width=config.width,
-        rate=parse_fps(config.fps) if config.fps else None,
-        **chosen,
-    )
-    count = jax.process_count()
-    if config.batch % count:
-        raise InputError(f"batch {config.batch}: expected a multiple of the {count} processes")
-    return training_pipeline(
-        _source(config),
-        augment,
-        batch=config.batch // count,
-        seed=config.seed,
-        shard_index=jax.process_index(),
-        shard_count=count,
-        workers=config.workers,
-    )
+    return batches(config, config.data, seed=config.seed, workers=config.workers)
 
 
-def _source(config: ConfigDict) -> Any:
-    if config.data == "synthetic":
-        return SyntheticSource()
-    folder = epath.Path(config.data)
-    if not folder.is_dir():
-        raise InputError(f"data {config.data!r}: expected a folder, or synthetic")
-    return PreparedSource(folder) if is_dataset(folder) else FolderSource(folder)
-
-
-def _batch_shapes(config: ConfigDict) -> dict[str, jax.ShapeDtypeStruct]:
+def _batch_shapes(config: ConfigDict, mesh: Mesh) -> dict[str, jax.ShapeDtypeStruct]:
+    """What the loop will give, so that the step is traced once for its cost and for its use."""
     b, f, h, w = config.batch, config.frames, config.height, config.width
     shapes = {
         "video": ((b, f, h, w, 3), jnp.uint8),
         "low": ((b, f, h, w, 3), jnp.uint8),
         "key_index": ((b, f), jnp.int32),
         "scale": ((b,), jnp.float32),
+        "stride": ((b,), jnp.int32),
         "noise_aug": ((b,), jnp.int32),
         "tokens": ((b, 77), jnp.int32),
     }
-    return {name: jax.ShapeDtypeStruct(*spec) for name, spec in shapes.items()}
+    sharding = batch_sharding(mesh)
+    return {n: jax.ShapeDtypeStruct(*spec, sharding=sharding) for n, spec in shapes.items()}

@@ -1,16 +1,20 @@
 """What a training config asks for: an objective, what it trains, and what stays frozen."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
+import numpy as np
+from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from venhancer_jax.diffusion.schedule import venhancer_schedule
 from venhancer_jax.errors import InputError
 from venhancer_jax.models.functional import Params
 from venhancer_jax.models.remat import REMATS
+from venhancer_jax.sharding.mesh import replicated
+from venhancer_jax.sharding.params import fsdp_sharding, training_mesh
 from venhancer_jax.training.autoencoder import Autoencoder
 from venhancer_jax.training.conditioning import Conditioning
 from venhancer_jax.training.diffusion import Diffusion
@@ -27,25 +31,35 @@ class Task:
 
     Attributes:
       name: of the network that trains, as weight folders call it.
-      source: that network.
+      sources: that network by its name, and those that it works with.
       objective: its loss.
       params: trainable, at the start.
       frozen: everything else.
     """
 
     name: str
-    source: Source
+    sources: Mapping[str, Source]
     objective: Objective
     params: Params
     frozen: Frozen
+
+    @property
+    def source(self) -> Source:
+        """The network that trains."""
+        return self.sources[self.name]
 
     def whole(self, params: Params) -> Params:
         """All parameters of the network, given those that train."""
         return params | dict(self.frozen.get("denoiser", {}))
 
 
-def task_of(config: ConfigDict) -> Task:
-    """The task of a config, on one device.
+def task_of(config: ConfigDict, mesh: Mesh | None = None) -> Task:
+    """The task of a config, with all parameters where they will stay.
+
+    Args:
+      config: of `training_config`.
+      mesh: devices to train on, by default one. The network that trains is split over `fsdp`,
+        frozen parts of it too; the others lie on every device.
 
     Raises:
       InputError: a wrong value, or weights that are not there.
@@ -54,17 +68,19 @@ def task_of(config: ConfigDict) -> Task:
     _one_of("objective", config.objective, _TASKS)
     _one_of("trainable", config.trainable, ("controlnet", "all"))
     _one_of("remat", config.remat, REMATS)
-    return _TASKS[config.objective](config)
+    mesh = mesh or training_mesh({}, jax.local_devices()[:1])
+    return _TASKS[config.objective](config, mesh)
 
 
-def _diffusion(config: ConfigDict) -> Task:
-    return _enhancer(config, Diffusion)
+def _diffusion(config: ConfigDict, mesh: Mesh) -> Task:
+    return _enhancer(config, mesh, Diffusion)
 
 
-def _one_step(config: ConfigDict) -> Task:
+def _one_step(config: ConfigDict, mesh: Mesh) -> Task:
     weight = config.loss
     return _enhancer(
         config,
+        mesh,
         lambda conditioning: OneStep(
             conditioning,
             start=config.one_step_start,
@@ -72,18 +88,21 @@ def _one_step(config: ConfigDict) -> Task:
             pixel_weight=weight.pixel,
             perceptual_weight=weight.perceptual,
         ),
-        _perceptual(config),
+        _perceptual(config, mesh),
     )
 
 
 def _enhancer(
     config: ConfigDict,
+    mesh: Mesh,
     objective: Callable[[Conditioning], Objective],
     more: dict[str, Params] | None = None,
 ) -> Task:
     """UNet and ControlNet, with a frozen VAE and text tower."""
     found = sources(config)
-    params = {name: _params(config, source, i) for i, (name, source) in enumerate(found.items())}
+    params = {}
+    for i, (name, source) in enumerate(found.items()):
+        params[name] = _params(config, mesh, source, i, whole=name != "venhancer")
     if config.copy_prior:
         params["venhancer"] = copy_prior(params["venhancer"])
     trains, frozen = split(params["venhancer"], config.trainable)
@@ -95,12 +114,10 @@ def _enhancer(
         venhancer_schedule(),
     )
     fixed = {"denoiser": frozen, "vae": params["vae"], "text": params["text"]}
-    return Task(
-        "venhancer", found["venhancer"], objective(conditioning), trains, fixed | (more or {})
-    )
+    return Task("venhancer", found, objective(conditioning), trains, fixed | (more or {}))
 
 
-def _autoencoder(config: ConfigDict) -> Task:
+def _autoencoder(config: ConfigDict, mesh: Mesh) -> Task:
     source, weight = sources(config)["vae"], config.loss
     objective = Autoencoder(
         source.network,
@@ -108,22 +125,29 @@ def _autoencoder(config: ConfigDict) -> Task:
         perceptual_weight=weight.perceptual,
         kl_weight=weight.kl,
     )
-    return Task("vae", source, objective, _params(config, source, 1), _perceptual(config))
+    params = _params(config, mesh, source, 1, whole=False)
+    return Task("vae", {"vae": source}, objective, params, _perceptual(config, mesh))
 
 
-_TASKS: dict[str, Callable[[ConfigDict], Task]] = {
+_TASKS: dict[str, Callable[[ConfigDict, Mesh], Task]] = {
     "diffusion": _diffusion,
     "one_step": _one_step,
     "autoencoder": _autoencoder,
 }
 
 
-def _perceptual(config: ConfigDict) -> dict[str, Params]:
-    return {"perceptual": perceptual_params()} if config.loss.perceptual else {}
+def _perceptual(config: ConfigDict, mesh: Mesh) -> dict[str, Params]:
+    if not config.loss.perceptual:
+        return {}
+    params = {name: np.asarray(x) for name, x in perceptual_params().items()}
+    return {"perceptual": jax.device_put(params, replicated(mesh))}
 
 
-def _params(config: ConfigDict, source: Source, number: int) -> Params:
-    return params_of(source, jax.random.fold_in(jax.random.key(config.seed), number))
+def _params(config: ConfigDict, mesh: Mesh, source: Source, number: int, *, whole: bool) -> Params:
+    shapes = source.network.shapes
+    shardings = dict.fromkeys(shapes, replicated(mesh)) if whole else fsdp_sharding(mesh, shapes)
+    key = jax.random.fold_in(jax.random.key(config.seed), number)
+    return params_of(source, key, shardings)
 
 
 def _one_of(name: str, value: str, allowed: Any) -> None:

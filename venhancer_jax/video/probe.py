@@ -30,6 +30,8 @@ class VideoInfo:
       pixel_format: FFmpeg's name of the stored samples, such as `yuv420p`.
       variable_rate: whether the stored frames are unevenly spaced.
       audio_codec: name of the first sound stream's codec, None for a silent file.
+      damage: what of the pictures is missing, as far as it shows without decoding; empty for a
+        whole file.
     """
 
     path: Path
@@ -45,6 +47,7 @@ class VideoInfo:
     pixel_format: str
     variable_rate: bool
     audio_codec: str | None
+    damage: str = ""
 
 
 def probe(path: str | Path) -> VideoInfo:
@@ -55,7 +58,7 @@ def probe(path: str | Path) -> VideoInfo:
     """
     path = Path(path)
     with open_source(path) as source:
-        timing, start = _read_timing(source)
+        timing, start, damage = _read_timing(source)
     # A second pass, as not every format can go back to its first frame.
     with open_source(path) as source:
         first = next(source.frames(), None)
@@ -81,13 +84,18 @@ def probe(path: str | Path) -> VideoInfo:
             pixel_format=first.format.name,
             variable_rate=timing.variable,
             audio_codec=codec_name(sound[0]) if sound else None,
+            damage=damage,
         )
 
 
-def _read_timing(source: VideoSource) -> tuple[Timing, Fraction | None]:
+def _read_timing(source: VideoSource) -> tuple[Timing, Fraction | None, str]:
+    """When frames are shown, when the first one is, and what is missing of them."""
     stamps: list[int | None] = []
     last_stamp, last_length = -1, 0
+    found, broken = 0, 0
     for packet in source.packets():
+        found += 1
+        broken += packet.is_corrupt
         if packet.is_discard:
             continue
         stamps.append(packet.pts)
@@ -102,6 +110,14 @@ def _read_timing(source: VideoSource) -> tuple[Timing, Fraction | None]:
     ] or [_RATE_WHEN_UNKNOWN]
     known = sorted(stamp for stamp in stamps if stamp is not None)
     if len(known) < len(stamps) or stream.time_base is None:
-        return constant_timing(claimed[0], len(stamps)), None
+        return constant_timing(claimed[0], len(stamps)), None, _damage(source, found, broken)
     timing = measure_timing(known, stream.time_base, claimed, last_length)
-    return timing, known[0] * stream.time_base
+    return timing, known[0] * stream.time_base, _damage(source, found, broken)
+
+
+def _damage(source: VideoSource, found: int, broken: int) -> str:
+    # Other formats have no index, or one that may be out of date.
+    listed = source.stream.frames if "mp4" in source.container.format.name else 0
+    if found < listed:
+        return f"cut short: {found} of the {listed} frames that its index lists are there"
+    return f"{broken} of {found} frames are cut off" if broken else ""

@@ -27,6 +27,7 @@ def read_frames(
     *,
     start_time: float = 0.0,
     max_frames: int | None = None,
+    strict: bool = False,
 ) -> Iterator[np.ndarray]:
     """Yields the frames of a video, one at a time, at the constant rate `VideoInfo.rate`.
 
@@ -39,12 +40,14 @@ def read_frames(
       info_or_path: a probed video, or the path of one.
       start_time: seconds from the first frame; the first yielded frame is the one shown then.
       max_frames: yields at most so many, at least 1; None for all.
+      strict: raise where the pictures are damaged, in place of repeating and warning.
 
     Yields:
       uint8 RGB `[height, width, 3]`, each an array of its own.
 
     Raises:
-      InputError: the file or a setting is wrong, or not one frame can be decoded.
+      InputError: the file or a setting is wrong, or not one frame can be decoded; if `strict`, a
+        damaged picture.
     """
     info = info_or_path if isinstance(info_or_path, VideoInfo) else probe(info_or_path)
     if not math.isfinite(start_time) or not 0 <= start_time < info.duration:
@@ -56,14 +59,16 @@ def read_frames(
         raise InputError(f"max_frames={max_frames}: give 1 or more, or None for all frames.")
     first = min(math.floor(start_time * info.rate + _START_TOLERANCE), info.frames - 1)
     stop = info.frames if max_frames is None else min(info.frames, first + max_frames)
-    return _read(info, first, stop)
+    if strict and info.damage:
+        raise InputError(f"{info.path}: damaged: {info.damage}")
+    return _read(info, first, stop, strict)
 
 
-def _read(info: VideoInfo, first: int, stop: int) -> Iterator[np.ndarray]:
+def _read(info: VideoInfo, first: int, stop: int, strict: bool) -> Iterator[np.ndarray]:
     """The pictures of the ticks `first` up to before `stop`."""
     end = first
     converter: PictureConverter | None = None
-    for frame in _shown(info, first, stop):
+    for frame in _shown(info, first, stop, strict):
         if converter is None:
             converter = PictureConverter(frame, info.pixel_aspect)
             if is_high_dynamic_range(frame):
@@ -79,12 +84,12 @@ def _read(info: VideoInfo, first: int, stop: int) -> Iterator[np.ndarray]:
         _log.warning("%s: the file breaks off: frames end at %d of %d", info.path, end, info.frames)
 
 
-def _shown(info: VideoInfo, first: int, stop: int) -> Iterator[VideoFrame]:
+def _shown(info: VideoInfo, first: int, stop: int, strict: bool) -> Iterator[VideoFrame]:
     """The frame shown at each tick from `first` up to before `stop`, or to where the file ends."""
     tick = first
     repeated = 0
     current: VideoFrame | None = None
-    for begins, frame in _from(info, first):
+    for begins, frame in _from(info, first, strict):
         if current is not None:
             end = min(begins, stop)
             repeated += max(0, end - tick - 1)
@@ -102,11 +107,11 @@ def _shown(info: VideoInfo, first: int, stop: int) -> Iterator[VideoFrame]:
         _log.warning("%s: %d damaged or missing frames were repeated", info.path, repeated)
 
 
-def _from(info: VideoInfo, first: int) -> Iterator[tuple[int, VideoFrame]]:
+def _from(info: VideoInfo, first: int, strict: bool) -> Iterator[tuple[int, VideoFrame]]:
     """(tick at which it begins to be shown, frame), starting with one that is shown at `first`."""
     if first > 0 and info.start is not None:
         with open_source(info.path) as source:
-            frames = _placed(info, source, info.start + first / info.rate)
+            frames = _placed(info, source, info.start + first / info.rate, strict)
             begins, frame = next(frames, (first + 1, None))
             # Some formats only land behind the asked time; these are decoded from their start.
             if frame is not None and begins <= first:
@@ -114,11 +119,11 @@ def _from(info: VideoInfo, first: int) -> Iterator[tuple[int, VideoFrame]]:
                 yield from frames
                 return
     with open_source(info.path) as source:
-        yield from _placed(info, source, None)
+        yield from _placed(info, source, None, strict)
 
 
 def _placed(
-    info: VideoInfo, source: VideoSource, seek_time: Fraction | None
+    info: VideoInfo, source: VideoSource, seek_time: Fraction | None, strict: bool
 ) -> Iterator[tuple[int, VideoFrame]]:
     time_base = source.stream.time_base
     if seek_time is not None:
@@ -128,7 +133,7 @@ def _placed(
         except FFmpegError:
             return
     begins = -1
-    for frame in source.frames():
+    for frame in source.frames(strict=strict):
         if info.start is None or time_base is None or frame.pts is None:
             begins += 1
         else:

@@ -43,17 +43,37 @@ class VideoSource:
             if packet.size:
                 yield packet
 
-    def frames(self) -> Iterator[VideoFrame]:
-        """The decoded pictures in shown order, leaving out what cannot be decoded."""
-        for packet in self.packets():
-            yield from self._decode(packet)
-        yield from self._decode(None)
+    def frames(self, *, strict: bool = False) -> Iterator[VideoFrame]:
+        """The decoded pictures in shown order, leaving out what cannot be decoded.
 
-    def _decode(self, packet: Packet | None) -> list[VideoFrame]:
+        Args:
+          strict: raise where a picture cannot be decoded, or only in part.
+
+        Raises:
+          InputError: a damaged picture, if `strict`.
+        """
+        for packet in self.packets():
+            yield from self._decode(packet, strict)
+        yield from self._decode(None, strict)
+
+    def _decode(self, packet: Packet | None, strict: bool) -> list[VideoFrame]:
         try:
-            return self.decoder.decode(packet)
-        except FFmpegError:
+            frames = self.decoder.decode(packet)
+        except FFmpegError as error:
+            if strict:
+                raise self._damaged(packet) from error
             return []
+        corrupt = next((frame for frame in frames if frame.is_corrupt), None)
+        if strict and corrupt is not None:
+            raise self._damaged(corrupt)
+        return frames
+
+    def _damaged(self, at: Packet | VideoFrame | None) -> InputError:
+        stamp, unit = getattr(at, "pts", None), self.stream.time_base
+        where = (
+            "near the end" if stamp is None or unit is None else f"near {float(stamp * unit):.2f} s"
+        )
+        return InputError(f"{self.path}: damaged: a picture {where} cannot be decoded in full")
 
 
 def codec_name(stream: AudioStream) -> str:

@@ -1,0 +1,82 @@
+"""Runs of the toy task in processes of their own, with as many devices as asked.
+
+python on_devices.py RESULT '[["WORKDIR", {"mesh__data": 4}], ...]'
+"""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+TESTS = Path(__file__).parents[1]
+
+# `(workdir, changes of the config)`
+Run = tuple[Path, Mapping[str, Any]]
+
+
+def start(result: Path, runs: Sequence[Run], *, devices: int) -> subprocess.Popen:
+    """Starts a process that trains one run after the other and writes what came of them."""
+    environment = os.environ | {
+        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+        "JAX_PLATFORMS": "cpu",
+        "PYTHONPATH": os.pathsep.join([str(TESTS.parent), str(TESTS)]),
+    }
+    tasks = json.dumps([(str(workdir), dict(changes)) for workdir, changes in runs])
+    command = [sys.executable, __file__, str(result), tasks]
+    output: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    return subprocess.Popen(command, env=environment, text=True, **output)
+
+
+def start_together(
+    results: Sequence[Path], runs: Sequence[Run], *, devices: int
+) -> list[subprocess.Popen]:
+    """Starts processes with so many devices each, that train together."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    joined = {"coordinator": f"127.0.0.1:{port}", "process_count": len(results)}
+    return [
+        start(
+            result,
+            [(workdir, {**changes, **joined, "process_id": i}) for workdir, changes in runs],
+            devices=devices,
+        )
+        for i, result in enumerate(results)
+    ]
+
+
+def finish(*processes: subprocess.Popen, timeout: float = 200) -> list[str]:
+    """Their output, once all of them have ended well."""
+    try:
+        outputs = [process.communicate(timeout=timeout)[0] for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    assert not any(process.returncode for process in processes), "\n".join(outputs)
+    return outputs
+
+
+def main(result: Path, runs: Sequence[tuple[str, dict[str, Any]]]) -> None:
+    import numpy as np
+    from training.toy import toy_config, train_toy
+
+    from venhancer_jax.startup import use_compilation_cache
+    from venhancer_jax.training.processes import join, on_host
+
+    use_compilation_cache()
+    join(toy_config(runs[0][1]))
+    found: dict[str, Any] = {}
+    for i, (workdir, changes) in enumerate(runs):
+        state = train_toy(workdir, **changes)
+        found |= {f"{i}/ema/{name}": on_host(x) for name, x in sorted(state.ema.items())}
+        found[f"{i}/step"] = np.array(int(state.step))
+        found[f"{i}/split"] = np.array(sum(not x.is_fully_replicated for x in state.ema.values()))
+    np.savez(result, **found)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), json.loads(sys.argv[2]))

@@ -1,0 +1,45 @@
+"""Checkpoints outlive a process that is killed at any moment."""
+
+import multiprocessing
+import os
+import random
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from training.saver import save_forever
+
+KILLS = 20
+
+
+def test_what_was_saved_outlives_twenty_kills(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    # Each saver is forked off a process that has imported everything.
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["training.saver"])
+    chance, reported, restored = random.Random(0), 0, 0
+    for kill in range(KILLS + 1):
+        ours, theirs = context.Pipe(duplex=False)
+        process = context.Process(target=save_forever, args=(tmp_path, theirs), daemon=True)
+        process.start()
+        theirs.close()
+        first = ours.recv()
+        if first[0] == "found":
+            _, step, equal = first
+            assert equal, f"after kill {kill}, step {step}"
+            assert step >= reported, f"step {reported} was reported saved, {step} is the latest"
+            restored += 1
+        if kill < KILLS:
+            time.sleep(chance.uniform(0, 0.5))
+        process.kill()
+        try:
+            while True:  # what it said before its end
+                message = ours.recv()
+                reported = message[1]
+        except EOFError:
+            pass
+        process.join()
+    # Some kills come before the first save of their process; there were saves to lose all the same.
+    assert reported >= 3
+    assert restored >= KILLS // 2

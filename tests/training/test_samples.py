@@ -1,0 +1,125 @@
+"""Pictures and videos of what a network in training makes."""
+
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from etils import epath
+from pipelines.tiny_system import random_params, tiny_system
+
+from venhancer_jax.data.augment import AugmentConfig, augment
+from venhancer_jax.models import catalog
+from venhancer_jax.models.vae import VAEConfig
+from venhancer_jax.pipelines.options import EnhanceOptions
+from venhancer_jax.sharding.params import training_mesh
+from venhancer_jax.training.autoencoder import Autoencoder
+from venhancer_jax.training.networks import Source
+from venhancer_jax.training.samples import Enhancing, Sample
+from venhancer_jax.training.tasks import Task
+from venhancer_jax.training.validation import Validation, picture_of
+from venhancer_jax.video.probe import probe
+from venhancer_jax.video.read import read_frames
+
+FRAMES, SIDE = 5, 16
+
+
+def _example(stride: int) -> dict[str, np.ndarray]:
+    config = AugmentConfig(frames=FRAMES, height=SIDE, width=SIDE, strides=(stride,), scales=(2.0,))
+    frames = np.random.default_rng(0).integers(0, 256, (FRAMES, SIDE, SIDE, 3), np.uint8)
+    return augment(frames, "a clip", config, np.random.default_rng(1))
+
+
+class _Recorder:
+    """Stands in for a system: notes what it is asked for, and gives frames that count up."""
+
+    text = tiny_system().text
+
+    def enhance(self, frames, *, rate, options, text):
+        self.keys = np.stack([*frames])
+        self.options, self.text_shape = options, text.shape
+        for i in range(len(self.keys) * int(options.target_fps / rate)):
+            yield np.full((*options.target_size, 3), i, np.uint8)
+
+
+@pytest.mark.parametrize(("stride", "keys", "shown"), [(1, 5, 5), (2, 3, 5), (3, 2, 4)])
+def test_key_frames_are_given_as_small_as_they_were(stride: int, keys: int, shown: int):
+    system, example = _Recorder(), _example(stride)
+    sample = Enhancing(system, EnhanceOptions(guidance_scale=1.0))(example)  # pyright: ignore
+
+    assert system.keys.shape == (keys, SIDE // 2, SIDE // 2, 3)
+    assert system.options.target_size == (SIDE, SIDE)
+    assert system.options.noise_aug == example["noise_aug"]
+    assert system.text_shape[0] == 1
+    assert sample.made[:, 0, 0, 0].tolist() == [*range(shown)]
+    np.testing.assert_array_equal(sample.target, example["video"][:shown])
+    np.testing.assert_array_equal(sample.given, example["low"][:shown])
+
+
+def test_what_was_enlarged_is_made_small_again():
+    smooth = np.linspace(0, 255, SIDE // 2)
+    small = np.broadcast_to(smooth[None, :, None, None], (1, SIDE // 2, SIDE // 2, 3))
+    from venhancer_jax.data.resample import resample
+
+    low = np.rint(resample(small.astype(np.float32), (SIDE, SIDE))).astype(np.uint8)
+    again = Enhancing(tiny_system(), EnhanceOptions())._shrunk(low, 2.0)
+
+    # Within rounding, but for the edges, where enlarging repeats pixels.
+    assert np.abs(again[0, 1:-1].astype(float) - small[0, 1:-1]).max() <= 1
+
+
+def test_the_system_enhances_an_example():
+    options = EnhanceOptions(
+        solver="ddim", solver_mode="normal", steps=1, noise_levels=80, guidance_scale=2.0
+    )
+    sample = Enhancing(tiny_system(), options)(_example(2))
+
+    assert sample.made.shape == (FRAMES, SIDE, SIDE, 3)
+    assert sample.made.std() > 1
+
+
+def test_validation_of_a_vae_leaves_pictures_and_videos(tmp_path: Path):
+    config = VAEConfig.tiny(channels=(8, 16), groups=4)
+    source = Source(config, catalog.build("vae", config), "")
+    params = {name: jnp.asarray(x) for name, x in random_params(source.network).items()}
+    task = Task("vae", {"vae": source}, Autoencoder(source.network), params, {})
+    batch = {name: np.stack([x, x]) for name, x in _example(1).items()}
+    validation = Validation(
+        task,
+        iter([batch, batch]),  # pyright: ignore[reportArgumentType]
+        mesh=training_mesh({"data": -1}, jax.devices()[:1]),
+        clips=3,
+        batch=2,
+        seed=0,
+        steps=1,
+        folder=epath.Path(tmp_path),
+    )
+    shown = {}
+
+    class Board:
+        def picture(self, name: str, picture: np.ndarray, step: int) -> None:
+            shown[name] = picture.shape, step
+
+    validation.sample(params, 7, Board())  # pyright: ignore[reportArgumentType]
+    first = validation.measure(params)
+
+    names = sorted(f.name for f in (tmp_path / "7").iterdir())
+    assert names == ["00.mp4", "00.png", "01.mp4", "01.png", "02.mp4", "02.png"]
+    assert shown == {f"samples/{i:02d}": ((4 * SIDE, 3 * SIDE, 3), 7) for i in range(3)}
+    frames = [*read_frames(probe(tmp_path / "7" / "00.mp4"))]
+    assert np.stack(frames).shape == (FRAMES, SIDE, 3 * SIDE, 3)
+    again = validation.measure(params)
+    assert first.keys() == again.keys() > {"validation_loss", "validation_pixel_error"}
+    assert all(np.array_equal(first[name], again[name]) for name in first)
+
+
+def test_a_picture_shows_given_made_and_target_of_some_frames():
+    clips = [
+        np.full((9, 2, 3, 3), 10 * i, np.uint8) + np.arange(9, dtype=np.uint8)[:, None, None, None]
+        for i in (1, 2, 3)
+    ]
+    picture = picture_of(Sample(*clips))
+
+    assert picture.shape == (4 * 2, 3 * 3, 3)
+    assert picture[::2, ::3, 0].tolist() == [[10 + i, 20 + i, 30 + i] for i in (0, 2, 5, 8)]

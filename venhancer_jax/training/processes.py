@@ -1,0 +1,77 @@
+"""What several processes of one run, one a host, do together."""
+
+import signal
+from types import FrameType
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+from ml_collections import ConfigDict
+
+
+def join(config: ConfigDict) -> None:
+    """Connects this process with the others of the run, if the config says that there are any.
+
+    On TPU pods and on Slurm, `config.distributed` is enough: JAX finds the others. Elsewhere
+    `config.coordinator` is the `host:port` of the first process, which every process is told,
+    together with its own `config.process_id` and their `config.process_count`. Has to come before
+    anything that uses a device.
+    """
+    if config.coordinator:
+        jax.distributed.initialize(
+            config.coordinator,
+            num_processes=config.process_count,
+            process_id=config.process_id,
+        )
+    elif config.distributed:
+        jax.distributed.initialize()
+
+
+def is_first() -> bool:
+    """Whether this is the process that prints and writes what there is once."""
+    return jax.process_index() == 0
+
+
+def tell(line: str) -> None:
+    """Prints a line, once for all processes."""
+    if is_first():
+        print(line, flush=True)
+
+
+def on_host(x: jax.Array) -> np.ndarray:
+    """A whole array, on every process; if other processes hold parts, all have to call this."""
+    if x.is_fully_addressable or x.is_fully_replicated:
+        return np.asarray(x)
+    return np.asarray(multihost_utils.process_allgather(x, tiled=True))
+
+
+class Preemption:
+    """Notes SIGTERM, which machines that are about to be taken away send.
+
+    With several processes all of them stop at the same step, whichever was told first: they agree
+    on the step after the one that the fastest of them has reached.
+    """
+
+    def __init__(self):
+        self._asked = False
+        self._before = None
+
+    def __enter__(self) -> "Preemption":
+        # With several processes JAX handles the signal, and tells the others.
+        if jax.process_count() == 1:
+            self._before = signal.signal(signal.SIGTERM, self._note)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._before is not None:
+            signal.signal(signal.SIGTERM, self._before)
+
+    def reached(self, step: int) -> bool:
+        """Whether to save and stop before this step; to be asked before each one."""
+        if jax.process_count() > 1:
+            return multihost_utils.reached_preemption_sync_point(step)
+        return self._asked
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        del number, frame
+        self._asked = True
