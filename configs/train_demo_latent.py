@@ -16,6 +16,7 @@ def get_config() -> ConfigDict:
     config.preset = "demo"
     config.objective = "one_step"
     config.one_step_start = 20
+    config.loss.pixel = 0.0
     config.trainable = "all"
     config.copy_prior = False
     config.batch = 8

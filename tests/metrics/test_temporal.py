@@ -1,7 +1,6 @@
 """Measures of steadiness: zero where they must be, and known elsewhere."""
 
 import importlib
-import sys
 
 import numpy as np
 import pytest
@@ -108,9 +107,3 @@ def test_too_few_frames_are_told(moving: np.ndarray, measure, least: int) -> Non
 def test_too_small_frames_are_told(moving: np.ndarray) -> None:
     with pytest.raises(InputError, match="112x15"):
         tof(moving[:, :15], moving[:, :15])
-
-
-def test_absent_opencv_is_told(moving: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "cv2", None)
-    with pytest.raises(InputError, match=r"pip install 'venhancer-jax\[metrics\]'"):
-        tof(moving, moving)

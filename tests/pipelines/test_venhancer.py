@@ -14,6 +14,7 @@ from venhancer_jax.errors import InputError
 from venhancer_jax.pipelines import executables
 from venhancer_jax.pipelines.options import EnhanceOptions
 from venhancer_jax.pipelines.plan import plan_time
+from venhancer_jax.video.motion import frames_between
 
 SYSTEM = tiny_system()
 RATE = Fraction(10)
@@ -173,7 +174,7 @@ def test_prompt_comes_before_the_negative_prompt(calls):
 
 
 def test_hint_is_the_noised_video(calls):
-    _, keys = SYSTEM._encoded(clip(3), options(), lambda *_: None)
+    _, keys = SYSTEM._encoded(clip(3), 1, options(), lambda *_: None)
     for noise_aug in (0, 1, 300):
         enhance(noise_aug=noise_aug, seed=7)
         t = max(noise_aug - 1, 0)
@@ -186,7 +187,7 @@ def test_hint_is_the_noised_video(calls):
 
 @pytest.mark.parametrize("share", [1.0, 0.25, 0.0])
 def test_start_is_the_noised_video(calls, share: float):
-    _, (mean, _) = SYSTEM._encoded(clip(2), options(), lambda *_: None)
+    _, (mean, _) = SYSTEM._encoded(clip(2), 1, options(), lambda *_: None)
     enhance(clip(2), target_fps=RATE * 2, start_noise=share)
     noise = CounterNoise(666)("start", 0, (1, 3, *mean.shape[2:]))
     alpha, sigma = SYSTEM.schedule.alphas[899], SYSTEM.schedule.sigmas[899]
@@ -195,9 +196,28 @@ def test_start_is_the_noised_video(calls, share: float):
     np.testing.assert_allclose(calls[0]["x"], expected, atol=1e-4)
 
 
+def test_frames_between_start_from_the_motion(calls):
+    """The flow fills in the start; the hints stay those of the key frames."""
+    frames = [np.roll(np.tile(clip(1)[0], (2, 2, 1)), 2 * i, axis=1) for i in range(3)]
+    found = {}
+    for between in ("previous", "flow"):
+        enhance(frames, target_fps=RATE * 2, start_noise=0.0, noise_levels=100, between=between)
+        found[between] = calls[0]
+        calls.clear()
+    previous, flow = found["previous"]["x"], found["flow"]["x"]
+    np.testing.assert_allclose(flow[:, ::2], previous[:, ::2], atol=1e-5)
+    assert float(jnp.abs(flow[:, 1::2] - previous[:, 1::2]).max()) > 0.01
+    np.testing.assert_allclose(found["flow"]["hint"], found["previous"]["hint"], atol=1e-5)
+    assert found["flow"]["key_index"].tolist() == found["previous"]["key_index"].tolist()
+    made = frames_between(frames[0], frames[1], [0.5])[0]
+    _, (mean, _) = SYSTEM._encoded([made], 1, options(), lambda *_: None)
+    alpha = SYSTEM.schedule.alphas[99]
+    np.testing.assert_allclose(flow[:, 1], alpha * mean[:, 0], atol=1e-4)
+
+
 def test_windows_have_the_hints_of_their_key_frames(calls):
     enhance(clip(3), target_fps=RATE * 2, window=3, noise_aug=0)
-    whole = SYSTEM._encoded(clip(3), options(), lambda *_: None)[1][0]
+    whole = SYSTEM._encoded(clip(3), 1, options(), lambda *_: None)[1][0]
     first, second = calls[:2]
     assert len(calls) == 4
     for call, keys in ((first, whole[:, :2]), (second, whole[:, 1:])):
@@ -259,7 +279,7 @@ def test_official():
 
 
 def test_official_draws_every_frame_from_the_posterior(calls):
-    _, (mean, std) = SYSTEM._encoded(clip(2), options(**OFFICIAL), lambda *_: None)
+    _, (mean, std) = SYSTEM._encoded(clip(2), 1, options(**OFFICIAL), lambda *_: None)
     enhance(clip(2), target_fps=RATE * 2, noise_aug=1, **OFFICIAL)
     at = jnp.array([0, 0, 1])
     drawn = mean[:, at] + std[:, at] * CounterNoise(666)("vae", 0, (1, 3, *mean.shape[2:]))

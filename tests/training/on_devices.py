@@ -1,6 +1,8 @@
-"""Runs of the toy task in processes of their own, with as many devices as asked.
+"""Training runs in processes of their own, with as many devices as asked.
 
-python on_devices.py RESULT '[["WORKDIR", {"mesh__data": 4}], ...]'
+python on_devices.py TASK RESULT '[["WORKDIR", {"mesh__data": 4}], ...]'
+
+where TASK is `toy` or `debug`.
 """
 
 import json
@@ -18,21 +20,30 @@ TESTS = Path(__file__).parents[1]
 Run = tuple[Path, Mapping[str, Any]]
 
 
-def start(result: Path, runs: Sequence[Run], *, devices: int) -> subprocess.Popen:
-    """Starts a process that trains one run after the other and writes what came of them."""
+def start(
+    result: Path, runs: Sequence[Run], *, devices: int, task: str = "toy", cached: bool = True
+) -> subprocess.Popen:
+    """Starts a process that trains one run after the other and writes what came of them.
+
+    Of a program from the cache the compiler says nothing: who wants to hear it does not cache.
+    """
     environment = os.environ | {
         "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
         "JAX_PLATFORMS": "cpu",
         "PYTHONPATH": os.pathsep.join([str(TESTS.parent), str(TESTS)]),
     }
+    if not cached:
+        environment.setdefault("JAX_ENABLE_COMPILATION_CACHE", "false")
+    if task == "debug":  # halves the time to compile
+        environment["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
     tasks = json.dumps([(str(workdir), dict(changes)) for workdir, changes in runs])
-    command = [sys.executable, __file__, str(result), tasks]
+    command = [sys.executable, __file__, task, str(result), tasks]
     output: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     return subprocess.Popen(command, env=environment, text=True, **output)
 
 
 def start_together(
-    results: Sequence[Path], runs: Sequence[Run], *, devices: int
+    results: Sequence[Path], runs: Sequence[Run], *, devices: int, **options: Any
 ) -> list[subprocess.Popen]:
     """Starts processes with so many devices each, that train together."""
     with socket.socket() as free:
@@ -44,6 +55,7 @@ def start_together(
             result,
             [(workdir, {**changes, **joined, "process_id": i}) for workdir, changes in runs],
             devices=devices,
+            **options,
         )
         for i, result in enumerate(results)
     ]
@@ -60,23 +72,33 @@ def finish(*processes: subprocess.Popen, timeout: float = 200) -> list[str]:
     return outputs
 
 
-def main(result: Path, runs: Sequence[tuple[str, dict[str, Any]]]) -> None:
+def main(task: str, result: Path, runs: Sequence[tuple[str, dict[str, Any]]]) -> None:
+    import jax
     import numpy as np
+    from training.debug_network import debug_config, train_debug
     from training.toy import toy_config, train_toy
 
     from venhancer_jax.startup import use_compilation_cache
     from venhancer_jax.training.processes import join, on_host
 
     use_compilation_cache()
-    join(toy_config(runs[0][1]))
+    join({"toy": toy_config, "debug": debug_config}[task](runs[0][1]))
     found: dict[str, Any] = {}
     for i, (workdir, changes) in enumerate(runs):
-        state = train_toy(workdir, **changes)
-        found |= {f"{i}/ema/{name}": on_host(x) for name, x in sorted(state.ema.items())}
+        if task == "toy":
+            state, frozen = train_toy(workdir, **changes), {}
+        else:
+            state, frozen = train_debug(workdir, **changes)
+        parts = {"params": state.params, "ema": state.ema, "frozen": frozen}
+        parts["optimizer"] = state.optimizer
+        for name, tree in parts.items():
+            for path, x in jax.tree.leaves_with_path(tree):
+                place = jax.tree_util.keystr(path, simple=True, separator="/")
+                found[f"{i}/{name}/{place}"] = on_host(x)
         found[f"{i}/step"] = np.array(int(state.step))
         found[f"{i}/split"] = np.array(sum(not x.is_fully_replicated for x in state.ema.values()))
     np.savez(result, **found)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), json.loads(sys.argv[2]))
+    main(sys.argv[1], Path(sys.argv[2]), json.loads(sys.argv[3]))

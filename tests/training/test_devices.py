@@ -1,6 +1,7 @@
 """The same run on one device, on meshes of many, and in several processes."""
 
 import json
+import shutil
 import signal
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +18,7 @@ MESHES = {
     "2x4": {"mesh__data": 2, "mesh__fsdp": 4},
 }
 STEPS = 4
+PAIR = {"mesh__data": 2, "mesh__fsdp": 2}
 
 
 def _losses(workdir: Path) -> list[float]:
@@ -56,7 +58,7 @@ def on_one(folder: Path) -> dict[str, np.ndarray]:
 def on_eight(folder: Path) -> Path:
     """The results of a run on each mesh, one after the other."""
     runs = [(folder / name, mesh | {"steps": STEPS}) for name, mesh in MESHES.items()]
-    (output,) = finish(start(folder / "eight.npz", runs, devices=8))
+    (output,) = finish(start(folder / "eight.npz", runs, devices=8, cached=False))
     assert "rematerialization" not in output
     return folder / "eight.npz"
 
@@ -83,22 +85,37 @@ def test_checkpoint_of_eight_devices_goes_on_with_two(folder: Path, on_eight: Pa
     assert all(np.array_equal(restored[name], x) for name, x in saved.items())
 
 
-def test_two_processes_train_as_one(folder: Path, on_one: dict[str, np.ndarray]):
-    results = [folder / "first.npz", folder / "second.npz"]
-    changes = {"mesh__data": 2, "mesh__fsdp": 2, "steps": 2}
-    # Stopped half-way, so that each finds its own examples again.
-    finish(*start_together(results, [(folder / "pair", changes)], devices=2))
-    outputs = finish(
-        *start_together(results, [(folder / "pair", changes | {"steps": STEPS})], devices=2)
-    )
+@pytest.fixture(scope="module")
+def pair(folder: Path) -> Path:
+    """The folder of a run of two processes, stopped half-way."""
+    results = [folder / "half-first.npz", folder / "half-second.npz"]
+    finish(*start_together(results, [(folder / "pair", PAIR | {"steps": 2})], devices=2))
+    return folder / "pair"
 
-    np.testing.assert_allclose(_losses(folder / "pair"), _losses(folder / "one"), rtol=0, atol=1e-5)
+
+def test_two_processes_train_as_one(folder: Path, on_one: dict[str, np.ndarray], pair: Path):
+    results = [folder / "first.npz", folder / "second.npz"]
+    run = shutil.copytree(pair, folder / "pair-on")
+    # Each finds its own examples again.
+    outputs = finish(*start_together(results, [(run, PAIR | {"steps": STEPS})], devices=2))
+
+    np.testing.assert_allclose(_losses(run), _losses(folder / "one"), rtol=0, atol=1e-5)
     for result in results:
         _close(_average(result), on_one)
         assert _fact(result, "split") == 1
     assert ["resumed at step 2" in output for output in outputs] == [True, False]
     assert ["step 4/4" in output for output in outputs] == [True, False]
-    assert (folder / "pair" / "weights" / "weights.json").exists()
+    assert (run / "weights" / "weights.json").exists()
+
+
+def test_one_process_goes_on_where_two_stopped(
+    folder: Path, on_one: dict[str, np.ndarray], pair: Path
+):
+    run = shutil.copytree(pair, folder / "alone")
+    state = train_toy(run, steps=STEPS)
+
+    np.testing.assert_allclose(_losses(run), _losses(folder / "one"), rtol=0, atol=1e-5)
+    _close(state.ema, on_one)
 
 
 def test_all_processes_stop_at_the_same_step(folder: Path):

@@ -1,6 +1,7 @@
 """Pictures and videos of what a network in training makes."""
 
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -10,13 +11,18 @@ from etils import epath
 from pipelines.tiny_system import random_params, tiny_system
 
 from venhancer_jax.data.augment import AugmentConfig, augment
+from venhancer_jax.diffusion.schedule import venhancer_schedule
 from venhancer_jax.models import catalog
+from venhancer_jax.models.functional import Params
 from venhancer_jax.models.vae import VAEConfig
 from venhancer_jax.pipelines.options import EnhanceOptions
 from venhancer_jax.sharding.params import training_mesh
 from venhancer_jax.training.autoencoder import Autoencoder
+from venhancer_jax.training.conditioning import Conditioning
+from venhancer_jax.training.diffusion import Diffusion
 from venhancer_jax.training.networks import Source
-from venhancer_jax.training.samples import Enhancing, Sample
+from venhancer_jax.training.one_step import OneStep
+from venhancer_jax.training.samples import Enhancing, Sample, sampler
 from venhancer_jax.training.tasks import Task
 from venhancer_jax.training.validation import Validation, picture_of
 from venhancer_jax.video.probe import probe
@@ -77,6 +83,39 @@ def test_the_system_enhances_an_example():
 
     assert sample.made.shape == (FRAMES, SIDE, SIDE, 3)
     assert sample.made.std() > 1
+
+
+def _enhancer_task(objective: type[Diffusion] | type[OneStep], **options: Any) -> Task:
+    system = tiny_system()
+    parts = {"venhancer": system.denoiser, "vae": system.vae, "text": system.text}
+    sources = {name: Source(part.config, part.network, "") for name, part in parts.items()}
+    conditioning = Conditioning(
+        *(part.network for part in parts.values()),
+        system.vae.config.scaling_factor,
+        venhancer_schedule(),
+    )
+    frozen = {"denoiser": {}} | {name: parts[name].params for name in ("vae", "text")}
+    task = objective(conditioning, **options)
+    return Task("venhancer", sources, task, parts["venhancer"].params, frozen)
+
+
+def _all_params(task: Task) -> dict[str, Params]:
+    return {name: task.frozen.get(name, task.params) for name in task.sources}
+
+
+def test_each_objective_is_sampled_as_it_is_trained():
+    task = _enhancer_task(Diffusion)
+    many = sampler(task, _all_params(task), steps=7)
+    task = _enhancer_task(OneStep, start=80)
+    one = sampler(task, _all_params(task), steps=7)
+
+    assert isinstance(many, Enhancing) and isinstance(one, Enhancing)
+    for options in (many.options, one.options):
+        assert (options.solver, options.solver_mode) == ("ddim", "normal")
+    assert (many.options.steps, many.options.noise_levels) == (7, 900)
+    assert (many.options.start_noise, many.options.guidance_scale) == (1, 7.5)
+    assert (one.options.steps, one.options.noise_levels) == (1, 81)
+    assert (one.options.start_noise, one.options.guidance_scale) == (0, 1)
 
 
 def test_validation_of_a_vae_leaves_pictures_and_videos(tmp_path: Path):

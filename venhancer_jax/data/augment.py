@@ -4,6 +4,7 @@ Everything here is a pure function of its arguments and of an explicit NumPy gen
 """
 
 import dataclasses
+import itertools
 import math
 from fractions import Fraction
 
@@ -13,6 +14,7 @@ from venhancer_jax.data import degrade as real_world
 from venhancer_jax.data.resample import METHODS, resample, shrink_to_cover, to_uint8
 from venhancer_jax.errors import InputError
 from venhancer_jax.text.tokenizer import tokenize
+from venhancer_jax.video.motion import BETWEENS, Between, frames_between
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -35,6 +37,8 @@ class AugmentConfig:
       last_is_key: the last frame is a key frame for every stride. In the paper the number of frames
         is one more than a multiple of m; with a fixed number the last interval is shorter where it
         is not, and without this key the frames behind the last would be extrapolated.
+      between: what stands in `low` between key frames: the key frame before (`previous`), or frames
+        that the optical flow moves there (`flow`).
       down: kernel that shrinks: `bilinear` (paper), `bicubic` or `area`.
       up: kernel that enlarges again.
       antialias: whether the kernel that shrinks is widened.
@@ -52,6 +56,7 @@ class AugmentConfig:
     strides: tuple[int, ...] = tuple(range(1, 9))
     scales: tuple[float, ...] = tuple(range(1, 9))
     last_is_key: bool = True
+    between: Between = "previous"
     down: str = "bilinear"
     up: str = "bilinear"
     antialias: bool = True
@@ -76,6 +81,8 @@ class AugmentConfig:
                 raise InputError(f"{name}={getattr(self, name)}: expected a share from 0 to 1")
         if self.down not in METHODS or self.up not in METHODS:
             raise InputError(f"down={self.down!r}, up={self.up!r}: expected {', '.join(METHODS)}")
+        if self.between not in BETWEENS:
+            raise InputError(f"between={self.between!r}: expected {', '.join(BETWEENS)}")
         if self.rate is not None and self.rate <= 0:
             raise InputError(f"rate={self.rate}: expected frames per second, above 0, or None")
 
@@ -194,8 +201,8 @@ def augment(
 
     Returns:
       `video`: the target, uint8 `[F, H, W, 3]`.
-      `low`: the degraded key frames at the target's size, uint8 `[F, H, W, 3]`; between key frames
-        stands the one before, so that the shape does not depend on the stride.
+      `low`: the degraded key frames at the target's size, uint8 `[F, H, W, 3]`; between and behind
+        them stands what `config.between` says, so that the shape does not depend on the stride.
       `key_index`: int32 `[F]`, the place of each key frame in `low`, which is its own number, and
         -1 for frames between; as the ControlNet takes it.
       `scale`: float32, s.
@@ -215,13 +222,26 @@ def augment(
     key_index[keys] = keys
     return {
         "video": frames,
-        "low": low[np.searchsorted(keys, np.arange(len(frames)), side="right") - 1],
+        "low": _with_frames_between(low, keys, len(frames), config.between),
         "key_index": key_index,
         "scale": np.asarray(drawn.scale, np.float32),
         "noise_aug": np.asarray(drawn.noise_aug, np.int32),
         "stride": np.asarray(drawn.stride, np.int32),
         "tokens": tokenize(["" if drawn.drop_text else caption])[0],
     }
+
+
+def _with_frames_between(
+    low: np.ndarray, keys: np.ndarray, count: int, between: Between
+) -> np.ndarray:
+    """All `count` frames, of which those with the numbers `keys` are given."""
+    whole = low[np.searchsorted(keys, np.arange(count), side="right") - 1]
+    if between == "flow":
+        for i, (start, end) in enumerate(itertools.pairwise(keys.tolist())):
+            times = [(n - start) / (end - start) for n in range(start + 1, end)]
+            if times:
+                whole[start + 1 : end] = frames_between(low[i], low[i + 1], times)
+    return whole
 
 
 def _enlarge(frames: np.ndarray, size: tuple[int, int], config: AugmentConfig) -> np.ndarray:

@@ -13,9 +13,9 @@ of 33 frames in H.264, and `DIR/heldout/<name>.*`, the originals that are never 
 - `heldout`: the file as it is.
 
 All is made alike on each run, and a run that was interrupted goes on where it was. Mirrors are
-chosen by the environment: NPM_REGISTRY, PYPI_URL, DEBIAN_MIRROR, UBUNTU_MIRROR. Needs OpenCV (extra
-`metrics`) and, for packages of Debian and Ubuntu, the program `dpkg-deb`. Exit codes: 0 done,
-2 wrong input, 1 anything else.
+chosen by the environment: NPM_REGISTRY, PYPI_URL, DEBIAN_MIRROR, UBUNTU_MIRROR. Packages
+of Debian and Ubuntu need the program `dpkg-deb`. Exit codes: 0 done, 2 wrong input, 1 anything
+else.
 """
 
 import argparse
@@ -37,6 +37,7 @@ from fractions import Fraction
 from pathlib import Path, PurePosixPath
 
 import av
+import cv2
 import numpy as np
 from av.error import FFmpegError
 from av.video.frame import PictureType
@@ -44,7 +45,6 @@ from av.video.reformatter import Colorspace, Interpolation
 
 from venhancer_jax.data.scenes import find_cuts, split
 from venhancer_jax.errors import InputError
-from venhancer_jax.metrics.flow import opencv
 
 _log = logging.getLogger(__name__)
 
@@ -196,7 +196,6 @@ def cut(source: Source, data: bytes, folder: Path) -> None:
 
 def animate(source: Source, data: bytes, folder: Path) -> None:
     """Writes pieces in which a window moves over a photograph."""
-    cv2 = opencv()
     picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     if picture is None or min(picture.shape[:2]) < 2 * _SHORT:
         raise InputError(f"{source.name}: {source.member} is no picture or has too few rows")
@@ -215,7 +214,7 @@ def animate(source: Source, data: bytes, folder: Path) -> None:
         piece = []
         for matrix in ways[int(np.argmax(details))]:
             pixels = cv2.warpAffine(shrunk, matrix, _WINDOW[::-1], flags=how)
-            frame = av.VideoFrame.from_ndarray(pixels, format="bgr24")
+            frame = av.VideoFrame.from_ndarray(np.asarray(pixels, np.uint8), format="bgr24")
             piece.append(frame.reformat(format="yuv420p", dst_colorspace=Colorspace.ITU709))
         _write(folder / f"{name}.mp4", piece)
 

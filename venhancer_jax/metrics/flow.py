@@ -1,29 +1,12 @@
 """Optical flow by dense inverse search, and pictures moved along it."""
 
-import importlib
-from typing import Any
-
+import cv2
 import numpy as np
 
 from venhancer_jax.errors import InputError
 from venhancer_jax.metrics.frames import luma
 
 _LEAST_SIDE = 16
-
-
-def opencv() -> Any:
-    """The module `cv2`.
-
-    Raises:
-      InputError: it is not installed.
-    """
-    try:
-        return importlib.import_module("cv2")
-    except ImportError as error:
-        raise InputError(
-            f"optical flow needs OpenCV, which cannot be imported ({error}). "
-            "Install it: pip install 'venhancer-jax[metrics]'"
-        ) from error
 
 
 def dis_flow(start: np.ndarray, end: np.ndarray) -> np.ndarray:
@@ -40,33 +23,34 @@ def dis_flow(start: np.ndarray, end: np.ndarray) -> np.ndarray:
       float32 `[H, W, 2]`: (columns, rows) to go from a pixel of `start` to its place in `end`.
 
     Raises:
-      InputError: OpenCV is not installed, or a side is below 16 pixels.
+      InputError: a side is below 16 pixels.
     """
-    cv2 = opencv()
     height, width = start.shape[:2]
     if min(height, width) < _LEAST_SIDE:
         raise InputError(
             f"frames of {width}x{height}: optical flow needs at least {_LEAST_SIDE} pixels each "
             "way. Measure larger frames, or leave it out."
         )
-    search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    pair = luma(np.stack([start, end]))[..., 0]
-    return search.calc(*np.round(pair * 255).astype(np.uint8), None)
+    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    first, second = np.round(luma(np.stack([start, end]))[..., 0] * 255).astype(np.uint8)
+    return search.calc(first, second, np.empty(0))
 
 
-def warp(picture: np.ndarray, flow: np.ndarray) -> np.ndarray:
+def warp(picture: np.ndarray, flow: np.ndarray, *, repeat_edge: bool = False) -> np.ndarray:
     """Fetches for every pixel what `picture` has at its end of the flow.
 
     Args:
       picture: `[H, W]` or `[H, W, C]`.
       flow: `[H, W, 2]`, from the frame asked for to that of `picture`.
+      repeat_edge: whether outside of the frame its edge goes on.
 
     Returns:
-      float32 of the shape of `picture`, linear between pixels, 0 outside.
+      float32 of the shape of `picture`, linear between pixels; outside 0, or the edge.
     """
-    cv2 = opencv()
     columns, rows = np.moveaxis(_ends(flow), -1, 0)
-    return cv2.remap(np.float32(picture), columns, rows, cv2.INTER_LINEAR)
+    border = cv2.BORDER_REPLICATE if repeat_edge else cv2.BORDER_CONSTANT
+    source = picture.astype(np.float32)
+    return cv2.remap(source, columns, rows, cv2.INTER_LINEAR, borderMode=border)
 
 
 def lands_inside(flow: np.ndarray) -> np.ndarray:

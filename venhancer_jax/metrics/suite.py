@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from venhancer_jax.errors import InputError
-from venhancer_jax.metrics.flow import opencv
 from venhancer_jax.metrics.frames import luma
 from venhancer_jax.metrics.lpips import load_lpips, lpips
 from venhancer_jax.metrics.psnr import decibels, mean_squared_error, psnr
@@ -59,8 +58,8 @@ METRICS = {
     "ms_ssim": Metric(measure=_of_luma(ms_ssim)),
     "lpips": Metric(measure=lpips, check=load_lpips),
     "vmaf": Metric(measure=None, check=require_ffmpeg),
-    "warping_error": Metric(measure=warping_error, frames=2, check=opencv),
-    "tof": Metric(measure=tof, frames=2, check=opencv),
+    "warping_error": Metric(measure=warping_error, frames=2),
+    "tof": Metric(measure=tof, frames=2),
     "flicker": Metric(measure=flicker, frames=3),
     "lr_consistency": Metric(measure=None),
 }

@@ -24,7 +24,7 @@ def warping_error(pred: np.ndarray, target: np.ndarray) -> np.ndarray:
       are occluded.
 
     Raises:
-      InputError: shapes differ, fewer than two frames, too small frames, or no OpenCV.
+      InputError: shapes differ, fewer than two frames, or too small frames.
     """
     pred, target = unit_pair(pred, target)
     _check_frames(pred, 2, "warping error")
@@ -74,7 +74,7 @@ def tof(pred: np.ndarray, target: np.ndarray) -> np.ndarray:
       `[F - 1]` in pixels.
 
     Raises:
-      InputError: shapes differ, fewer than two frames, too small frames, or no OpenCV.
+      InputError: shapes differ, fewer than two frames, or too small frames.
     """
     pred, target = unit_pair(pred, target)
     _check_frames(pred, 2, "tOF")

@@ -33,6 +33,7 @@ def enhancement_config() -> ConfigDict:
     config.steps = 15
     config.noise_levels = 900  # of 1,000: how much noise the process starts from
     config.start_noise = 1.0  # 0 for models that enhance in one step
+    config.between = "previous"  # or flow: what frames between key frames start from
     config.guidance_scale = 7.5
     config.guidance_rescale = 0.2
     config.window = 32
@@ -62,7 +63,7 @@ def options_of(config: ConfigDict, prompt: str) -> EnhanceOptions:
     names = (
         "up_scale", "negative_prompt", "noise_aug", "solver", "solver_mode", "steps",
         "noise_levels", "start_noise", "guidance_scale", "guidance_rescale", "window", "seed",
-        "compat",
+        "compat", "between",
     )  # fmt: skip
     values: dict[str, Any] = {name: config[name] for name in names}
     return EnhanceOptions(

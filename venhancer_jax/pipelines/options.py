@@ -6,6 +6,7 @@ from typing import Literal
 
 from venhancer_jax.diffusion.timesteps import FAST_LEAST_LEVELS, MODES, Mode
 from venhancer_jax.errors import InputError
+from venhancer_jax.video.motion import BETWEENS, Between
 
 SOLVERS = ("dpmpp_2m_sde", "heun", "ddim")
 COMPATS = ("default", "official")
@@ -37,6 +38,8 @@ class EnhanceOptions:
       noise_levels: the process starts at this many of the 1,000 levels.
       start_noise: share of the noise of the first level that is there; 0 for models that enhance in
         one step.
+      between: what the frames between two key frames start from: the one before (`previous`, as the
+        published networks), or both, moved there by the optical flow (`flow`).
       official_scale: scale condition of the official program, which knows no other.
       official_pad: least working size of the official program, `(height, width)` in pixels.
     """
@@ -57,6 +60,7 @@ class EnhanceOptions:
     compat: Literal["default", "official"] = "default"
     noise_levels: int = 900
     start_noise: float = 1.0
+    between: Between = "previous"
     official_scale: int = 8
     official_pad: tuple[int, int] = (720, 1280)
 
@@ -64,6 +68,7 @@ class EnhanceOptions:
         _one_of("solver", self.solver, SOLVERS)
         _one_of("solver_mode", self.solver_mode, MODES)
         _one_of("compat", self.compat, COMPATS)
+        _one_of("between", self.between, BETWEENS)
         _within("up_scale", self.up_scale, 1 / 16, MAX_SCALE)
         _within("noise_aug", self.noise_aug, 0, MAX_NOISE_AUG)
         _within("steps", self.steps, 1, 1000)
@@ -82,6 +87,8 @@ class EnhanceOptions:
             raise InputError(
                 f"steps {self.steps}: expected fewer than noise_levels, {self.noise_levels}"
             )
+        if self.official and self.between != "previous":
+            raise InputError(f"between {self.between!r}: compat 'official' knows only 'previous'")
         if self.target_size is not None:
             if len(self.target_size) != 2:
                 raise InputError(f"target_size {self.target_size}: expected (height, width)")

@@ -39,6 +39,7 @@ from venhancer_jax.pipelines.plan import (
 from venhancer_jax.text.prompts import NEGATIVE, join_prompt
 from venhancer_jax.text.tokenizer import tokenize
 from venhancer_jax.video import resize
+from venhancer_jax.video.motion import frames_between
 
 # Told `(stage, done, total)`; the total is None while it is not known.
 Progress = Callable[[str, int, int | None], None]
@@ -129,18 +130,16 @@ class VEnhancer:
         progress: Progress,
     ) -> tuple[jax.Array, SpacePlan, TimePlan]:
         """All of `enhance` up to the clean latents `[1, F, h, w, 4]`, with the plans made."""
-        space, posterior = self._encoded(frames, options, progress)
-        mean, std = posterior
-        time = plan_time(mean.shape[1], rate, options)
-        # Each frame of the grid starts from the key frame at or before it.
-        source = np.arange(time.frames) // time.stride
-        shape = (1, time.frames, *mean.shape[2:])
-        if options.official:
-            # The published program draws every frame from the posterior, copies by themselves.
-            z = mean[:, source] + std[:, source] * noise("vae", 0, shape)
-            keys = z[:, :: time.stride]
-        else:
-            keys, z = mean, mean[:, source]
+        stride = plan_time(1, rate, options).stride
+        space, (mean, std) = self._encoded(frames, stride, options, progress)
+        if options.between == "previous":
+            # Each frame of the grid starts from the key frame at or before it.
+            source = np.arange((mean.shape[1] - 1) * stride + 1) // stride
+            mean, std = mean[:, source], std[:, source]
+        time = plan_time((mean.shape[1] - 1) // stride + 1, rate, options)
+        # The published program draws every frame from the posterior, copies by themselves.
+        z = mean + std * noise("vae", 0, mean.shape) if options.official else mean
+        keys, shape = z[:, ::stride], z.shape
         t_hint, alpha, sigma = hint_noise(self.schedule, options)
         hint = alpha * keys + sigma * noise("hint", 0, keys.shape)
         steps = plan_steps(self.schedule, options)
@@ -170,24 +169,38 @@ class VEnhancer:
             return executables.decode(self.vae.network, self.vae.params, latents)
 
     def _encoded(
-        self, frames: Iterable[np.ndarray], options: EnhanceOptions, progress: Progress
+        self, frames: Iterable[np.ndarray], stride: int, options: EnhanceOptions, progress: Progress
     ) -> tuple[SpacePlan, tuple[jax.Array, jax.Array]]:
-        """Plan of the sizes, and mean and deviation of the scaled latents `[1, N, h, w, 4]`."""
-        space, size, means, stds = None, None, [], []
-        for frame in frames:
+        """Plan of the sizes, and mean and deviation of the scaled latents `[1, N, h, w, 4]`.
+
+        Of the frames that are given, or with those between them that the optical flow makes.
+        """
+        space, size, before, means, stds, count = None, None, None, [], [], 0
+        times = [Fraction(i, stride) for i in range(1, stride)] if options.between == "flow" else []
+        for count, frame in enumerate(frames, 1):
             if space is None:
                 size = frame.shape
                 space = self.plan_space(frame.shape[0], frame.shape[1], options)
             if frame.shape != size:
-                raise InputError(f"frame {len(means)} is {frame.shape}, the first one {size}")
+                raise InputError(f"frame {count - 1} is {frame.shape}, the first one {size}")
             signed = resize.resize_bilinear(
                 resize.to_signed(frame), space.size, antialias=not options.official
             )
-            padded = resize.pad(signed, space.padding, white=options.official)
-            posterior = executables.encode(self.vae.network, self.vae.params, padded[None, None])
-            means.append(posterior.mean * self.vae.config.scaling_factor)
-            stds.append(posterior.std * self.vae.config.scaling_factor)
-            progress("encode", len(means), None)
+            enlarged = [signed]
+            if times:
+                after = resize.to_bytes(signed)
+                if before is not None:
+                    made = frames_between(before, after, times)
+                    enlarged = [*map(resize.to_signed, made), signed]
+                before = after
+            for each in enlarged:
+                padded = resize.pad(each, space.padding, white=options.official)
+                posterior = executables.encode(
+                    self.vae.network, self.vae.params, padded[None, None]
+                )
+                means.append(posterior.mean * self.vae.config.scaling_factor)
+                stds.append(posterior.std * self.vae.config.scaling_factor)
+            progress("encode", count, None)
         if space is None:
             raise InputError("no frames: the video is empty or starts after its end")
         return space, (jnp.concatenate(means, axis=1), jnp.concatenate(stds, axis=1))

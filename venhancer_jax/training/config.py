@@ -19,7 +19,7 @@ def training_config() -> ConfigDict:
     config.dtype = "auto"  # of activations; parameters that train are float32
     config.remat = "none"  # what a gradient keeps: `none`, `dots` or `blocks`
     # Weights of the parts of the loss; of `diffusion` there is only one.
-    config.loss = ConfigDict({"latent": 1.0, "pixel": 0.0, "perceptual": 0.0, "kl": 1e-6})
+    config.loss = ConfigDict({"latent": 1.0, "pixel": 1.0, "perceptual": 0.0, "kl": 1e-6})
     config.one_step_start = 80  # time step that the sampler of `one_step` starts from
     # Data: a prepared data set, a folder of videos, or "synthetic".
     config.data = "synthetic"
@@ -35,6 +35,7 @@ def training_config() -> ConfigDict:
             "shrink": True,
             "strides": tuple(range(1, 9)),
             "scales": tuple(float(s) for s in range(1, 9)),
+            "between": "previous",
             "down": "bilinear",
             "noise_levels": (1, 300),
             "real_world": 0.0,
@@ -59,6 +60,7 @@ def training_config() -> ConfigDict:
     # What is kept.
     config.log_every = 50
     config.save_every = 1000
+    config.weights_dtype = "float32"  # of the weight folder at the end: also float16
     config.keep = 3
     config.keep_every = config_dict.placeholder(int)
     config.peak_tflops = 0.0  # of one device; 0: as its name says, where it is known

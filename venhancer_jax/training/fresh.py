@@ -28,17 +28,19 @@ def fresh_params(
         shardings.
       shardings: of each parameter.
     """
-    whole = _trace(network)
+    closed = _trace(network)
+    whole, tables = closed.jaxpr, dict(zip(closed.jaxpr.constvars, closed.consts, strict=True))
     keys = {variable: i for i, variable in enumerate(whole.invars, 1)}
     made_by = {v: (i, eqn) for i, eqn in enumerate(whole.eqns) for v in eqn.outvars}
-    makers: dict[tuple[str, jax.sharding.Sharding], Callable[..., jax.Array]] = {}
+    makers: dict[tuple[Any, ...], Callable[..., jax.Array]] = {}
     params = {}
     for name, leaf in zip(network.shapes, whole.outvars, strict=True):
         part, numbers = _part(whole, leaf, keys, made_by)
-        # The text of a program says everything that it does.
-        kind = (str(part), shardings[name])
+        consts = [tables[variable] for variable in part.constvars]
+        # The text of a program says everything that it does, but for what its arrays hold.
+        kind = (str(part), shardings[name], *map(id, consts))
         if kind not in makers:
-            makers[kind] = _maker(part, shardings[name])
+            makers[kind] = _maker(core.ClosedJaxpr(part, consts), shardings[name])
         params[name] = makers[kind](key, np.array(numbers, np.uint32))
     return params
 
@@ -53,7 +55,7 @@ class _Given:
         return next(self._keys)
 
 
-def _trace(network: Network) -> core.Jaxpr:
+def _trace(network: Network) -> core.ClosedJaxpr:
     """The parameters in the order of the graph, as a program of one key after the other."""
 
     def leaves(keys: list[jax.Array]) -> list[jax.Array]:
@@ -62,9 +64,7 @@ def _trace(network: Network) -> core.Jaxpr:
 
     # No layer takes more than one key for each of its parameters.
     one = jax.eval_shape(lambda: jax.random.key(0))
-    closed = jax.make_jaxpr(leaves)([one] * len(network.leaves))
-    assert not closed.consts, "an initialiser that holds an array"
-    return closed.jaxpr
+    return jax.make_jaxpr(leaves)([one] * len(network.leaves))
 
 
 def _part(
@@ -76,6 +76,7 @@ def _part(
     """What it takes to make one parameter, and the numbers of its keys as `KeyStream` counts."""
     eqns: dict[int, core.JaxprEqn] = {}
     used: dict[int, Any] = {}
+    tables: set[Any] = set()
     pending = [leaf]
     while pending:
         variable = pending.pop()
@@ -84,11 +85,15 @@ def _part(
         if variable in keys:
             used[keys[variable]] = variable
             continue
+        if variable not in made_by:
+            tables.add(variable)
+            continue
         place, eqn = made_by[variable]
         if place not in eqns:
             eqns[place] = eqn
             pending.extend(eqn.invars)
     part = whole.replace(
+        constvars=[variable for variable in whole.constvars if variable in tables],
         invars=[used[i] for i in sorted(used)],
         outvars=[leaf],
         eqns=[eqns[i] for i in sorted(eqns)],
@@ -96,9 +101,9 @@ def _part(
     return part, sorted(used)
 
 
-def _maker(part: core.Jaxpr, sharding: jax.sharding.Sharding) -> Callable[..., jax.Array]:
+def _maker(part: core.ClosedJaxpr, sharding: jax.sharding.Sharding) -> Callable[..., jax.Array]:
     """A compiled `(key, numbers) -> parameter`."""
-    run = core.jaxpr_as_fun(core.ClosedJaxpr(part, ()))
+    run = core.jaxpr_as_fun(part)
 
     def make(key: jax.Array, numbers: jax.Array) -> jax.Array:
         (parameter,) = run(*(jax.random.fold_in(key, number) for number in numbers))

@@ -102,13 +102,18 @@ def params_of(
 
 
 def export(
-    folder: epath.PathLike, name: str, config: catalog.Config, params: Mapping[str, jax.Array]
+    folder: epath.PathLike,
+    name: str,
+    config: catalog.Config,
+    params: Mapping[str, jax.Array],
+    *,
+    dtype: str = "float32",
 ) -> None:
-    """Writes parameters as a weight folder that `sample.py` and `train.py` take.
+    """Writes parameters in this type as a weight folder that `sample.py` and `train.py` take.
 
     The first process writes. With several, all of them have to call this.
     """
-    items = ((n, on_host(x)) for n, x in sorted(params.items()))
+    items = ((n, on_host(x).astype(dtype)) for n, x in sorted(params.items()))
     if jax.process_index():
         for _ in items:  # the others give their share
             pass

@@ -46,8 +46,10 @@ class OneStep:
         start = alpha * example.low
         prediction = conditioning.predict(params, frozen, example, start, t)
         enhanced = alpha * start - sigma * prediction
-        metrics = {"latent_error": jnp.abs(enhanced - example.clean).mean()}
-        loss = self.latent_weight * metrics["latent_error"]
+        metrics, loss = {}, jnp.zeros(())
+        if self.latent_weight:
+            metrics["latent_error"] = jnp.abs(enhanced - example.clean).mean()
+            loss += self.latent_weight * metrics["latent_error"]
         if self.pixel_weight or self.perceptual_weight:
             frames, target = conditioning.decode(frozen, enhanced), to_signed(batch["video"])
             metrics["pixel_error"] = jnp.abs(frames - target).mean()

@@ -119,7 +119,7 @@ def train(config: ConfigDict, workdir: epath.PathLike) -> TrainState:
         checkpoints.close()
         records.close()
     if int(state.step) == config.steps:
-        _export(task, state.ema, stream, workdir / "weights")
+        _export(task, state.ema, stream, workdir / "weights", dtype=config.weights_dtype)
     return state
 
 
@@ -179,14 +179,14 @@ def _validation(
     )
 
 
-def _export(task: Task, ema: Params, data: Any, folder: epath.Path) -> None:
+def _export(task: Task, ema: Params, data: Any, folder: epath.Path, *, dtype: str) -> None:
     params, config = task.whole(ema), task.source.config
     if task.name == "vae":
         local: Params = {name: on_host(x) for name, x in sorted(params.items())}  # pyright: ignore
         part = itertools.islice(data, _SCALE_BATCHES)
         scale = latent_scale(task.source.network, local, part)
         config = dataclasses.replace(config, scaling_factor=scale)
-    export(folder, task.name, config, params)
+    export(folder, task.name, config, params, dtype=dtype)
     tell(f"wrote {folder}")
 
 

@@ -55,12 +55,15 @@ def sampler(task: Task, params: Mapping[str, Params], *, steps: int) -> "Enhanci
     one = np.array(jax.local_devices()[:1]).reshape((1,) * len(AXES))
     mesh = Mesh(one, AXES, axis_types=(AxisType.Auto,) * len(AXES))
     system = VEnhancer(parts["venhancer"], parts["vae"], parts["text"], mesh=mesh)
-    options = EnhanceOptions(solver="ddim", solver_mode="normal", steps=steps, guidance_scale=1.0)
+    options = EnhanceOptions(
+        solver="ddim", solver_mode="normal", steps=steps, guidance_scale=_GUIDANCE
+    )
     if isinstance(task.objective, OneStep):
+        # As it is trained: from the low-quality latents themselves.
         levels = task.objective.start + 1
-        options = dataclasses.replace(options, steps=1, noise_levels=levels)
-    else:
-        options = dataclasses.replace(options, guidance_scale=_GUIDANCE)
+        options = dataclasses.replace(
+            options, steps=1, noise_levels=levels, start_noise=0.0, guidance_scale=1.0
+        )
     return Enhancing(system, options)
 
 

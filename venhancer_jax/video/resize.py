@@ -10,6 +10,11 @@ def to_signed(frames: np.ndarray) -> np.ndarray:
     return (frames.astype(np.float32) / 255 - 0.5) / 0.5
 
 
+def to_bytes(frames: np.ndarray) -> np.ndarray:
+    """[-1, 1] to the nearest uint8."""
+    return np.rint((frames + 1) * 127.5).clip(0, 255).astype(np.uint8)
+
+
 def resize_bilinear(
     frames: np.ndarray,
     size: tuple[int, int],

@@ -1,0 +1,69 @@
+"""The model that ships with the package does what it is there for."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from configs import demo
+from venhancer_jax.assets import demo_clip, demo_weights
+from venhancer_jax.data.resample import resample, to_uint8
+from venhancer_jax.metrics.psnr import psnr
+from venhancer_jax.pipelines.config import options_of
+from venhancer_jax.pipelines.load import demo_venhancer
+from venhancer_jax.video import probe, read_frames
+
+
+def test_it_is_small_enough_to_ship():
+    size = sum(path.stat().st_size for path in demo_weights().rglob("*") if path.is_file())
+
+    assert size < 20 * 2**20
+
+
+def test_enhanced_frames_are_nearer_than_enlarged_ones():
+    """The clip of the package, halved in space and time, against itself."""
+    info = probe(Path(demo_clip()))
+    target = np.stack([*read_frames(info)])[:5]
+    height, width = target.shape[1:3]
+    small = to_uint8(resample(target[::2].astype(np.float32), (height // 2, width // 2), "area"))
+    config = demo.get_config().unlock()
+    config.update(up_scale=2.0, target_fps=str(info.rate))
+
+    made = np.stack(
+        [
+            *demo_venhancer().enhance(
+                iter(small), rate=info.rate / 2, options=options_of(config, config.prompt)
+            )
+        ]
+    )[:5]
+
+    enlarged = to_uint8(resample(small.astype(np.float32), (height, width), "bicubic"))
+    keys = psnr(made[::2], target[::2]) - psnr(enlarged, target[::2])
+    assert keys.min() > 0.5
+    blended = (enlarged[:-1].astype(np.float32) + enlarged[1:]) / 2
+    between = psnr(made[1::2], target[1::2]) - psnr(to_uint8(blended), target[1::2])
+    assert between.mean() > 0
+
+
+def test_the_same_frames_again():
+    """Nothing is drawn: the seed says nothing."""
+    config = demo.get_config().unlock()
+    system = demo_venhancer()
+    frames = np.stack([*read_frames(probe(Path(demo_clip())))])[:2, :36, :64]
+    config.update(up_scale=2.0, target_fps="")
+
+    def enhanced(seed: int) -> np.ndarray:
+        config.seed = seed
+        options = options_of(config, config.prompt)
+        return np.stack(
+            [*system.enhance(iter(frames), rate=probe(demo_clip()).rate, options=options)]
+        )
+
+    assert (enhanced(1) == enhanced(2)).all()
+
+
+@pytest.mark.parametrize("name", ["venhancer", "vae"])
+def test_half_precision(name: str):
+    from venhancer_jax.weights import iterate_weights
+
+    assert {x.dtype for _, x in iterate_weights(demo_weights() / name)} == {np.dtype(np.float16)}
