@@ -124,7 +124,7 @@ def test_a_mesh_takes_the_step_of_one_device(
     assert losses[0] == pytest.approx(losses[1], rel=0, abs=1e-5)
     _assert_same_step(on_eight, number, on_one)
     with np.load(on_eight) as file:
-        assert (file[f"{number}/split"] > 100) == (number > 0)
+        assert (file[f"{number}/split"] > 0) == (number > 0)
 
 
 def test_checkpoint_of_eight_devices_is_restored_on_two(folder: Path, prior: Path, on_eight: Path):

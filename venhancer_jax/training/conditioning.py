@@ -101,7 +101,12 @@ class Conditioning:
         return alphas[t].reshape(shape), sigmas[t].reshape(shape)
 
     def _encode(self, params: Params, frames: jax.Array, key: jax.Array) -> jax.Array:
-        """uint8 frames to latents drawn from the posterior, one frame of each clip at a time."""
+        """uint8 frames to latents drawn from the posterior, one frame of each clip at a time.
+
+        What is floating already are latents that were computed before.
+        """
+        if jnp.issubdtype(frames.dtype, jnp.floating):
+            return frames.astype(jnp.float32)
         vae = self.vae.bind(params)
 
         def of_frame(frame: jax.Array) -> tuple[jax.Array, jax.Array]:

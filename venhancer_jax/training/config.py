@@ -21,7 +21,8 @@ def training_config() -> ConfigDict:
     # Weights of the parts of the loss; of `diffusion` there is only one.
     config.loss = ConfigDict({"latent": 1.0, "pixel": 1.0, "perceptual": 0.0, "kl": 1e-6})
     config.one_step_start = 80  # time step that the sampler of `one_step` starts from
-    # Data: a prepared data set, a folder of videos, or "synthetic".
+    # Data: a prepared data set, a folder of videos, one of latents (`training.precompute`), or
+    # "synthetic".
     config.data = "synthetic"
     config.workers = 0
     config.batch = 4  # of all processes together

@@ -10,7 +10,12 @@ from ml_collections import ConfigDict
 from venhancer_jax.data.augment import AugmentConfig
 from venhancer_jax.data.pipeline import training_pipeline
 from venhancer_jax.data.records import is_dataset
-from venhancer_jax.data.sources import FolderSource, PreparedSource, SyntheticSource
+from venhancer_jax.data.sources import (
+    FolderSource,
+    LatentSource,
+    PreparedSource,
+    SyntheticSource,
+)
 from venhancer_jax.errors import InputError
 from venhancer_jax.pipelines.options import parse_fps
 
@@ -30,7 +35,7 @@ def batches(config: ConfigDict, data: str, *, seed: int, workers: int = 0) -> An
 
     Args:
       config: of `training_config`.
-      data: a prepared data set, a folder of videos, or "synthetic".
+      data: a prepared data set, a folder of videos or of latents, or "synthetic".
       seed: of their order and of all chances.
       workers: subprocesses that decode.
 
@@ -59,10 +64,40 @@ def batches(config: ConfigDict, data: str, *, seed: int, workers: int = 0) -> An
     )
 
 
+def batch_shapes(config: ConfigDict) -> dict[str, jax.ShapeDtypeStruct]:
+    """What `batches` gives for `config.data`, of all processes together.
+
+    Raises:
+      InputError: latents, where the objective needs pixels.
+    """
+    b, f = config.batch, config.frames
+    frames = jax.ShapeDtypeStruct((b, f, config.height, config.width, 3), np.uint8)
+    if isinstance(source := _source(config.data), LatentSource):
+        weights = config.loss.pixel or config.loss.perceptual
+        if config.objective == "autoencoder" or (config.objective == "one_step" and weights):
+            raise InputError(
+                f"data {config.data!r} holds latents, but objective {config.objective!r} with"
+                " loss.pixel or loss.perceptual needs frames"
+            )
+        latents = source[0].load()["video"]
+        frames = jax.ShapeDtypeStruct((b, *latents.shape), latents.dtype)
+    return {
+        "video": frames,
+        "low": frames,
+        "key_index": jax.ShapeDtypeStruct(frames.shape[:2], np.int32),
+        "scale": jax.ShapeDtypeStruct((b,), np.float32),
+        "stride": jax.ShapeDtypeStruct((b,), np.int32),
+        "noise_aug": jax.ShapeDtypeStruct((b,), np.int32),
+        "tokens": jax.ShapeDtypeStruct((b, 77), np.int32),
+    }
+
+
 def _source(data: str) -> Any:
     if data == "synthetic":
         return SyntheticSource()
     folder = epath.Path(data)
     if not folder.is_dir():
         raise InputError(f"data {data!r}: expected a folder, or synthetic")
-    return PreparedSource(folder) if is_dataset(folder) else FolderSource(folder)
+    if is_dataset(folder):
+        return PreparedSource(folder)
+    return LatentSource(folder) if any(folder.glob("*.npz")) else FolderSource(folder)

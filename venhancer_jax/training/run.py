@@ -6,7 +6,6 @@ import itertools
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from etils import epath
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
@@ -19,7 +18,7 @@ from venhancer_jax.training import loop
 from venhancer_jax.training.autoencoder import latent_scale
 from venhancer_jax.training.batches import OnMesh, check_batch
 from venhancer_jax.training.checkpoints import Checkpoints
-from venhancer_jax.training.data import DataIterator, batches
+from venhancer_jax.training.data import DataIterator, batch_shapes, batches
 from venhancer_jax.training.meter import Work, peak_flops
 from venhancer_jax.training.networks import export
 from venhancer_jax.training.objective import Batch, Frozen, Metrics
@@ -58,7 +57,7 @@ def train(config: ConfigDict, workdir: epath.PathLike) -> TrainState:
     workdir = epath.Path(workdir)
     mesh = training_mesh(config.mesh)
     check_batch(config.batch, mesh)
-    data = _data(config)
+    shapes, data = batch_shapes(config), _data(config)
     task = task_of(config, mesh)
     validation = _validation(config, task, mesh, workdir / "samples")
     if is_first():
@@ -90,7 +89,7 @@ def train(config: ConfigDict, workdir: epath.PathLike) -> TrainState:
         return validation.measure(ema)
 
     with jax.set_mesh(mesh):
-        flops = count_flops(compiled, state, task.frozen, _batch_shapes(config, mesh))
+        flops = count_flops(compiled, state, task.frozen, _on_mesh(shapes, mesh))
     profiler = Profiler(workdir / "profile", first=config.profile_from, steps=config.profile_steps)
     try:
         state = loop.run(
@@ -194,17 +193,9 @@ def _data(config: ConfigDict) -> Any:
     return batches(config, config.data, seed=config.seed, workers=config.workers)
 
 
-def _batch_shapes(config: ConfigDict, mesh: Mesh) -> dict[str, jax.ShapeDtypeStruct]:
+def _on_mesh(
+    shapes: dict[str, jax.ShapeDtypeStruct], mesh: Mesh
+) -> dict[str, jax.ShapeDtypeStruct]:
     """What the loop will give, so that the step is traced once for its cost and for its use."""
-    b, f, h, w = config.batch, config.frames, config.height, config.width
-    shapes = {
-        "video": ((b, f, h, w, 3), jnp.uint8),
-        "low": ((b, f, h, w, 3), jnp.uint8),
-        "key_index": ((b, f), jnp.int32),
-        "scale": ((b,), jnp.float32),
-        "stride": ((b,), jnp.int32),
-        "noise_aug": ((b,), jnp.int32),
-        "tokens": ((b, 77), jnp.int32),
-    }
     sharding = batch_sharding(mesh)
-    return {n: jax.ShapeDtypeStruct(*spec, sharding=sharding) for n, spec in shapes.items()}
+    return {n: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding) for n, x in shapes.items()}

@@ -1,0 +1,97 @@
+"""The shipped model and plain interpolation, 4 times in space and 2 times in time.
+
+    python -m benchmarks.space_time --clips=FOLDER --work=DIR
+
+Of each video the first 17 frames, cropped to 256x384 after shrinking, are the target; every second
+one, averaged down to 64x96, is the input. Frames are written as `DIR/METHOD/CLIP/*.png`, so that
+results of other programs can be put beside them. Prints the means of all clips as JSON.
+"""
+
+import json
+import tempfile
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+from absl import app, flags
+
+from configs import demo
+from venhancer_jax import evaluate
+from venhancer_jax.data.resample import resample, shrink_to_cover, to_uint8
+from venhancer_jax.pipelines.config import options_of
+from venhancer_jax.pipelines.load import demo_venhancer
+from venhancer_jax.pipelines.venhancer import VEnhancer
+from venhancer_jax.video import VideoWriter, list_videos, probe, read_frames
+
+HEIGHT, WIDTH, FRAMES, SCALE = 256, 384, 17, 4
+RATE = Fraction(24)
+
+CLIPS = flags.DEFINE_string("clips", None, "folder of videos", required=True)
+WORK = flags.DEFINE_string("work", None, "folder to write, by default a temporary one")
+METRICS = flags.DEFINE_string("metrics", "psnr,ssim,lpips,vmaf,warping_error", "of evaluate")
+
+
+def target_of(path: Path) -> np.ndarray | None:
+    """Frames `[17, 256, 384, 3]` of a video; None if it is too short."""
+    frames = [*read_frames(probe(path), max_frames=FRAMES)]
+    if len(frames) < FRAMES:
+        return None
+    return shrink_to_cover(np.stack(frames), HEIGHT, WIDTH)[:, :HEIGHT, :WIDTH]
+
+
+def interpolated(low: np.ndarray, method: str) -> np.ndarray:
+    """Enlarged frames with the mean of two between them."""
+    large = resample(low.astype(np.float32), (HEIGHT, WIDTH), method)
+    out = np.empty((2 * len(large) - 1, *large.shape[1:]), np.float32)
+    out[::2], out[1::2] = large, (large[:-1] + large[1:]) / 2
+    return to_uint8(out)
+
+
+def enhanced(low: np.ndarray, system: VEnhancer) -> np.ndarray:
+    """Frames of the shipped model, as `configs/demo.py` runs it."""
+    config = demo.get_config().unlock()
+    config.update(up_scale=float(SCALE), target_fps=str(RATE))
+    options = options_of(config, config.prompt)
+    made = system.enhance(iter(low), rate=RATE / 2, options=options)
+    return np.stack([*made])[:FRAMES]
+
+
+def write(folder: Path, frames: np.ndarray) -> None:
+    with VideoWriter(
+        folder, width=frames.shape[2], height=frames.shape[1], rate=RATE, codec="png"
+    ) as out:
+        for frame in frames:
+            out.write(frame)
+
+
+def main(argv: list[str]) -> None:
+    del argv
+    work = Path(WORK.value or tempfile.mkdtemp())
+    system = demo_venhancer()
+    for path in list_videos(Path(CLIPS.value)):
+        if (target := target_of(path)) is None:
+            print(f"{path.name}: fewer than {FRAMES} frames, left out", flush=True)
+            continue
+        small = (HEIGHT // SCALE, WIDTH // SCALE)
+        low = to_uint8(resample(target[::2].astype(np.float32), small, "area"))
+        results = {
+            "target": target,
+            "bilinear": interpolated(low, "bilinear"),
+            "bicubic": interpolated(low, "bicubic"),
+            "shipped": enhanced(low, system),
+        }
+        for method, frames in results.items():
+            write(work / method / path.stem, frames)
+    means = {}
+    for method in sorted(folder.name for folder in work.iterdir() if folder.is_dir()):
+        if method != "target":
+            scores = work / f"{method}.json"
+            arguments = [f"--pred={work / method}", f"--target={work / 'target'}"]
+            if evaluate.main([*arguments, f"--metrics={METRICS.value}", f"--json={scores}"]):
+                raise SystemExit(2)
+            means[method] = json.loads(scores.read_text())["mean"]
+    print(json.dumps(means, indent=1))
+
+
+if __name__ == "__main__":
+    app.run(main)
