@@ -107,7 +107,7 @@ def test_each_objective_is_sampled_as_it_is_trained():
     task = _enhancer_task(Diffusion)
     many = sampler(task, _all_params(task), steps=7)
     task = _enhancer_task(OneStep, start=80)
-    one = sampler(task, _all_params(task), steps=7)
+    one = sampler(task, _all_params(task), steps=7, between="flow")
 
     assert isinstance(many, Enhancing) and isinstance(one, Enhancing)
     for options in (many.options, one.options):
@@ -116,6 +116,7 @@ def test_each_objective_is_sampled_as_it_is_trained():
     assert (many.options.start_noise, many.options.guidance_scale) == (1, 7.5)
     assert (one.options.steps, one.options.noise_levels) == (1, 81)
     assert (one.options.start_noise, one.options.guidance_scale) == (0, 1)
+    assert (many.options.between, one.options.between) == ("previous", "flow")
 
 
 def test_validation_of_a_vae_leaves_pictures_and_videos(tmp_path: Path):

@@ -174,6 +174,7 @@ def _validation(
         batch=config.batch,
         seed=config.seed,
         steps=config.validate_steps,
+        between=config.augment.between,
         folder=folder,
     )
 

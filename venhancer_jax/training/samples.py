@@ -22,6 +22,7 @@ from venhancer_jax.training.conditioning import to_signed
 from venhancer_jax.training.networks import Source
 from venhancer_jax.training.one_step import OneStep
 from venhancer_jax.training.tasks import Task
+from venhancer_jax.video.motion import Between
 
 _GUIDANCE = 7.5
 
@@ -41,13 +42,16 @@ class Sample:
     target: np.ndarray
 
 
-def sampler(task: Task, params: Mapping[str, Params], *, steps: int) -> "Enhancing | Coding":
+def sampler(
+    task: Task, params: Mapping[str, Params], *, steps: int, between: Between = "previous"
+) -> "Enhancing | Coding":
     """What makes samples with these parameters.
 
     Args:
       task: of the run.
       params: of each network of `task.sources`, whole.
       steps: of the sampler, where the task has no number of its own.
+      between: what frames between key frames start from, as in training.
     """
     if task.name == "vae":
         return Coding(task.source, params["vae"])
@@ -56,7 +60,11 @@ def sampler(task: Task, params: Mapping[str, Params], *, steps: int) -> "Enhanci
     mesh = Mesh(one, AXES, axis_types=(AxisType.Auto,) * len(AXES))
     system = VEnhancer(parts["venhancer"], parts["vae"], parts["text"], mesh=mesh)
     options = EnhanceOptions(
-        solver="ddim", solver_mode="normal", steps=steps, guidance_scale=_GUIDANCE
+        solver="ddim",
+        solver_mode="normal",
+        steps=steps,
+        guidance_scale=_GUIDANCE,
+        between=between,
     )
     if isinstance(task.objective, OneStep):
         # As it is trained: from the low-quality latents themselves.

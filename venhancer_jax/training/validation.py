@@ -23,6 +23,7 @@ from venhancer_jax.training.processes import is_first, on_host
 from venhancer_jax.training.samples import Sample, sampler
 from venhancer_jax.training.tasks import Task
 from venhancer_jax.training.tensorboard import TensorBoard
+from venhancer_jax.video.motion import Between
 from venhancer_jax.video.write import VideoWriter
 
 _PICTURED_FRAMES = 4
@@ -44,6 +45,7 @@ class Validation:
         batch: int,
         seed: int,
         steps: int,
+        between: Between = "previous",
         folder: epath.Path,
     ):
         """Takes its clips from the data once and for all.
@@ -56,12 +58,14 @@ class Validation:
           batch: of all processes together.
           seed: of the noise.
           steps: of the sampler, for the pictures.
+          between: what its frames between key frames start from.
           folder: of the pictures and videos.
         """
         self._task, self._mesh, self._seed = task, mesh, seed
         self._batches = [next(data) for _ in range(max(1, math.ceil(clips / batch)))]
         self._samples = min(clips, _MOST_SAMPLES)
         self._steps, self._folder = steps, folder
+        self._between: Between = between
         objective = OnMesh(task.objective)
 
         def measure(params: Params, frozen: Frozen, batch: Batch, key: jax.Array) -> Metrics:
@@ -96,7 +100,7 @@ class Validation:
         whole = self._whole(params)
         if whole is None:
             return
-        make = sampler(self._task, whole, steps=self._steps)
+        make = sampler(self._task, whole, steps=self._steps, between=self._between)
         for number, example in enumerate(itertools.islice(self._examples(), self._samples)):
             sample = make(example)
             picture = picture_of(sample)
