@@ -220,6 +220,7 @@ def test_clips_that_are_too_short_or_too_slow():
         {"strides": (0, 1)},
         {"scales": (0.5,)},
         {"noise_levels": (5, 1)},
+        {"noise_levels": (0, 300)},
         {"text_dropout": 2},
         {"down": "nearest"},
         {"between": "blend"},

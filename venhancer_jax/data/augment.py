@@ -74,8 +74,8 @@ class AugmentConfig:
             raise InputError(f"strides={self.strides}: expected whole numbers from 1 up")
         if not self.scales or any(s < 1 for s in self.scales):
             raise InputError(f"scales={self.scales}: expected numbers from 1 up")
-        if not 0 <= self.noise_levels[0] <= self.noise_levels[1] < 1000:
-            raise InputError(f"noise_levels={self.noise_levels}: expected two of 0 to 999")
+        if not 1 <= self.noise_levels[0] <= self.noise_levels[1] <= 1000:
+            raise InputError(f"noise_levels={self.noise_levels}: expected two of 1 to 1000")
         for name in ("text_dropout", "real_world"):
             if not 0 <= getattr(self, name) <= 1:
                 raise InputError(f"{name}={getattr(self, name)}: expected a share from 0 to 1")
