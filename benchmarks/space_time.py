@@ -4,7 +4,8 @@
 
 Of each video the first 17 frames, cropped to 256x384 after shrinking, are the target; every second
 one, averaged down to 64x96, is the input. Frames are written as `DIR/METHOD/CLIP/*.png`, so that
-results of other programs can be put beside them. Prints the means of all clips as JSON.
+results of other programs can be put beside them. Prints the means of all clips as JSON. With
+`--picture=FILE.png --pictured=CLIP` a new frame of that clip: bicubic, shipped model, target.
 """
 
 import json
@@ -13,11 +14,12 @@ from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
-from absl import app, flags
+from absl import app, flags, logging
 
 from configs import demo
 from venhancer_jax import evaluate
 from venhancer_jax.data.resample import resample, shrink_to_cover, to_uint8
+from venhancer_jax.metrics.report import strip_png
 from venhancer_jax.pipelines.config import options_of
 from venhancer_jax.pipelines.load import demo_venhancer
 from venhancer_jax.pipelines.venhancer import VEnhancer
@@ -28,6 +30,8 @@ RATE = Fraction(24)
 
 CLIPS = flags.DEFINE_string("clips", None, "folder of videos", required=True)
 WORK = flags.DEFINE_string("work", None, "folder to write, by default a temporary one")
+PICTURE = flags.DEFINE_string("picture", None, "PNG to write")
+PICTURED = flags.DEFINE_string("pictured", None, "clip of the picture")
 METRICS = flags.DEFINE_string("metrics", "psnr,ssim,lpips,vmaf,warping_error", "of evaluate")
 
 
@@ -66,6 +70,7 @@ def write(folder: Path, frames: np.ndarray) -> None:
 
 def main(argv: list[str]) -> None:
     del argv
+    logging.set_verbosity(logging.WARNING)
     work = Path(WORK.value or tempfile.mkdtemp())
     system = demo_venhancer()
     for path in list_videos(Path(CLIPS.value)):
@@ -82,6 +87,11 @@ def main(argv: list[str]) -> None:
         }
         for method, frames in results.items():
             write(work / method / path.stem, frames)
+        if PICTURE.value and path.stem == PICTURED.value:
+            beside = [
+                results[method][FRAMES // 2 - 1] for method in ("bicubic", "shipped", "target")
+            ]
+            Path(PICTURE.value).write_bytes(strip_png([np.concatenate(beside, axis=1)]))
     means = {}
     for method in sorted(folder.name for folder in work.iterdir() if folder.is_dir()):
         if method != "target":

@@ -1,6 +1,6 @@
 """Trains the denoiser of the model that ships with the package: the last of three stages.
 
-    python train.py --config=configs/train_demo_pixels.py --workdir=RUN/pixels --config.data=DATA \
+    python train.py --config=configs/train_demo_pixels.py --workdir=RUN/pixels --config.data=DATA/train \
         --config.vae=RUN/vae/weights --config.prior=RUN/latent/weights
 
 Learns motion, and goes by what people see: decoded frames. Hardware: two cores.
@@ -21,7 +21,7 @@ def get_config() -> ConfigDict:
     config.loss.latent = 0.0
     config.loss.pixel = 1.0
     config.loss.perceptual = 0.3
-    config.steps = 1200
+    config.steps = 1600
     config.learning_rate = 1e-3
     config.cosine_decay = True
     config.ema_decay = 0.99

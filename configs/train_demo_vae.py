@@ -1,7 +1,7 @@
 """Trains the VAE of the model that ships with the package: the first of two stages.
 
     python -m venhancer_jax.data.demo_clips --output=DATA
-    python train.py --config=configs/train_demo_vae.py --workdir=RUN/vae --config.data=DATA
+    python train.py --config=configs/train_demo_vae.py --workdir=RUN/vae --config.data=DATA/train
 
 Hardware: two cores.
 """
