@@ -1,6 +1,6 @@
 """Enhances a video, or a folder of videos.
 
-    python sample.py                                    the tiny preset on its own clip
+    python sample.py                                    the small model of the package, on its clip
     python sample.py --config=configs/venhancer.py --config.input=IN.mp4 --config.output=OUT.mp4
 
 Every key of the config can be set: --config.up_scale=2 --config.target_fps=60. Exit codes: 0 done,

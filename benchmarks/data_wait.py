@@ -1,7 +1,7 @@
 """Share of a training step that is spent waiting for data, as JSON.
 
     python -m benchmarks.data_wait --steps=12
-    python -m benchmarks.data_wait --config=configs/train_demo_latent.py --data=DATA/train --steps=40
+    python -m benchmarks.data_wait --config=configs/train_demo_latent.py --steps=40
 
 Trains as the config says in a folder that is thrown away, and reads `metrics.jsonl`. The first
 half of the steps, with the compilation and the filling of the queues, is left out.

@@ -1,7 +1,7 @@
 """Trains the denoiser of the model that ships with the package: the second of three stages.
 
-    python train.py --config=configs/train_demo_latent.py --workdir=RUN/latent --config.data=DATA/train \
-        --config.vae=RUN/vae/weights
+    python train.py --config=configs/train_demo_latent.py --workdir=RUN/latent \
+        --config.data=DATA/train --config.vae=RUN/vae/weights
 
 Learns to enlarge single frames, in latents, which is cheap. Hardware: two cores.
 """

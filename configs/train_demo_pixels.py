@@ -1,7 +1,7 @@
 """Trains the denoiser of the model that ships with the package: the last of three stages.
 
-    python train.py --config=configs/train_demo_pixels.py --workdir=RUN/pixels --config.data=DATA/train \
-        --config.vae=RUN/vae/weights --config.prior=RUN/latent/weights
+    python train.py --config=configs/train_demo_pixels.py --workdir=RUN/pixels \
+        --config.data=DATA/train --config.vae=RUN/vae/weights --config.prior=RUN/latent/weights
 
 Learns motion, and goes by what people see: decoded frames. Hardware: two cores.
 """

@@ -25,10 +25,11 @@ ROOT = Path(__file__).parents[1]
 PUBLISHED = f"--config={ROOT / 'configs' / 'venhancer.py'}"
 main = runpy.run_path(str(ROOT / "sample.py"))["main"]
 
-# Of the demo's settings: the size and rate of the input, two steps.
+# Instead of the demo's settings: the size and rate of the input, two steps from noise.
 QUICK = [
-    "--config.up_scale=1", "--config.target_fps=",
-    "--config.solver_mode=normal", "--config.steps=2",
+    "--config.up_scale=1", "--config.target_fps=", "--config.between=previous",
+    "--config.solver_mode=normal", "--config.steps=2", "--config.noise_aug=200",
+    "--config.noise_levels=900", "--config.start_noise=1", "--config.guidance_scale=7.5",
 ]  # fmt: skip
 
 
@@ -200,7 +201,7 @@ def test_wrong_settings(setting: str, message: str, folder: Path, capsys: pytest
         (["--config=broken.py"], "config broken.py: SyntaxError"),
         (["--config=without.py"], "config without.py: expected a function get_config()"),
         (["--config=of_dict.py"], "config of_dict.py: expected a function get_config()"),
-        (["--config=short.py"], "the config lacks checkpoint, codec, compat"),
+        (["--config=short.py"], "the config lacks between, checkpoint, codec, compat"),
         (["--config=raises.py"], "config raises.py: ZeroDivisionError"),
         ([PUBLISHED], "no input"),
         ([PUBLISHED, "--config.input=in.mp4", "--config.version=v3"], "version 'v3': expected"),
@@ -234,8 +235,8 @@ def test_help(capsys: pytest.CaptureFixture):
     assert main(["--help"]) == 0
     told = capsys.readouterr().out
     assert "python sample.py" in told
-    assert "--config.noise_aug=200" in told
-    assert "--config.up_scale=2.0" in told
+    assert "--config.noise_levels=21" in told
+    assert "--config.up_scale=4.0" in told
     assert main([PUBLISHED, "--help"]) == 0
     assert "--config.version=v2" in capsys.readouterr().out
 
@@ -277,6 +278,7 @@ def test_every_setting_arrives(monkeypatch: pytest.MonkeyPatch):
         prompt="a fox", negative_prompt="a hen", target_size="(24, 32)", target_fps="59.94",
         noise_aug=50, solver="heun", solver_mode="fast", steps=7, guidance_scale=2,
         guidance_rescale=0.5, window=9, seed=3, compat="official", max_frames=2,
+        noise_levels=800, start_noise=0.5,
     )  # fmt: skip
     options = seen["options"]
     assert (options.prompt, options.negative_prompt) == ("a fox", "a hen")
@@ -284,8 +286,11 @@ def test_every_setting_arrives(monkeypatch: pytest.MonkeyPatch):
     assert (options.noise_aug, options.window, options.seed) == (50, 9, 3)
     assert (options.solver, options.solver_mode, options.steps) == ("heun", "fast", 7)
     assert (options.guidance_scale, options.guidance_rescale) == (2, 0.5)
+    assert (options.noise_levels, options.start_noise) == (800, 0.5)
     assert options.official
     assert len(seen["frames"]) == 2
+    enhance(between="flow")
+    assert seen["options"].between == "flow"
     enhance(target_fps="30000/1001", start_time=0.2, up_scale=1.0)
     assert seen["options"].target_fps == Fraction(30000, 1001)
     assert seen["options"].target_size is None
@@ -411,7 +416,7 @@ def test_interrupt_while_denoising(folder: Path):
     before = files(folder)
     # Interrupts stay off in what is started by a process that has them off.
     handler = signal.signal(signal.SIGINT, signal.default_int_handler)
-    process = started(folder, *settings(output="out.mp4", steps=899, noise_levels=900))
+    process = started(folder, *settings(output="out.mp4", steps=899))
     signal.signal(signal.SIGINT, handler)
     assert process.stderr is not None
     told = ""
