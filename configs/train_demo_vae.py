@@ -1,4 +1,4 @@
-"""Trains the VAE of the model that ships with the package: the first of two stages.
+"""Trains the VAE of the model that ships with the package: the first of three stages.
 
     python -m venhancer_jax.data.demo_clips --output=DATA
     python train.py --config=configs/train_demo_vae.py --workdir=RUN/vae --config.data=DATA/train

@@ -183,16 +183,15 @@ class VEnhancer:
                 space = self.plan_space(frame.shape[0], frame.shape[1], options)
             if frame.shape != size:
                 raise InputError(f"frame {count - 1} is {frame.shape}, the first one {size}")
-            signed = resize.resize_bilinear(
-                resize.to_signed(frame), space.size, antialias=not options.official
-            )
-            enlarged = [signed]
-            if times:
-                after = resize.to_bytes(signed)
-                if before is not None:
-                    made = frames_between(before, after, times)
-                    enlarged = [*map(resize.to_signed, made), signed]
-                before = after
+            enlarged = [
+                resize.resize_bilinear(
+                    resize.to_signed(frame), space.size, antialias=not options.official
+                )
+            ]
+            if times and before is not None:
+                pair = resize.to_bytes(before), resize.to_bytes(enlarged[0])
+                enlarged = [*map(resize.to_signed, frames_between(*pair, times)), *enlarged]
+            before = enlarged[-1]
             for each in enlarged:
                 padded = resize.pad(each, space.padding, white=options.official)
                 posterior = executables.encode(

@@ -10,7 +10,7 @@ import numpy as np
 from venhancer_jax.models.functional import Network, Params
 from venhancer_jax.training.conditioning import to_signed
 from venhancer_jax.training.objective import Batch, Frozen, Metrics, stream
-from venhancer_jax.training.perceptual import perceptual_distance
+from venhancer_jax.training.perceptual import frame_loss
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,17 +40,15 @@ class Autoencoder:
         frames = vae.decode(posterior.sample(noise))
         variance = jnp.exp(posterior.log_variance)
         divergence = jnp.square(posterior.mean) + variance - 1 - posterior.log_variance
-        metrics = {
-            "pixel_error": jnp.abs(frames - target).mean(),
-            "kl": 0.5 * divergence.mean(),
-            "latent_std": jnp.std(posterior.mean),
-        }
-        loss = self.pixel_weight * metrics["pixel_error"] + self.kl_weight * metrics["kl"]
-        if self.perceptual_weight:
-            distance = perceptual_distance(frozen["perceptual"], frames, target)
-            metrics["perceptual_error"] = distance.mean()
-            loss += self.perceptual_weight * metrics["perceptual_error"]
-        return loss, metrics
+        loss, metrics = frame_loss(
+            frozen,
+            frames,
+            target,
+            pixel_weight=self.pixel_weight,
+            perceptual_weight=self.perceptual_weight,
+        )
+        metrics |= {"kl": 0.5 * divergence.mean(), "latent_std": jnp.std(posterior.mean)}
+        return loss + self.kl_weight * metrics["kl"], metrics
 
 
 def latent_scale(vae: Network, params: Params, batches: Iterable[Batch]) -> float:

@@ -1,4 +1,4 @@
-"""One-step enhancement: the sampler's own start, and the clean clip in a single step from it.
+"""One-step enhancement: from low-quality latents to clean ones with a single call.
 
 A diffusion network that is trained at one time step, on low-quality latents in the place of noisy
 ones, enhances with one call (Chen et al. 2025, "DOVE"; Wu et al. 2024, "OSEDiff"). What it loses
@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from venhancer_jax.models.functional import Params
 from venhancer_jax.training.conditioning import Conditioning, to_signed
 from venhancer_jax.training.objective import Batch, Frozen, Metrics
-from venhancer_jax.training.perceptual import perceptual_distance
+from venhancer_jax.training.perceptual import frame_loss
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,10 +52,12 @@ class OneStep:
             loss += self.latent_weight * metrics["latent_error"]
         if self.pixel_weight or self.perceptual_weight:
             frames, target = conditioning.decode(frozen, enhanced), to_signed(batch["video"])
-            metrics["pixel_error"] = jnp.abs(frames - target).mean()
-            loss += self.pixel_weight * metrics["pixel_error"]
-            if self.perceptual_weight:
-                distance = perceptual_distance(frozen["perceptual"], frames, target)
-                metrics["perceptual_error"] = distance.mean()
-                loss += self.perceptual_weight * metrics["perceptual_error"]
+            on_frames, errors = frame_loss(
+                frozen,
+                frames,
+                target,
+                pixel_weight=self.pixel_weight,
+                perceptual_weight=self.perceptual_weight,
+            )
+            loss, metrics = loss + on_frames, metrics | errors
         return loss, metrics
