@@ -7,8 +7,8 @@ import pytest
 
 from venhancer_jax.errors import InputError
 from venhancer_jax.metrics import flicker, tof, warping_error
-from venhancer_jax.metrics.flow import dis_flow, lands_inside, warp
 from venhancer_jax.metrics.temporal import occluded
+from venhancer_jax.video.flow import dis_flow, lands_inside, warp
 
 
 def flickering(frames: np.ndarray, amplitude: int) -> np.ndarray:

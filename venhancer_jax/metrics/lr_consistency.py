@@ -3,8 +3,8 @@
 import numpy as np
 
 from venhancer_jax.errors import InputError
-from venhancer_jax.metrics.frames import unit
 from venhancer_jax.metrics.psnr import psnr
+from venhancer_jax.video.levels import unit
 
 
 def lr_consistency(pred: np.ndarray, low: np.ndarray) -> np.ndarray:

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from venhancer_jax.errors import InputError
-from venhancer_jax.metrics.frames import luma
 from venhancer_jax.metrics.lpips import load_lpips, lpips
 from venhancer_jax.metrics.psnr import decibels, mean_squared_error, psnr
 from venhancer_jax.metrics.ssim import ms_ssim, ssim
 from venhancer_jax.metrics.temporal import flicker, tof, warping_error
 from venhancer_jax.metrics.vmaf import require_ffmpeg
+from venhancer_jax.video.levels import luma
 
 Measure = Callable[[np.ndarray, np.ndarray], np.ndarray]
 

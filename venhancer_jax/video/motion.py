@@ -7,7 +7,7 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from venhancer_jax.metrics.flow import dis_flow, warp
+from venhancer_jax.video.flow import dis_flow, warp
 
 Between = Literal["previous", "flow"]
 BETWEENS: tuple[Between, ...] = ("previous", "flow")

@@ -1,4 +1,4 @@
-"""What every measure does to frames before it measures them."""
+"""Frames as numbers from 0 to 1, and their luma."""
 
 import numpy as np
 
