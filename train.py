@@ -25,7 +25,7 @@ def main(arguments: Sequence[str]) -> int:
         use_compilation_cache()
         from etils import epath
 
-        from venhancer_jax.training.processes import join
+        from venhancer_jax.sharding.processes import join
 
         join(config)
         from venhancer_jax.training.run import train

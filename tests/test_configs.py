@@ -7,7 +7,7 @@ import pytest
 
 from venhancer_jax.command_line import parse_config
 from venhancer_jax.errors import InputError
-from venhancer_jax.sharding.params import training_mesh
+from venhancer_jax.sharding.mesh import device_mesh
 from venhancer_jax.training.batches import check_batch
 
 ROOT = Path(__file__).parents[1]
@@ -36,7 +36,7 @@ def test_the_full_size_fits_its_hardware(variant: str, devices: int, accumulate:
     # What the paper has: 256 clips an update.
     assert config.batch * config.accumulate == 256
     assert config.steps // config.accumulate == 20_000
-    mesh = training_mesh(config.mesh, [object()] * devices)
+    mesh = device_mesh(config.mesh, [object()] * devices)
     assert math.prod(mesh.shape.values()) == devices and mesh.shape["fsdp"] == 8
     check_batch(config.batch, mesh)
     assert config.remat == "blocks" and config.dtype == "bfloat16"

@@ -2,7 +2,7 @@
 
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jax
@@ -123,12 +123,12 @@ def replay_sampler(recording: Recording) -> list[Case]:
         def of_window(
             x: jax.Array,
             t: np.integer,
-            window: tuple[int, int],
+            windows: Sequence[tuple[int, int]],
             facts: dict = facts,
             mask: list = mask,
             calls: list = calls,
         ) -> jax.Array:
-            local = np.array(mask[slice(*window)])
+            local = np.array(mask[slice(*windows[0])])
             scale = facts["guide_scale"]
             calls.extend([int(t)] * (1 if scale == 1 else 2))
             v = toy_network(x, t, tensors["y"], local)

@@ -278,7 +278,7 @@ def _attention(shapes: dict[str, tuple[int, ...]], head_dim: int) -> _Built:
     def build(rngs: nnx.Rngs) -> Attention:
         return Attention(width, context_width=context, head_dim=head_dim, rngs=rngs, **_OPTIONS)
 
-    return build, venhancer.ATTENTION, lambda m, videos, *inputs: m(*inputs)
+    return build, venhancer.ATTENTION, _one_group
 
 
 def _feed_forward(shapes: dict[str, tuple[int, ...]], head_dim: int) -> _Built:
@@ -299,7 +299,13 @@ def _transformer_block(shapes: dict[str, tuple[int, ...]], head_dim: int) -> _Bu
             width, context_width=context, head_dim=head_dim, rngs=rngs, **_OPTIONS
         )
 
-    return build, venhancer.TRANSFORMER_BLOCK, lambda m, videos, *inputs: m(*inputs)
+    return build, venhancer.TRANSFORMER_BLOCK, _one_group
+
+
+def _one_group(m: Any, videos: int, *inputs: np.ndarray) -> jax.Array:
+    """`[B, N, D]` as one group of tokens each."""
+    del videos
+    return m(*(x[:, None] for x in inputs))[:, 0]
 
 
 def _without(source: Any, prefix: str) -> Any:

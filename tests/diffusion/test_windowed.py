@@ -1,5 +1,7 @@
 """Windows over a clip, joined at every step."""
 
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,7 +16,7 @@ WINDOWS = [
     [(0, 4), (2, 6), (5, 9)],
     [(0, 5), (1, 6), (2, 7), (4, 9)],
 ]
-CLIP = np.random.default_rng(0).standard_normal((2, 9, 2, 3, 4), np.float32)
+CLIP = np.random.default_rng(0).standard_normal((1, 9, 2, 3, 4), np.float32)
 
 
 @pytest.mark.parametrize("windows", WINDOWS)
@@ -26,13 +28,35 @@ def test_windows_do_not_change_what_is_done_to_each_frame(windows: list[tuple[in
 def test_a_window_is_told_where_it_is():
     told = []
 
-    def denoise_window(x: jax.Array, t: jax.Array, window: tuple[int, int]) -> jax.Array:
+    def denoise_window(x: jax.Array, t: jax.Array, windows: Sequence[tuple[int, int]]) -> jax.Array:
+        (window,) = windows
         np.testing.assert_array_equal(x, CLIP[:, slice(*window)])
         told.append((window, int(t)))
         return x
 
     windowed(denoise_window, WINDOWS[3])(CLIP, jnp.int32(5))
     assert told == [((0, 4), 5), ((2, 6), 5), ((5, 9), 5)]
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 3, 4])
+@pytest.mark.parametrize("windows", WINDOWS)
+def test_windows_share_a_batch(windows: list[tuple[int, int]], at_once: int):
+    """A batch holds windows of one length in order; what fills it up changes nothing."""
+    told = []
+
+    def denoise_windows(x: jax.Array, t: jax.Array, batch: Sequence[tuple[int, int]]) -> jax.Array:
+        told.append(batch)
+        assert len(x) == at_once
+        for part, window in zip(x, batch, strict=True):
+            np.testing.assert_array_equal(part, CLIP[0, slice(*window)])
+        return x * t + jnp.array([end for _, end in batch]).reshape(-1, 1, 1, 1, 1)
+
+    found = windowed(denoise_windows, windows, at_once)(CLIP, jnp.int32(5))
+    one_by_one = windowed(lambda x, t, batch: x * t + batch[0][1], windows)(CLIP, jnp.int32(5))
+    np.testing.assert_allclose(found, one_by_one, atol=1e-6)
+    given = list(dict.fromkeys(window for batch in told for window in batch))
+    assert given == windows
+    assert all(len({end - start for start, end in batch}) == 1 for batch in told)
 
 
 def test_later_window_starts_with_weight_zero():

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from jax.extend import core
 
-from venhancer_jax.models.attention import attention, largest_divisor
+from venhancer_jax.models.attention import attention
+from venhancer_jax.models.chunks import even_chunks
 
 HEADS, WIDTH = 2, 8
 
@@ -14,23 +15,23 @@ HEADS, WIDTH = 2, 8
 def inputs(batch: int, queries: int, keys: int) -> tuple[jax.Array, jax.Array, jax.Array]:
     draw = np.random.default_rng(0).standard_normal
     return tuple(
-        jnp.asarray(draw((batch, n, HEADS, WIDTH)), jnp.float32) for n in (queries, keys, keys)
+        jnp.asarray(draw((1, batch, n, HEADS, WIDTH)), jnp.float32) for n in (queries, keys, keys)
     )
 
 
 def textbook(query: jax.Array, key: jax.Array, value: jax.Array) -> np.ndarray:
     q, k, v = (np.asarray(x, np.float64) for x in (query, key, value))
-    scores = np.einsum("bnhd,bmhd->bhnm", q, k) / np.sqrt(WIDTH)
+    scores = np.einsum("bgnhd,bgmhd->bghnm", q, k) / np.sqrt(WIDTH)
     weights = np.exp(scores - scores.max(-1, keepdims=True))
     weights /= weights.sum(-1, keepdims=True)
-    return np.einsum("bhnm,bmhd->bnhd", weights, v)
+    return np.einsum("bghnm,bgmhd->bgnhd", weights, v)
 
 
 def largest_scores(
     batch: int, queries: int, keys: int, implementation: str, score_bytes: int
 ) -> tuple[int, bool]:
     """Bytes of the largest matrix of scores in the program, and whether it has loops."""
-    of = [jax.ShapeDtypeStruct((batch, n, HEADS, WIDTH), "f4") for n in (queries, keys, keys)]
+    of = [jax.ShapeDtypeStruct((1, batch, n, HEADS, WIDTH), "f4") for n in (queries, keys, keys)]
     jaxpr = jax.make_jaxpr(
         lambda *x: attention(*x, implementation=implementation, score_bytes=score_bytes)
     )(*of).jaxpr
@@ -55,7 +56,7 @@ def largest_scores(
         (1, 13, 17, 1),  # one query at a time
         (1, 13, 17, 5),  # the last chunk is padded
         (6, 13, 17, 27),  # two batch elements at once
-        (7, 5, 3, 29),  # a prime batch goes one by one
+        (7, 5, 3, 29),  # the last chunk of a prime batch is filled up
         (2, 4, 3, 99),  # all at once
     ],
 )
@@ -94,15 +95,15 @@ def test_auto_chunks_beyond_the_budget():
 
 
 def test_auto_is_the_default():
-    of = [jax.ShapeDtypeStruct((1, 4096, HEADS, WIDTH), "f4")] * 3
-    twice = [jax.ShapeDtypeStruct((1, 8192, HEADS, WIDTH), "f4")] * 3
+    of = [jax.ShapeDtypeStruct((1, 1, 4096, HEADS, WIDTH), "f4")] * 3
+    twice = [jax.ShapeDtypeStruct((1, 1, 8192, HEADS, WIDTH), "f4")] * 3
     assert "scan" not in str(jax.make_jaxpr(attention)(*of))  # 128 MiB of scores
     assert "scan" in str(jax.make_jaxpr(attention)(*twice))  # 512 MiB
 
 
 @pytest.mark.parametrize(("batch", "length"), [(1, 1024), (64, 128)])
 def test_compiled_memory_is_bounded(batch: int, length: int):
-    of = [jax.ShapeDtypeStruct((batch, length, HEADS, WIDTH), "f4")] * 3
+    of = [jax.ShapeDtypeStruct((1, batch, length, HEADS, WIDTH), "f4")] * 3
     budget = 256 * 1024
 
     def scratch(implementation: str) -> int:
@@ -130,7 +131,8 @@ def test_unknown_implementation_is_refused():
 
 
 @pytest.mark.parametrize(
-    ("n", "at_most", "divisor"), [(12, 5, 4), (12, 100, 12), (7, 6, 1), (6, 0, 1), (1, 1, 1)]
+    ("length", "at_most", "chunks"),
+    [(12, 5, (3, 4)), (12, 100, (1, 12)), (7, 6, (2, 4)), (6, 0, (6, 1))],
 )
-def test_largest_divisor(n: int, at_most: int, divisor: int):
-    assert largest_divisor(n, at_most) == divisor
+def test_even_chunks(length: int, at_most: int, chunks: tuple[int, int]):
+    assert even_chunks(length, at_most) == chunks

@@ -72,8 +72,8 @@ def on_eight(tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray]:
 
 def test_meshes(on_eight: dict[str, np.ndarray]):
     assert on_eight["devices"] == 8
-    assert on_eight["even"].tolist() == [2, 1, 4]
-    assert on_eight["odd"].tolist() == [1, 1, 7]
+    assert on_eight["even"].tolist() == [2, 1, 4, 1]
+    assert on_eight["odd"].tolist() == [1, 1, 7, 1]
 
 
 def test_eight_devices_give_what_one_gives(on_eight: dict[str, np.ndarray]):

@@ -78,8 +78,8 @@ def main(task: str, result: Path, runs: Sequence[tuple[str, dict[str, Any]]]) ->
     from training.debug_network import debug_config, train_debug
     from training.toy import toy_config, train_toy
 
+    from venhancer_jax.sharding.processes import join, on_host
     from venhancer_jax.startup import use_compilation_cache
-    from venhancer_jax.training.processes import join, on_host
 
     use_compilation_cache()
     join({"toy": toy_config, "debug": debug_config}[task](runs[0][1]))

@@ -9,7 +9,8 @@ from venhancer_jax.models import catalog
 from venhancer_jax.models.clip_text import ClipTextConfig
 from venhancer_jax.models.functional import Network
 from venhancer_jax.models.vae import VAEConfig
-from venhancer_jax.sharding.params import fsdp_sharding, training_mesh
+from venhancer_jax.sharding.mesh import device_mesh
+from venhancer_jax.sharding.params import fsdp_sharding
 from venhancer_jax.training import fresh
 
 TEXT = catalog.build("text", ClipTextConfig.tiny().only_used())
@@ -21,7 +22,7 @@ NETWORKS = {
 
 
 def _fresh(network: Network, seed: int) -> dict[str, jax.Array]:
-    shardings = fsdp_sharding(training_mesh({"data": -1}), network.shapes)
+    shardings = fsdp_sharding(device_mesh({"data": -1}), network.shapes)
     params = fresh.fresh_params(network, jax.random.key(seed), shardings)
     for name, x in params.items():
         assert x.sharding == shardings[name]

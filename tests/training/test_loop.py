@@ -12,7 +12,7 @@ from tensorboardX.proto import event_pb2
 from training.toy import toy_task, train_toy
 
 from venhancer_jax.errors import InputError
-from venhancer_jax.sharding.params import training_mesh
+from venhancer_jax.sharding.mesh import device_mesh
 from venhancer_jax.training.log import MetricsLog
 from venhancer_jax.training.meter import peak_flops
 from venhancer_jax.training.state import TrainState
@@ -110,7 +110,7 @@ def test_validation_is_of_the_average_and_always_the_same(
 def test_frozen_parameters_stay_and_are_written(whole: TrainState, workdir: Path):
     from training.toy import toy_config
 
-    start = toy_task(toy_config({}), training_mesh({"data": -1, "fsdp": 1}))
+    start = toy_task(toy_config({}), device_mesh({"data": -1, "fsdp": 1}))
     written = dict(iterate_weights(workdir / "weights"))
 
     assert written.keys() == start.params.keys() | start.frozen["denoiser"].keys()

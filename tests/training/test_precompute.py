@@ -8,7 +8,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from venhancer_jax.errors import InputError
-from venhancer_jax.sharding.params import training_mesh
+from venhancer_jax.sharding.mesh import device_mesh
 from venhancer_jax.training import precompute
 from venhancer_jax.training.config import training_config
 from venhancer_jax.training.data import batch_shapes, batches
@@ -36,7 +36,7 @@ def test_as_many_files_as_asked(latents: Path):
 
 def test_latents_are_those_of_the_frames(latents: Path):
     config = _config()
-    conditioning = task_of(config, mesh := training_mesh(config.mesh)).objective.conditioning
+    conditioning = task_of(config, mesh := device_mesh(config.mesh)).objective.conditioning
     frozen = task_of(config, mesh).frozen
     batch = next(iter(batches(config, "synthetic", seed=0)))
     key = jax.random.fold_in(jax.random.key(0), 0)

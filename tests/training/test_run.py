@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 
 import train as command
 from venhancer_jax.errors import InputError
-from venhancer_jax.sharding.params import training_mesh
+from venhancer_jax.sharding.mesh import device_mesh
 from venhancer_jax.training import run
 from venhancer_jax.training.config import training_config
 from venhancer_jax.training.state import TrainState
@@ -99,7 +99,7 @@ def test_command_line_wants_a_workdir(capsys: pytest.CaptureFixture[str]):
 
 
 def test_a_mesh_takes_the_rest():
-    assert dict(training_mesh({"data": -1, "fsdp": 1}).shape) == {
+    assert dict(device_mesh({"data": -1, "fsdp": 1}).shape) == {
         "data": jax.device_count(),
         "fsdp": 1,
         "context": 1,

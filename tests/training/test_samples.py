@@ -16,7 +16,7 @@ from venhancer_jax.models import catalog
 from venhancer_jax.models.functional import Params
 from venhancer_jax.models.vae import VAEConfig
 from venhancer_jax.pipelines.options import EnhanceOptions
-from venhancer_jax.sharding.params import training_mesh
+from venhancer_jax.sharding.mesh import device_mesh
 from venhancer_jax.training.autoencoder import Autoencoder
 from venhancer_jax.training.conditioning import Conditioning
 from venhancer_jax.training.diffusion import Diffusion
@@ -128,7 +128,7 @@ def test_validation_of_a_vae_leaves_pictures_and_videos(tmp_path: Path):
     validation = Validation(
         task,
         iter([batch, batch]),  # pyright: ignore[reportArgumentType]
-        mesh=training_mesh({"data": -1}, jax.devices()[:1]),
+        mesh=device_mesh({"data": -1}, jax.devices()[:1]),
         clips=3,
         batch=2,
         seed=0,

@@ -1,33 +1,67 @@
 """Long clips in overlapping windows that are joined at every step of the solver."""
 
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-DenoiseWindow = Callable[[jax.Array, np.integer, tuple[int, int]], jax.Array]
+from venhancer_jax.diffusion.solvers import Denoise
+
+Window = tuple[int, int]
 
 
 def windowed(
-    denoise_window: DenoiseWindow, windows: Sequence[tuple[int, int]]
-) -> Callable[[jax.Array, np.integer], jax.Array]:
+    denoise_windows: Callable[[jax.Array, np.integer, Sequence[Window]], jax.Array],
+    windows: Sequence[Window],
+    at_once: int = 1,
+) -> Denoise:
     """A denoise function of a whole clip from one of its windows.
 
     Args:
-      denoise_window: `(x [B, f, ...], t, (start, end)) -> x0` of the same shape.
+      denoise_windows: `(x [n, f, ...], t, windows) -> x0` of the same shape, n windows of the clip
+        as a batch.
       windows: `(start, end)` of each, in order, every one overlapping or meeting the next.
+      at_once: n.
 
     Returns:
-      `(x [B, F, ...], t) -> x0`, cross-faded linearly where windows overlap.
+      `(x [1, F, ...], t) -> x0`, cross-faded linearly where windows overlap.
     """
 
     def denoise(x: jax.Array, t: np.integer) -> jax.Array:
-        return join(
-            [denoise_window(x[:, start:end], t, (start, end)) for start, end in windows], windows
-        )
+        parts = in_batches(lambda y, batch: denoise_windows(y, t, batch), x, windows, at_once)
+        return join([*parts], windows)
 
     return denoise
+
+
+def in_batches(
+    function: Callable[[jax.Array, Sequence[Window]], jax.Array],
+    x: jax.Array,
+    windows: Sequence[Window],
+    at_once: int,
+) -> Iterator[jax.Array]:
+    """A function on windows of a clip, so many as one batch.
+
+    Args:
+      function: `(x [n, f, ...], windows)` to an array `[n, ...]`.
+      x: clip `[1, F, ...]`.
+      windows: `(start, end)` of each; only those of one length that follow each other share a
+        batch.
+      at_once: n; a batch of fewer windows is filled with copies of the last one, which cost
+        nothing where the batch lies on devices that would be idle.
+
+    Yields:
+      `[1, ...]`, the result of each window.
+    """
+    for _, alike in itertools.groupby(windows, key=lambda window: window[1] - window[0]):
+        run = list(alike)
+        for i in range(0, len(run), at_once):
+            batch = run[i : i + at_once]
+            filled = batch + [batch[-1]] * (at_once - len(batch))
+            made = function(jnp.concatenate([x[:, s:e] for s, e in filled]), filled)
+            yield from (made[n : n + 1] for n in range(len(batch)))
 
 
 def join(parts: Sequence[jax.Array], windows: Sequence[tuple[int, int]]) -> jax.Array:

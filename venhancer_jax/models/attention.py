@@ -1,17 +1,25 @@
 """One attention function; the implementation is a choice of hardware, never of result."""
 
-import math
 from typing import Literal
 
 import jax
-import jax.numpy as jnp
 
-Implementation = Literal["auto", "xla", "chunked"]
-IMPLEMENTATIONS: tuple[Implementation, ...] = ("auto", "xla", "chunked")
+from venhancer_jax.models.chunks import even_chunks, in_chunks
+from venhancer_jax.models.splash import splash_attention
+from venhancer_jax.sharding.local import locally
+from venhancer_jax.sharding.mesh import target_device
 
-# Largest matrix of attention scores that is held at once: at 720p one frame of the first level
-# would take 4 GiB.
+Implementation = Literal["auto", "xla", "chunked", "splash", "cudnn"]
+IMPLEMENTATIONS: tuple[Implementation, ...] = ("auto", "xla", "chunked", "splash", "cudnn")
+
+# Largest matrix of attention scores that a device holds at once: at 720p one frame of the first
+# level would take 4 GiB.
 SCORE_BYTES = 256 * 2**20
+# With fewer keys than this the scores are small, and the matrix products are all there is to do.
+FUSED_KEYS = 512
+# Where cuDNN's fused attention is faster than its rivals.
+_HOPPER = ("H100", "H200", "GH200", "H800", "H20")
+_CUDNN_HEAD_DIM = 128
 
 
 def attention(
@@ -22,57 +30,88 @@ def attention(
     implementation: Implementation = "auto",
     score_bytes: int = SCORE_BYTES,
 ) -> jax.Array:
-    """Softmax attention without mask; softmax statistics in float32.
+    """Softmax attention without mask, in every group by itself; softmax statistics in float32.
+
+    On a mesh each device attends for its own videos, groups and queries: groups are split like
+    frames, queries like the rows of frames.
 
     Args:
-      query: `[B, N, heads, head_dim]`.
-      key: `[B, M, heads, head_dim]`.
-      value: `[B, M, heads, head_dim]`.
+      query: `[B, G, N, heads, head_dim]`.
+      key: `[B, G, M, heads, head_dim]`, or `[B, 1, M, ...]` for all groups alike.
+      value: like `key`.
       implementation: `xla` holds all scores at once, `chunked` at most `score_bytes` of them,
-        `auto` is `xla` where the scores fit into `score_bytes`.
-      score_bytes: bound on the float32 scores held at once, in bytes.
+        `splash` (TPU) and `cudnn` (GPU, 16-bit types) none. `auto`: the fused one of a TPU or a
+        Hopper GPU for `FUSED_KEYS` keys and more, otherwise `xla` where the scores fit into
+        `score_bytes` and `chunked` where they do not.
+      score_bytes: bound on the float32 scores held at once by a device, in bytes.
 
     Returns:
-      `[B, N, heads, head_dim]`.
+      `[B, G, N, heads, head_dim]`.
 
     Raises:
       ValueError: unknown implementation.
     """
     if implementation not in IMPLEMENTATIONS:
         raise ValueError(f"attention {implementation!r}: expected one of {IMPLEMENTATIONS}")
+    choice = implementation
+    if choice == "auto":
+        choice = _fused(query, key) or "auto"
+
+    def local(q: jax.Array, k: jax.Array, v: jax.Array) -> jax.Array:
+        shape = q.shape
+        if k.shape[1] == 1:  # all groups ask the same keys: one long row of queries
+            q = q.reshape(shape[0], 1, -1, *shape[3:])
+        q, k, v = (x.reshape(-1, *x.shape[2:]) for x in (q, k, v))
+        return _attend(q, k, v, choice, score_bytes).reshape(shape)
+
+    axes = ("batch", "frame", "token", None, None)
+    of_keys = ("batch", "frame" if key.shape[1] == query.shape[1] else None, None, None, None)
+    return locally(local, (query, key, value), (axes, of_keys, of_keys), axes)
+
+
+def _fused(query: jax.Array, key: jax.Array) -> Literal["splash", "cudnn"] | None:
+    """The fused kernel of the device that the program is for, if it is worth it."""
+    if key.shape[2] < FUSED_KEYS:
+        return None
+    platform, kind = target_device()
+    if platform == "tpu":
+        return "splash"
+    is_small = query.dtype.itemsize == 2 and query.shape[-1] <= _CUDNN_HEAD_DIM
+    if platform in ("gpu", "cuda") and is_small and any(name in kind for name in _HOPPER):
+        return "cudnn"
+    return None
+
+
+def _attend(
+    query: jax.Array, key: jax.Array, value: jax.Array, choice: str, score_bytes: int
+) -> jax.Array:
+    """`[B, N, heads, head_dim]` of one device."""
+    if choice == "splash":
+        return splash_attention(query, key, value)
+    if choice == "cudnn":
+        return jax.nn.dot_product_attention(query, key, value, implementation="cudnn")
     batch, queries, heads, _ = query.shape
     row_bytes = 4 * heads * key.shape[1]  # scores of one query in one batch element
-    fits = batch * queries * row_bytes <= score_bytes
-    if implementation == "xla" or (implementation == "auto" and fits):
-        return jax.nn.dot_product_attention(query, key, value, implementation="xla")
+    if choice == "xla" or (choice == "auto" and batch * queries * row_bytes <= score_bytes):
+        return _xla(query, key, value)
     return _chunked(query, key, value, max(1, score_bytes // row_bytes))
+
+
+def _xla(query: jax.Array, key: jax.Array, value: jax.Array) -> jax.Array:
+    return jax.nn.dot_product_attention(query, key, value, implementation="xla")
 
 
 def _chunked(query: jax.Array, key: jax.Array, value: jax.Array, rows: int) -> jax.Array:
     """Attention over at most `rows` queries (of all batch elements together) at a time."""
-    batch, queries, heads, head_dim = query.shape
-    at_once = largest_divisor(batch, max(1, rows // queries))
-    pieces = math.ceil(queries / min(queries, max(1, rows // at_once)))
-    chunk = math.ceil(queries / pieces)  # of even lengths, so that little is padded
+    queries = query.shape[1]
+    _, size = even_chunks(len(query), rows // queries)
 
-    def attend(inputs: tuple[jax.Array, jax.Array, jax.Array]) -> jax.Array:
-        q, k, v = inputs  # q: [b, N, heads, head_dim]
-        if pieces == 1:
-            return jax.nn.dot_product_attention(q, k, v, implementation="xla")
-        padded = jnp.pad(q, ((0, 0), (0, pieces * chunk - queries), (0, 0), (0, 0)))
-        parts = padded.reshape(at_once, pieces, chunk, heads, head_dim).swapaxes(0, 1)
-        out = jax.lax.map(
-            lambda part: jax.nn.dot_product_attention(part, k, v, implementation="xla"), parts
+    def attend(q: jax.Array, k: jax.Array, v: jax.Array) -> jax.Array:
+        by_query = in_chunks(
+            lambda part: _xla(part.swapaxes(0, 1), k, v).swapaxes(0, 1),
+            [q.swapaxes(0, 1)],
+            rows // size,
         )
-        return out.swapaxes(0, 1).reshape(padded.shape)[:, :queries]
+        return by_query.swapaxes(0, 1)
 
-    def split(x: jax.Array) -> jax.Array:
-        return x.reshape(batch // at_once, at_once, *x.shape[1:])
-
-    out = jax.lax.map(attend, (split(query), split(key), split(value)))
-    return out.reshape(query.shape)
-
-
-def largest_divisor(n: int, at_most: int) -> int:
-    """The largest divisor of `n` that is not above `at_most` (at least 1)."""
-    return next(d for d in range(min(n, max(1, at_most)), 0, -1) if n % d == 0)
+    return in_chunks(attend, (query, key, value), size)

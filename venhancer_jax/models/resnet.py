@@ -5,13 +5,28 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from venhancer_jax.models.layers import GroupNorm, upsample_nearest, zeros
+from venhancer_jax.sharding.local import fill_up
+
+_FRAMES = ("batch", "frame", None, None, None)
+
+
+class ConvOfFrames(nnx.Conv):
+    """A convolution of each frame by itself."""
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """`[B, F, H, W, C]`."""
+        # Frames that the devices do not divide could not be joined with the batch, as a convolution
+        # has them, without all devices getting all of them.
+        return super().__call__(fill_up(x, _FRAMES))[: x.shape[0], : x.shape[1]]
 
 
 def conv3x3(
     channels_in: int, channels_out: int, *, dtype: DTypeLike, rngs: nnx.Rngs, **options
-) -> nnx.Conv:
+) -> ConvOfFrames:
     """A 3x3 convolution of each frame, one zero pixel around it."""
-    return nnx.Conv(channels_in, channels_out, (3, 3), padding=1, dtype=dtype, rngs=rngs, **options)
+    return ConvOfFrames(
+        channels_in, channels_out, (3, 3), padding=1, dtype=dtype, rngs=rngs, **options
+    )
 
 
 class TemporalConv(nnx.Module):
@@ -93,7 +108,7 @@ class Downsample(nnx.Module):
     """Convolution of stride 2 that pads two rows and one column: `(h, w)` to `(h/2 + 1, w/2)`."""
 
     def __init__(self, channels: int, *, dtype: DTypeLike, rngs: nnx.Rngs):
-        self.conv = nnx.Conv(
+        self.conv = ConvOfFrames(
             channels,
             channels,
             (3, 3),

@@ -6,8 +6,14 @@ from einops import rearrange
 from flax import nnx
 from jax.typing import DTypeLike
 
-from venhancer_jax.models.attention import Implementation, attention, largest_divisor
+from venhancer_jax.models.attention import Implementation, attention
+from venhancer_jax.models.chunks import in_chunks
 from venhancer_jax.models.layers import GroupNorm, zeros
+from venhancer_jax.sharding.local import fill_up, locally
+from venhancer_jax.sharding.mesh import constrain
+
+_BY_FRAME = ("batch", "frame", "token", None)
+_BY_PIXEL = ("batch", None, "pixel", None)
 
 
 class Attention(nnx.Module):
@@ -32,14 +38,14 @@ class Attention(nnx.Module):
         self.implementation: Implementation = implementation
 
     def __call__(self, x: jax.Array, context: jax.Array | None = None) -> jax.Array:
-        """`[B, N, D]`, attending to itself or to a context `[B, M, D']`."""
+        """`[B, G, N, D]`, each group attending to itself or to a context `[B, 1, M, D']`."""
         source = x if context is None else context
         q, k, v = (
-            rearrange(y, "b n (heads d) -> b n heads d", d=self.head_dim)
+            rearrange(y, "b g n (heads d) -> b g n heads d", d=self.head_dim)
             for y in (self.to_q(x), self.to_k(source), self.to_v(source))
         )
         out = attention(q, k, v, implementation=self.implementation)
-        return self.to_out(rearrange(out, "b n heads d -> b n (heads d)"))
+        return self.to_out(rearrange(out, "b g n heads d -> b g n (heads d)"))
 
 
 class FeedForward(nnx.Module):
@@ -87,14 +93,10 @@ class TransformerBlock(nnx.Module):
         self.attn2 = attend(context_width)
         self.ff = FeedForward(width, dtype=dtype, rngs=rngs)
 
-    def __call__(
-        self, x: jax.Array, context: jax.Array | None = None, *, frames: int = 1
-    ) -> jax.Array:
-        """Tokens `[B * frames, N, D]`; the context `[B, L, D']` serves all frames of its video."""
+    def __call__(self, x: jax.Array, context: jax.Array | None = None) -> jax.Array:
+        """Tokens `[B, G, N, D]`; the context `[B, 1, L, D']` serves all groups of its video."""
         x = self.attn1(self.norm1(x)) + x
-        # All frames of a video ask the same context: one long row of queries, no copies of it.
-        rows = rearrange(self.norm2(x), "(b f) n d -> b (f n) d", f=frames)
-        x = rearrange(self.attn2(rows, context), "b (f n) d -> (b f) n d", f=frames) + x
+        x = self.attn2(self.norm2(x), context) + x
         return self.ff(self.norm3(x)) + x
 
 
@@ -125,16 +127,17 @@ class SpatialTransformer(nnx.Module):
 
     def __call__(self, x: jax.Array, text: jax.Array) -> jax.Array:
         """`x [B, F, H, W, C]`, `text [B, L, D]`."""
-        tokens = rearrange(self.norm(x), "b f h w c -> (b f) (h w) c")
-        tokens = self.block(self.proj_in(tokens), text, frames=x.shape[1])
+        tokens = rearrange(self.norm(x), "b f h w c -> b f (h w) c")
+        tokens = self.block(self.proj_in(tokens), text[:, None])
         return self.proj_out(tokens).reshape(x.shape) + x
 
 
 class TemporalTransformer(nnx.Module):
     """Attention among the frames, at every pixel by itself; no positions, no mask, no text.
 
-    Pixels do not see each other here, so the block runs over chunks of at most `pixels_at_once`
-    of them: its scratch memory would otherwise be the largest of the whole network.
+    On a mesh that splits frames, devices exchange them for all frames of a part of the pixels, and
+    back. Pixels do not see each other here, so the block runs over chunks of at most
+    `pixels_at_once` of them: its scratch memory would otherwise be the largest of the network.
     """
 
     def __init__(
@@ -159,15 +162,22 @@ class TemporalTransformer(nnx.Module):
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """`[B, F, H, W, C]`."""
-        b, f, h, w, _ = x.shape
-        pixels = rearrange(self.norm(x), "b f h w c -> (b h w) f c")
-        chunk = largest_divisor(b * h * w, self.pixels_at_once)
-        if chunk == b * h * w:
-            out = self._over_frames(pixels)
-        else:
-            out = jax.lax.map(self._over_frames, pixels.reshape(-1, chunk, f, x.shape[-1]))
-        out = rearrange(out.reshape(b * h * w, f, -1), "(b h w) f c -> b f h w c", b=b, h=h, w=w)
-        return out + x
+        pixels = x.shape[2] * x.shape[3]
+        # While pixels are one axis, the compiler exchanges them in one all-to-all; from rows and
+        # columns it would gather all of them on every device.
+        tokens = rearrange(self.norm(x), "b f h w c -> b f (h w) c")
+        tokens = constrain(fill_up(tokens, (None, None, "pixel", None)), _BY_FRAME)
+        out = locally(self._over_frames, [tokens], [_BY_PIXEL], _BY_PIXEL)
+        out = constrain(out, _BY_FRAME)[:, :, :pixels]
+        return out.reshape(x.shape) + x
 
-    def _over_frames(self, pixels: jax.Array) -> jax.Array:
-        return self.proj_out(self.block(self.proj_in(pixels)))
+    def _over_frames(self, tokens: jax.Array) -> jax.Array:
+        """`[B, F, N, C]`, all frames of some pixels."""
+        videos = len(tokens)
+        by_pixel = rearrange(tokens, "b f n c -> (b n) f c")
+        out = in_chunks(self._of_pixels, (by_pixel,), self.pixels_at_once)
+        return rearrange(out, "(b n) f c -> b f n c", b=videos)
+
+    def _of_pixels(self, tokens: jax.Array) -> jax.Array:
+        """`[P, F, C]`."""
+        return self.proj_out(self.block(self.proj_in(tokens[None])))[0]

@@ -12,6 +12,9 @@ from venhancer_jax.models.layers import MLP, GroupNorm, sinusoidal_embedding, ze
 from venhancer_jax.models.remat import Remat, rematerialised
 from venhancer_jax.models.resnet import Downsample, ResBlock, Upsample, conv3x3
 from venhancer_jax.models.transformer import SpatialTransformer, TemporalTransformer
+from venhancer_jax.sharding.mesh import constrain
+
+VIDEO_AXES = ("batch", "frame", "row", None, None)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -115,7 +118,7 @@ class Block(nnx.Module):
 
     def __call__(self, x: jax.Array, embedding: jax.Array, text: jax.Array) -> jax.Array:
         """`x [B, F, H, W, C]`, `embedding [B, F or 1, E]`, `text [B, L, D]`."""
-        x = self.resnet(x, embedding)
+        x = self.resnet(constrain(x, VIDEO_AXES), embedding)
         if self.spatial is not None and self.temporal is not None:
             x = self.temporal(self.spatial(x, text))
         return x if self.upsample is None else self.upsample(x)
@@ -130,7 +133,7 @@ class InputBlock(nnx.Module):
         self.temporal = temporal_transformer(config, config.width, rngs, inner=inner)
 
     def __call__(self, x: jax.Array, added: jax.Array | None) -> jax.Array:
-        x = self.conv(x)
+        x = self.conv(constrain(x, VIDEO_AXES))
         return self.temporal(x if added is None else x + added)
 
 

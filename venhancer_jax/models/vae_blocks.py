@@ -6,7 +6,7 @@ from jax.typing import DTypeLike
 
 from venhancer_jax.models.attention import Implementation, attention
 from venhancer_jax.models.layers import GroupNorm, upsample_nearest
-from venhancer_jax.models.resnet import conv3x3
+from venhancer_jax.models.resnet import ConvOfFrames, conv3x3
 
 
 def frame_norm(channels: int, *, groups: int, dtype: DTypeLike, rngs: nnx.Rngs) -> GroupNorm:
@@ -67,7 +67,7 @@ class FrameAttention(nnx.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         """`[B, F, H, W, C]`."""
         b, f, h, w, c = x.shape
-        tokens = self.norm(x).reshape(b * f, h * w, 1, c)  # one head
+        tokens = self.norm(x).reshape(b, f, h * w, 1, c)  # one head
         q, k, v = self.to_q(tokens), self.to_k(tokens), self.to_v(tokens)
         out = attention(q, k, v, implementation=self.implementation)
         return x + self.to_out(out).reshape(x.shape)
@@ -106,7 +106,7 @@ class HalvingConv(nnx.Module):
     """Convolution of stride 2 with zeros below and to the right only: even sizes are halved."""
 
     def __init__(self, channels: int, *, dtype: DTypeLike, rngs: nnx.Rngs):
-        self.conv = nnx.Conv(
+        self.conv = ConvOfFrames(
             channels,
             channels,
             (3, 3),

@@ -6,7 +6,7 @@ a plan that is made first.
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from fractions import Fraction
 from typing import Generic, TypeVar
 
@@ -24,7 +24,7 @@ from venhancer_jax.models.clip_text import ClipTextConfig
 from venhancer_jax.models.functional import Network, Params
 from venhancer_jax.models.no_text import NoTextConfig
 from venhancer_jax.models.unet3d import UNet3DConfig
-from venhancer_jax.models.vae import VAEConfig
+from venhancer_jax.models.vae import Posterior, VAEConfig
 from venhancer_jax.pipelines import executables
 from venhancer_jax.pipelines.decoding import decode_stream
 from venhancer_jax.pipelines.options import EnhanceOptions
@@ -36,10 +36,12 @@ from venhancer_jax.pipelines.plan import (
     plan_steps,
     plan_time,
 )
+from venhancer_jax.sharding.mesh import on_mesh, parts
 from venhancer_jax.text.prompts import NEGATIVE, join_prompt
 from venhancer_jax.text.tokenizer import tokenize
 from venhancer_jax.video import resize
 from venhancer_jax.video.motion import frames_between
+from venhancer_jax.video.windows import Window
 
 # Told `(stage, done, total)`; the total is None while it is not known.
 Progress = Callable[[str, int, int | None], None]
@@ -160,11 +162,13 @@ class VEnhancer:
         left, _, top, _ = space.padding
         height, width = space.size
         pixels = self.vae.config.pixels_per_latent
-        for piece in decode_stream(self.decode, latents, pixels_per_latent=pixels):
+        with self._on_devices():
+            at_once = parts("piece")
+        for piece in decode_stream(self.decode, latents, pixels_per_latent=pixels, at_once=at_once):
             yield piece[0, :, top : top + height, left : left + width]
 
     def decode(self, latents: jax.Array) -> jax.Array:
-        """Frames `[B, F, H, W, 3]` in [-1, 1] of latents `[B, F, h, w, 4]`, as one group."""
+        """Frames `[n, F, H, W, 3]` in [-1, 1] of latents `[n, F, h, w, 4]`, n groups of frames."""
         with self._on_devices():
             return executables.decode(self.vae.network, self.vae.params, latents)
 
@@ -177,6 +181,15 @@ class VEnhancer:
         """
         space, size, before, means, stds, count = None, None, None, [], [], 0
         times = [Fraction(i, stride) for i in range(1, stride)] if options.between == "flow" else []
+        waiting: list[np.ndarray] = []
+
+        def encode_waiting() -> None:
+            made = self._encode(waiting)
+            means.append(made.mean * self.vae.config.scaling_factor)
+            stds.append(made.std * self.vae.config.scaling_factor)
+            waiting.clear()
+            progress("encode", count, None)
+
         for count, frame in enumerate(frames, 1):
             if space is None:
                 size = frame.shape
@@ -193,16 +206,24 @@ class VEnhancer:
                 enlarged = [*map(resize.to_signed, frames_between(*pair, times)), *enlarged]
             before = enlarged[-1]
             for each in enlarged:
-                padded = resize.pad(each, space.padding, white=options.official)
-                posterior = executables.encode(
-                    self.vae.network, self.vae.params, padded[None, None]
-                )
-                means.append(posterior.mean * self.vae.config.scaling_factor)
-                stds.append(posterior.std * self.vae.config.scaling_factor)
-            progress("encode", count, None)
+                waiting.append(resize.pad(each, space.padding, white=options.official))
+                if len(waiting) == parts("piece"):
+                    encode_waiting()
         if space is None:
             raise InputError("no frames: the video is empty or starts after its end")
+        if waiting:
+            encode_waiting()
         return space, (jnp.concatenate(means, axis=1), jnp.concatenate(stds, axis=1))
+
+    def _encode(self, frames: Sequence[np.ndarray]) -> Posterior:
+        """Raw latents `[1, n, h, w, 4]` of frames, one for each device; copies fill the rest up."""
+        filled = [*frames, *[frames[-1]] * (parts("piece") - len(frames))]
+        made = executables.encode(
+            self.vae.network,
+            self.vae.params,
+            on_mesh(np.stack(filled)[:, None], executables.PIECES),
+        )
+        return jax.tree.map(lambda x: x[: len(frames), 0][None], made)
 
     def _text_features(self, options: EnhanceOptions) -> jax.Array:
         """`[2, L, D]`, or `[1, L, D]` where there is no guidance."""
@@ -226,15 +247,15 @@ class VEnhancer:
         )
         index = np.array(time.key_index)
 
-        def of_window(x: jax.Array, t: np.integer, window: tuple[int, int]) -> jax.Array:
-            local = index[slice(*window)]
-            # Only the hints of this window's key frames are passed: one shape for all windows.
-            keys = local[local >= 0]
+        def of_windows(x: jax.Array, t: np.integer, windows: Sequence[Window]) -> jax.Array:
+            local = np.stack([index[slice(*window)] for window in windows])
+            is_key = local >= 0
             conditions = {
-                "hint": hint[:, keys],
-                "hint_t": jnp.array([t_hint]),
-                "scale": jnp.array([scale]),
-                "key_index": jnp.array(np.where(local >= 0, np.cumsum(local >= 0) - 1, -1))[None],
+                # Only the hints of a window's key frames are passed: one shape for all windows.
+                "hint": jnp.concatenate([hint[:, i[i >= 0]] for i in local]),
+                "hint_t": jnp.full(len(windows), t_hint),
+                "scale": jnp.full(len(windows), scale),
+                "key_index": jnp.array(np.where(is_key, np.cumsum(is_key, axis=1) - 1, -1)),
             }
             return executables.denoise(
                 self.denoiser.network,
@@ -247,7 +268,7 @@ class VEnhancer:
                 conditions,
             )
 
-        return windowed(of_window, time.windows)
+        return windowed(of_windows, time.windows, max(1, parts("batch") // len(text)))
 
     def _decoded(
         self,

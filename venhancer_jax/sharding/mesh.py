@@ -1,28 +1,82 @@
 """Device meshes, and constraints in terms of what an axis means."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-AXES = ("data", "fsdp", "context")
+from venhancer_jax.errors import InputError
 
-# Mesh axis of each logical axis; those that are not listed are not split.
-RULES = {"batch": "data", "frame": "context"}
+AXES = ("data", "fsdp", "context", "rows")
+
+# Mesh axes of each logical axis; those that are not listed are not split. A token is a pixel of a
+# frame in the layout of frames, a pixel one in the layout where devices see all frames of it. A
+# piece is what the VAE works on by itself: a frame, or a chunk of frames.
+RULES: dict[str, tuple[str, ...]] = {
+    "batch": ("data", "fsdp"),
+    "frame": ("context",),
+    "row": ("rows",),
+    "token": ("rows",),
+    "pixel": ("rows", "context"),
+    "piece": ("data", "fsdp", "context"),
+}
+
+# A window of 32 frames has two for each of as many devices.
+_MOST_CONTEXT = 16
 
 
-def inference_mesh(devices: Sequence[Any] | None = None) -> Mesh:
-    """All devices: the guidance pair on `data` where their number is even, frames on `context`.
+def device_mesh(sizes: Mapping[str, int], devices: Sequence[Any] | None = None) -> Mesh:
+    """A mesh of all devices.
+
+    Args:
+      sizes: devices along each axis of `AXES`, 1 where not given; one of them may be -1 for the
+        rest.
+      devices: by default all there are, on all hosts.
+
+    Raises:
+      InputError: the sizes do not use all devices.
+    """
+    devices = list(devices or jax.devices())
+    shape = [int(sizes.get(axis, 1)) for axis in AXES]
+    if shape.count(-1) == 1:
+        known = math.prod(size for size in shape if size != -1)
+        shape[shape.index(-1)] = len(devices) // max(known, 1)
+    if math.prod(shape) != len(devices) or min(shape) < 1:
+        raise InputError(
+            f"mesh {dict(sizes)} does not use all of the {len(devices)} devices: the sizes of"
+            f" {', '.join(AXES)} have to multiply to it; one of them may be -1"
+        )
+    return Mesh(np.array(devices).reshape(shape), AXES, axis_types=(AxisType.Auto,) * len(AXES))
+
+
+def inference_mesh(
+    devices: Sequence[Any] | None = None, sizes: Mapping[str, int] | None = None, *, videos: int = 2
+) -> Mesh:
+    """All devices: videos on `data`, frames on `context`.
 
     Args:
       devices: by default all there are.
+      sizes: as of `device_mesh`; without `data`, or with 0, `data` is as large as `videos` allow
+        and `context` takes the rest.
+      videos: that the network is given at once at least: 2 for a guidance pair.
+
+    Raises:
+      InputError: the sizes do not use all devices.
     """
+    sizes = dict(sizes or {})
     devices = list(devices or jax.devices())
-    pair = 2 if len(devices) % 2 == 0 else 1
-    grid = np.array(devices).reshape(pair, 1, len(devices) // pair)
-    return Mesh(grid, AXES, axis_types=(AxisType.Auto,) * len(AXES))
+    if not sizes.get("data"):
+        taken = math.prod(max(1, sizes.get(axis, 1)) for axis in ("fsdp", "rows"))
+        left = len(devices) // taken
+        data = math.gcd(left, max(1, videos // max(1, sizes.get("fsdp", 1))))
+        # Frames are few: what they do not need works on more windows of the video.
+        while left // data > _MOST_CONTEXT and left % (2 * data) == 0:
+            data *= 2
+        sizes |= {"data": data, "context": -1}
+    return device_mesh(sizes, devices)
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
@@ -44,7 +98,41 @@ def constrain(x: jax.Array, axes: Sequence[str | None]) -> jax.Array:
     """
     if len(axes) != x.ndim:
         raise ValueError(f"{len(axes)} logical axes {tuple(axes)} for shape {x.shape}")
-    if jax.sharding.get_abstract_mesh().size <= 1:
+    return jax.lax.with_sharding_constraint(x, spec_of(axes)) if is_split() else x
+
+
+def on_mesh(x: np.ndarray, axes: Sequence[str | None]) -> jax.Array | np.ndarray:
+    """Gives each device of the mesh in use its part of what every process has."""
+    if not is_split():
         return x
-    spec = PartitionSpec(*(RULES.get(axis) if axis else None for axis in axes))
-    return jax.lax.with_sharding_constraint(x, spec)
+    sharding = NamedSharding(jax.sharding.get_mesh(), spec_of(axes))
+    return jax.make_array_from_callback(x.shape, sharding, x.__getitem__)
+
+
+def spec_of(axes: Sequence[str | None]) -> PartitionSpec:
+    """Where the mesh in use puts logical axes."""
+    names = jax.sharding.get_abstract_mesh().axis_names
+    return PartitionSpec(
+        *(tuple(n for n in RULES[a] if n in names) if a in RULES else None for a in axes)
+    )
+
+
+def parts(axis: str | None) -> int:
+    """Devices that the mesh in use splits a logical axis over."""
+    shape = jax.sharding.get_abstract_mesh().shape
+    return math.prod(shape.get(name, 1) for name in RULES.get(axis or "", ())) if is_split() else 1
+
+
+def is_split() -> bool:
+    """Whether arrays span several devices here; not so inside of `sharding.local`."""
+    mesh = jax.sharding.get_abstract_mesh()
+    return mesh.size > 1 and AxisType.Manual not in mesh.axis_types
+
+
+def target_device() -> tuple[str, str]:
+    """Platform and kind of the devices that the program is for: `("tpu", "TPU v5 lite")`."""
+    device = jax.sharding.get_abstract_mesh().abstract_device
+    if device is not None and device.platform:
+        return device.platform, device.device_kind
+    first = jax.devices()[0]
+    return first.platform, first.device_kind

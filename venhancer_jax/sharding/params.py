@@ -1,44 +1,18 @@
-"""How parameters and batches lie on a training mesh."""
+"""How parameters and batches lie on a mesh."""
 
 import math
-from collections.abc import Mapping
 from typing import Any
 
 import jax
-import numpy as np
-from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from venhancer_jax.errors import InputError
-from venhancer_jax.sharding.mesh import AXES
+from venhancer_jax.sharding.mesh import RULES
 
 # Smaller arrays are kept whole: gathering them would cost more than they take.
 LEAST_SHARDED = 2**16
 
 # Examples lie on both axes: `fsdp` is data parallelism that also splits parameters.
-BATCH = PartitionSpec(("data", "fsdp"))
-
-
-def training_mesh(sizes: Mapping[str, int], devices: list[Any] | None = None) -> Mesh:
-    """A mesh of all devices.
-
-    Args:
-      sizes: devices along `data`, `fsdp` and `context`; one of them may be -1 for the rest.
-      devices: by default all there are, on all hosts.
-
-    Raises:
-      InputError: the sizes do not use all devices.
-    """
-    devices = devices or jax.devices()
-    shape = [int(sizes.get(axis, 1)) for axis in AXES]
-    if shape.count(-1) == 1:
-        known = math.prod(size for size in shape if size != -1)
-        shape[shape.index(-1)] = len(devices) // max(known, 1)
-    if math.prod(shape) != len(devices) or min(shape) < 1:
-        raise InputError(
-            f"mesh {dict(sizes)} does not use all of the {len(devices)} devices: the sizes of"
-            f" {', '.join(AXES)} have to multiply to it; one of them may be -1"
-        )
-    return Mesh(np.array(devices).reshape(shape), AXES, axis_types=(AxisType.Auto,) * len(AXES))
+BATCH = PartitionSpec(RULES["batch"])
 
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:

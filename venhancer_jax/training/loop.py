@@ -14,12 +14,13 @@ import numpy as np
 from jax.sharding import NamedSharding
 
 from venhancer_jax.models.functional import Params
+from venhancer_jax.sharding.processes import tell
 from venhancer_jax.training.batches import to_mesh
 from venhancer_jax.training.checkpoints import Checkpoints
 from venhancer_jax.training.data import DataIterator
 from venhancer_jax.training.meter import Meter, Work
 from venhancer_jax.training.objective import Frozen
-from venhancer_jax.training.processes import Preemption, tell
+from venhancer_jax.training.preemption import Preemption
 from venhancer_jax.training.profiler import Profiler
 from venhancer_jax.training.state import TrainState
 from venhancer_jax.training.step import Step

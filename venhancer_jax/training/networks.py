@@ -16,8 +16,8 @@ from venhancer_jax.models.no_text import NoTextConfig
 from venhancer_jax.models.unet3d import UNet3DConfig
 from venhancer_jax.models.vae import VAEConfig
 from venhancer_jax.pipelines.load import compute_dtype
+from venhancer_jax.sharding.processes import on_host
 from venhancer_jax.training.fresh import fresh_params
-from venhancer_jax.training.processes import on_host
 
 PRESETS: dict[str, dict[str, catalog.Config]] = {
     # The least that has every kind of layer: compiles in seconds.

@@ -18,7 +18,7 @@ from ml_collections import ConfigDict
 
 from venhancer_jax.command_line import parse_config
 from venhancer_jax.errors import InputError
-from venhancer_jax.sharding.params import training_mesh
+from venhancer_jax.sharding.mesh import device_mesh
 from venhancer_jax.startup import use_compilation_cache
 from venhancer_jax.training.conditioning import Conditioning
 from venhancer_jax.training.data import batches
@@ -53,7 +53,7 @@ def precompute(config: ConfigDict, folder: Path, examples: int) -> None:
     Raises:
       InputError: a wrong value, or an objective that needs pixels.
     """
-    task = task_of(config, training_mesh(config.mesh))
+    task = task_of(config, device_mesh(config.mesh))
     if not isinstance(task.objective, Diffusion | OneStep):
         raise InputError(f"objective {config.objective!r} sees pixels: there is nothing to encode")
     conditioning: Conditioning = task.objective.conditioning

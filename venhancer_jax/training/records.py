@@ -5,8 +5,8 @@ from typing import Any
 
 from etils import epath
 
+from venhancer_jax.sharding.processes import is_first
 from venhancer_jax.training.log import MetricsLog
-from venhancer_jax.training.processes import is_first
 from venhancer_jax.training.tensorboard import TensorBoard
 
 

@@ -12,8 +12,9 @@ from ml_collections import ConfigDict
 
 from venhancer_jax.models.functional import Params
 from venhancer_jax.sharding.flops import count_flops
-from venhancer_jax.sharding.mesh import replicated
-from venhancer_jax.sharding.params import batch_sharding, fsdp_sharding, training_mesh
+from venhancer_jax.sharding.mesh import device_mesh, replicated
+from venhancer_jax.sharding.params import batch_sharding, fsdp_sharding
+from venhancer_jax.sharding.processes import is_first, on_host, tell
 from venhancer_jax.training import loop
 from venhancer_jax.training.autoencoder import latent_scale
 from venhancer_jax.training.batches import OnMesh, check_batch
@@ -22,7 +23,6 @@ from venhancer_jax.training.data import DataIterator, batch_shapes, batches
 from venhancer_jax.training.meter import Work, peak_flops
 from venhancer_jax.training.networks import export
 from venhancer_jax.training.objective import Batch, Frozen, Metrics
-from venhancer_jax.training.processes import is_first, on_host, tell
 from venhancer_jax.training.profiler import Profiler
 from venhancer_jax.training.records import Records
 from venhancer_jax.training.state import TrainState, make_optimizer
@@ -55,7 +55,7 @@ def train(config: ConfigDict, workdir: epath.PathLike) -> TrainState:
       FloatingPointError: the loss is no number any more.
     """
     workdir = epath.Path(workdir)
-    mesh = training_mesh(config.mesh)
+    mesh = device_mesh(config.mesh)
     check_batch(config.batch, mesh)
     shapes, data = batch_shapes(config), _data(config)
     task = task_of(config, mesh)

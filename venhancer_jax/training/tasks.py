@@ -13,8 +13,8 @@ from venhancer_jax.diffusion.schedule import venhancer_schedule
 from venhancer_jax.errors import InputError
 from venhancer_jax.models.functional import Params
 from venhancer_jax.models.remat import REMATS
-from venhancer_jax.sharding.mesh import replicated
-from venhancer_jax.sharding.params import fsdp_sharding, training_mesh
+from venhancer_jax.sharding.mesh import device_mesh, replicated
+from venhancer_jax.sharding.params import fsdp_sharding
 from venhancer_jax.training.autoencoder import Autoencoder
 from venhancer_jax.training.conditioning import Conditioning
 from venhancer_jax.training.diffusion import Diffusion
@@ -68,7 +68,7 @@ def task_of(config: ConfigDict, mesh: Mesh | None = None) -> Task:
     _one_of("objective", config.objective, _TASKS)
     _one_of("trainable", config.trainable, ("controlnet", "all"))
     _one_of("remat", config.remat, REMATS)
-    mesh = mesh or training_mesh({}, jax.local_devices()[:1])
+    mesh = mesh or device_mesh({}, jax.local_devices()[:1])
     return _TASKS[config.objective](config, mesh)
 
 

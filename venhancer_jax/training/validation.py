@@ -16,10 +16,10 @@ from venhancer_jax.metrics.report import strip_png
 from venhancer_jax.models.functional import Params
 from venhancer_jax.sharding.mesh import replicated
 from venhancer_jax.sharding.params import batch_sharding
+from venhancer_jax.sharding.processes import is_first, on_host
 from venhancer_jax.training.batches import OnMesh, to_mesh
 from venhancer_jax.training.data import DataIterator
 from venhancer_jax.training.objective import Batch, Frozen, Metrics
-from venhancer_jax.training.processes import is_first, on_host
 from venhancer_jax.training.samples import Sample, sampler
 from venhancer_jax.training.tasks import Task
 from venhancer_jax.training.tensorboard import TensorBoard

@@ -1,8 +1,5 @@
 """What several processes of one run, one a host, do together."""
 
-import signal
-from types import FrameType
-
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
@@ -43,35 +40,3 @@ def on_host(x: jax.Array) -> np.ndarray:
     if x.is_fully_addressable or x.is_fully_replicated:
         return np.asarray(x)
     return np.asarray(multihost_utils.process_allgather(x, tiled=True))
-
-
-class Preemption:
-    """Notes SIGTERM, which machines that are about to be taken away send.
-
-    With several processes all of them stop at the same step, whichever was told first: they agree
-    on the step after the one that the fastest of them has reached.
-    """
-
-    def __init__(self):
-        self._asked = False
-        self._before = None
-
-    def __enter__(self) -> "Preemption":
-        # With several processes JAX handles the signal, and tells the others.
-        if jax.process_count() == 1:
-            self._before = signal.signal(signal.SIGTERM, self._note)
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        if self._before is not None:
-            signal.signal(signal.SIGTERM, self._before)
-
-    def reached(self, step: int) -> bool:
-        """Whether to save and stop before this step; to be asked before each one."""
-        if jax.process_count() > 1:
-            return multihost_utils.reached_preemption_sync_point(step)
-        return self._asked
-
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        del number, frame
-        self._asked = True

@@ -1,0 +1,58 @@
+"""Runs a function on every device's own part of arrays: no collective by construction."""
+
+from collections.abc import Callable, Sequence
+
+import jax
+import jax.numpy as jnp
+
+from venhancer_jax.sharding.mesh import constrain, is_split, parts, spec_of
+
+Axes = Sequence[str | None]
+
+
+def locally(
+    function: Callable[..., jax.Array],
+    arrays: Sequence[jax.Array],
+    axes: Sequence[Axes],
+    out_axes: Axes,
+) -> jax.Array:
+    """The function of whole arrays, which each device computes a part of.
+
+    Only right for functions that treat the entries of a split axis each by themselves. A length
+    that the devices do not divide is filled up with zeros, which are cut off again. Without a mesh
+    of several devices in use, and inside of another such call, it is just the function.
+
+    Args:
+      function: of arrays; others that it uses, like parameters, are whole on every device.
+      arrays: inputs.
+      axes: of each array, a logical axis or None for each dimension.
+      out_axes: of the result.
+
+    Returns:
+      What `function(*arrays)` gives.
+    """
+    if not is_split():
+        return function(*arrays)
+    lengths = {
+        axis: length
+        for array, names in zip(arrays, axes, strict=True)
+        for axis, length in zip(names, array.shape, strict=True)
+        if axis
+    }
+    padded = [constrain(fill_up(x, names), names) for x, names in zip(arrays, axes, strict=True)]
+    out = jax.shard_map(
+        function,
+        in_specs=tuple(spec_of(names) for names in axes),
+        out_specs=spec_of(out_axes),
+        check_vma=False,  # kernels do not tell how their results vary
+    )(*padded)
+    for i, axis in enumerate(out_axes):
+        if axis and lengths[axis] % parts(axis):
+            out = jax.lax.slice_in_dim(out, 0, lengths[axis], axis=i)
+    return out
+
+
+def fill_up(x: jax.Array, axes: Axes) -> jax.Array:
+    """Zeros at the end of every split axis, to a length that its devices divide."""
+    missing = [-length % parts(axis) for axis, length in zip(axes, x.shape, strict=True)]
+    return jnp.pad(x, [(0, n) for n in missing]) if any(missing) else x
