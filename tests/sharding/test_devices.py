@@ -1,92 +1,89 @@
-"""The same clip on one device and on eight, which a process of their own forces on a processor."""
+"""The same clip on one device, on several, and on several processes."""
 
-import os
-import subprocess
-import sys
-from fractions import Fraction
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.sharding import PartitionSpec
+from sharding.clip_on_devices import Cases, enhanced, start, start_together
+from training.on_devices import finish
 
-from venhancer_jax.diffusion.noise import CounterNoise
-from venhancer_jax.pipelines.options import EnhanceOptions
+from venhancer_jax.errors import InputError
 from venhancer_jax.sharding.mesh import constrain, inference_mesh
 
-TESTS = Path(__file__).parents[1]
-# Frames are split over four of the eight devices, the guidance pair over two: 5 and 1 do not fit.
-CASES = {"guided": {"guidance_scale": 3.0}, "unguided": {"guidance_scale": 1.0}}
-
-
-def results() -> dict[str, np.ndarray]:
-    """Noise, latents and frames of 5 frames on all devices there are."""
-    from pipelines.tiny_system import clip, tiny_system
-
-    system = tiny_system(mesh=inference_mesh() if jax.device_count() > 1 else None)
-    made = {"noise": np.asarray(CounterNoise(3)("start", 0, (1, 5, 12, 16, 4)))}
-    for name, changes in CASES.items():
-        options = EnhanceOptions(up_scale=1.0, solver_mode="normal", steps=2, **changes)
-        clip_of = {"frames": clip(5), "rate": Fraction(10), "options": options}
-        made[f"{name} frames"] = np.stack([*system.enhance(**clip_of)]).astype(np.float32)
-        with system._on_devices():
-            made[f"{name} sharded noise"] = CounterNoise(3)("start", 0, (1, 5, 12, 16, 4))
-            latents, space, _ = system.denoised(
-                **clip_of, noise=CounterNoise(3), text=None, progress=lambda *_: None
-            )
-        made[f"{name} latents"] = np.asarray(latents)
-        pieces = [np.asarray(piece) for piece in system.frames_of(latents, space)]
-        made[f"{name} pixels"] = np.concatenate(pieces)
-    return made
-
-
-def mesh_facts() -> dict[str, np.ndarray]:
-    """What there is to know of meshes of many devices."""
-    with jax.set_mesh(inference_mesh()):
-        video = jax.jit(lambda x: constrain(x, ("batch", "frame", None)))(jnp.zeros((2, 8, 3)))
-    assert video.sharding.is_equivalent_to(
-        jax.NamedSharding(inference_mesh(), PartitionSpec("data", "context")), 3
-    )
-    return {
-        "devices": np.array(jax.device_count()),
-        "even": np.array([*inference_mesh().shape.values()]),
-        "odd": np.array([*inference_mesh(jax.devices()[:7]).shape.values()]),
-    }
+# Eight devices in all. Frames that the devices do not divide, and some that they do.
+CASES: Cases = {
+    "frames": {"frames": 8, "mesh": {"data": 1, "context": 8}},
+    "uneven": {"frames": 5, "mesh": {"data": 1, "context": 8}},
+    "guided": {"frames": 5, "mesh": {}},
+    "unguided": {"frames": 5, "mesh": {}, "guidance_scale": 1.0},
+    "rows": {"frames": 5, "mesh": {"data": 2, "context": 2, "rows": 2}},
+    "windows": {"frames": 8, "mesh": {"data": 4, "context": 2}, "window": 3},
+}
+TOGETHER: Cases = {"processes": {"frames": 5, "mesh": {}}}
 
 
 @pytest.fixture(scope="module")
 def on_eight(tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray]:
     path = tmp_path_factory.mktemp("devices") / "eight.npz"
-    environment = os.environ | {
-        "XLA_FLAGS": "--xla_force_host_platform_device_count=8",
-        "JAX_PLATFORMS": "cpu",
-        "PYTHONPATH": os.pathsep.join([str(TESTS.parent), str(TESTS)]),
-    }
-    command = [sys.executable, __file__, str(path)]
-    subprocess.run(command, env=environment, check=True, timeout=600)
-    with np.load(path) as file:
-        return dict(file)
+    finish(start(path, CASES, devices=8), timeout=900)
+    return dict(np.load(path))
 
 
-def test_meshes(on_eight: dict[str, np.ndarray]):
+@pytest.fixture(scope="module")
+def on_two_processes(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, np.ndarray]]:
+    folder = tmp_path_factory.mktemp("processes")
+    paths = [folder / f"{i}.npz" for i in range(2)]
+    finish(*start_together(paths, TOGETHER, devices=4), timeout=900)
+    return [dict(np.load(path)) for path in paths]
+
+
+def assert_as_on_one(found: dict[str, np.ndarray], name: str, cases: Cases) -> None:
+    case = {key: value for key, value in cases[name].items() if key != "mesh"}
+    one = enhanced(**case)
+    np.testing.assert_array_equal(found[f"{name} noise"], one["noise"])
+    for kind in ("latents", "pixels"):
+        difference = np.linalg.norm(found[f"{name} {kind}"] - one[kind])
+        assert difference < 1e-5 * np.linalg.norm(one[kind]), kind
+    assert one["bytes"].shape == (case["frames"], 24, 32, 3)
+    assert np.abs(found[f"{name} bytes"].astype(int) - one["bytes"]).max() <= 1
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_eight_devices_give_what_one_gives(name: str, on_eight: dict[str, np.ndarray]):
     assert on_eight["devices"] == 8
-    assert on_eight["even"].tolist() == [2, 1, 4, 1]
-    assert on_eight["odd"].tolist() == [1, 1, 7, 1]
+    assert_as_on_one(on_eight, name, CASES)
 
 
-def test_eight_devices_give_what_one_gives(on_eight: dict[str, np.ndarray]):
-    on_one = results()
-    np.testing.assert_array_equal(on_eight["noise"], on_one["noise"])
-    for case in CASES:
-        np.testing.assert_array_equal(on_eight[f"{case} sharded noise"], on_one["noise"])
-        for kind in ("latents", "pixels"):
-            one, eight = on_one[f"{case} {kind}"], on_eight[f"{case} {kind}"]
-            assert np.linalg.norm(eight - one) < 1e-4 * np.linalg.norm(one), (case, kind)
-        one, eight = on_one[f"{case} frames"], on_eight[f"{case} frames"]
-        assert one.shape == (5, 24, 32, 3)
-        assert np.abs(eight - one).max() <= 1
+def test_two_processes_give_what_one_gives(on_two_processes: list[dict[str, np.ndarray]]):
+    for found in on_two_processes:
+        assert found["devices"] == 8
+        assert_as_on_one(found, "processes", TOGETHER)
+
+
+@pytest.mark.parametrize(
+    ("devices", "sizes", "shape"),
+    [
+        (1, {}, (1, 1, 1, 1)),
+        (7, {}, (1, 1, 7, 1)),
+        (8, {}, (2, 1, 4, 1)),
+        (8, {"rows": 2}, (2, 1, 2, 2)),
+        (8, {"fsdp": 2}, (1, 2, 4, 1)),
+        (8, {"data": 8}, (8, 1, 1, 1)),
+        (256, {}, (16, 1, 16, 1)),
+    ],
+)
+def test_axes_of_a_mesh(devices: int, sizes: dict[str, int], shape: tuple[int, ...]):
+    mesh = inference_mesh([object()] * devices, sizes)
+    assert tuple(mesh.shape.values()) == shape
+
+
+def test_sizes_have_to_use_all_devices():
+    with pytest.raises(InputError, match="does not use all of the 8 devices"):
+        inference_mesh([object()] * 8, {"data": 3})
+    with pytest.raises(InputError, match="does not use all of the 8 devices"):
+        inference_mesh([object()] * 8, {"rows": 3})
 
 
 def test_constrain_wants_an_axis_for_each_dimension():
@@ -99,10 +96,3 @@ def test_constrain_wants_an_axis_for_each_dimension():
 def test_constrain_does_nothing_without_a_mesh():
     x = jnp.zeros((2, 8, 3))
     assert constrain(x, ("batch", "frame", None)) is x
-
-
-if __name__ == "__main__":
-    from venhancer_jax.startup import use_compilation_cache
-
-    use_compilation_cache()
-    np.savez(sys.argv[1], **results(), **mesh_facts())

@@ -76,10 +76,10 @@ def _fused(query: jax.Array, key: jax.Array) -> Literal["splash", "cudnn"] | Non
     platform, kind = target_device()
     if platform == "tpu":
         return "splash"
-    is_small = query.dtype.itemsize == 2 and query.shape[-1] <= _CUDNN_HEAD_DIM
-    if platform in ("gpu", "cuda") and is_small and any(name in kind for name in _HOPPER):
-        return "cudnn"
-    return None
+    suits = query.dtype.itemsize == 2 and query.shape[-1] <= _CUDNN_HEAD_DIM
+    is_hopper = platform in ("gpu", "cuda") and any(name in kind for name in _HOPPER)
+    # Without a GPU here, cuDNN cannot be asked for: a program for one elsewhere does without.
+    return "cudnn" if is_hopper and suits and jax.default_backend() == "gpu" else None
 
 
 def _attend(

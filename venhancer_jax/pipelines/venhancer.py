@@ -115,7 +115,7 @@ class VEnhancer:
         """
         noise = noise or CounterNoise(options.seed)
         progress = progress or (lambda stage, done, total: None)
-        with self._on_devices():
+        with self.on_devices():
             latents, space, time = self.denoised(
                 frames, rate=rate, options=options, noise=noise, text=text, progress=progress
             )
@@ -162,14 +162,14 @@ class VEnhancer:
         left, _, top, _ = space.padding
         height, width = space.size
         pixels = self.vae.config.pixels_per_latent
-        with self._on_devices():
+        with self.on_devices():
             at_once = parts("piece")
         for piece in decode_stream(self.decode, latents, pixels_per_latent=pixels, at_once=at_once):
             yield piece[0, :, top : top + height, left : left + width]
 
     def decode(self, latents: jax.Array) -> jax.Array:
         """Frames `[n, F, H, W, 3]` in [-1, 1] of latents `[n, F, h, w, 4]`, n groups of frames."""
-        with self._on_devices():
+        with self.on_devices():
             return executables.decode(self.vae.network, self.vae.params, latents)
 
     def _encoded(
@@ -288,5 +288,6 @@ class VEnhancer:
                     progress("decode", given, len(time.take))
                 grid += 1
 
-    def _on_devices(self) -> contextlib.AbstractContextManager:
+    def on_devices(self) -> contextlib.AbstractContextManager:
+        """Within it, what is compiled and run is split over the mesh."""
         return contextlib.nullcontext() if self.mesh is None else jax.set_mesh(self.mesh)

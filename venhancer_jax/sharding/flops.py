@@ -43,5 +43,11 @@ def _of_equation(equation: core.JaxprEqn) -> int:
         return 2 * results[0].size * (math.prod(kernel) // out_channels)
     if name == "cond":
         return max(_of_jaxpr(branch.jaxpr) for branch in params["branches"])
+    if name.startswith("dot_product_attention_fwd"):  # cuDNN's, [B, N, heads, head_dim]
+        return 4 * operands[0].size * operands[1].shape[1]
+    if name == "pallas_call":  # the kernel runs once for each point of its grid
+        return _of_jaxpr(params["jaxpr"]) * math.prod(params["grid_mapping"].grid)
     inner = sum(_of_jaxpr(jaxpr) for jaxpr in core.jaxprs_in_params(params))
+    if name == "shard_map":  # it is written for one device
+        return inner * params["mesh"].size
     return inner * (params["length"] if name == "scan" else 1)

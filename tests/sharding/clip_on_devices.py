@@ -1,0 +1,108 @@
+"""Enhances a clip in a process of its own, with as many devices as asked.
+
+python clip_on_devices.py RESULT '{"NAME": {"frames": 5, "mesh": {"context": 8}, ...}, ...}'
+"""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+TESTS = Path(__file__).parents[1]
+
+# Name -> what `enhanced` is to do.
+Cases = Mapping[str, Mapping[str, Any]]
+
+
+def enhanced(
+    *,
+    frames: int,
+    mesh: Mapping[str, int] | None = None,
+    window: int = 32,
+    guidance_scale: float = 3.0,
+) -> dict[str, np.ndarray]:
+    """Noise as the sampler sees it, latents, decoded frames, and uint8 frames."""
+    from pipelines.tiny_system import clip, tiny_system
+
+    from venhancer_jax.diffusion.noise import CounterNoise
+    from venhancer_jax.pipelines.options import EnhanceOptions
+    from venhancer_jax.sharding.mesh import inference_mesh
+    from venhancer_jax.sharding.processes import on_host
+
+    system = tiny_system(mesh=None if mesh is None else inference_mesh(sizes=mesh))
+    options = EnhanceOptions(
+        up_scale=1.0,
+        solver_mode="normal",
+        steps=2,
+        window=window,
+        guidance_scale=guidance_scale,
+    )
+    given = {"frames": clip(frames), "rate": Fraction(10), "options": options}
+    drawn = []
+
+    def noise(stream: str, step: int, shape: tuple[int, ...]) -> jax.Array:
+        drawn.append(CounterNoise(3)(stream, step, shape))
+        return drawn[-1]
+
+    with system.on_devices():
+        latents, space, _ = system.denoised(
+            **given, noise=noise, text=None, progress=lambda *_: None
+        )
+    pieces = [on_host(piece) for piece in system.frames_of(latents, space)]
+    return {
+        "noise": np.concatenate([on_host(x).ravel() for x in drawn]),
+        "latents": on_host(latents),
+        "pixels": np.concatenate(pieces),
+        "bytes": np.stack([*system.enhance(**given, noise=CounterNoise(3))]),
+    }
+
+
+def start(
+    result: Path, cases: Cases, *, devices: int, join: tuple[str, int, int] | None = None
+) -> subprocess.Popen:
+    """Starts a process with so many devices; `join` is coordinator, process count and number."""
+    environment = os.environ | {
+        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+        "JAX_PLATFORMS": "cpu",
+        "PYTHONPATH": os.pathsep.join([str(TESTS.parent), str(TESTS)]),
+    }
+    command = [sys.executable, __file__, str(result), json.dumps(cases), json.dumps(join)]
+    output: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    return subprocess.Popen(command, env=environment, text=True, **output)
+
+
+def start_together(
+    results: Sequence[Path], cases: Cases, *, devices: int
+) -> list[subprocess.Popen]:
+    """Starts processes with so many devices each, that enhance together."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    return [
+        start(result, cases, devices=devices, join=(address, len(results), i))
+        for i, result in enumerate(results)
+    ]
+
+
+def main(result: str, cases: Cases, join: tuple[str, int, int] | None) -> None:
+    from venhancer_jax.startup import use_compilation_cache
+
+    use_compilation_cache()
+    if join:
+        jax.distributed.initialize(*join)
+    made = {}
+    for name, case in cases.items():
+        made |= {f"{name} {kind}": x for kind, x in enhanced(**case).items()}
+    np.savez(result, **made, devices=np.array(jax.device_count()))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], json.loads(sys.argv[2]), json.loads(sys.argv[3]))
