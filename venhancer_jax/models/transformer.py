@@ -9,6 +9,9 @@ from jax.typing import DTypeLike
 from venhancer_jax.models.attention import Implementation, attention, largest_divisor
 from venhancer_jax.models.layers import GroupNorm, zeros
 
+# Projections of a context, `[B, M, D]` each.
+KeysValues = tuple[jax.Array, jax.Array]
+
 
 class Attention(nnx.Module):
     """Multi-head attention with linear projections; heads are contiguous channel groups."""
@@ -31,15 +34,20 @@ class Attention(nnx.Module):
         self.head_dim = head_dim
         self.implementation: Implementation = implementation
 
-    def __call__(self, x: jax.Array, context: jax.Array | None = None) -> jax.Array:
-        """`[B, N, D]`, attending to itself or to a context `[B, M, D']`."""
-        source = x if context is None else context
+    def __call__(self, x: jax.Array, context: jax.Array | KeysValues | None = None) -> jax.Array:
+        """`[B, N, D]`, attending to itself or to a context `[B, M, D']`, projected or not."""
+        if not isinstance(context, tuple):
+            context = self.keys_values(x if context is None else context)
         q, k, v = (
             rearrange(y, "b n (heads d) -> b n heads d", d=self.head_dim)
-            for y in (self.to_q(x), self.to_k(source), self.to_v(source))
+            for y in (self.to_q(x), *context)
         )
         out = attention(q, k, v, implementation=self.implementation)
         return self.to_out(rearrange(out, "b n heads d -> b n (heads d)"))
+
+    def keys_values(self, context: jax.Array) -> KeysValues:
+        """Projects a context `[B, M, D']`."""
+        return self.to_k(context), self.to_v(context)
 
 
 class FeedForward(nnx.Module):
@@ -88,7 +96,7 @@ class TransformerBlock(nnx.Module):
         self.ff = FeedForward(width, dtype=dtype, rngs=rngs)
 
     def __call__(
-        self, x: jax.Array, context: jax.Array | None = None, *, frames: int = 1
+        self, x: jax.Array, context: jax.Array | KeysValues | None = None, *, frames: int = 1
     ) -> jax.Array:
         """Tokens `[B * frames, N, D]`; the context `[B, L, D']` serves all frames of its video."""
         x = self.attn1(self.norm1(x)) + x
@@ -123,8 +131,8 @@ class SpatialTransformer(nnx.Module):
         )
         self.proj_out = nnx.Linear(channels, channels, kernel_init=zeros, dtype=dtype, rngs=rngs)
 
-    def __call__(self, x: jax.Array, text: jax.Array) -> jax.Array:
-        """`x [B, F, H, W, C]`, `text [B, L, D]`."""
+    def __call__(self, x: jax.Array, text: jax.Array | KeysValues) -> jax.Array:
+        """`x [B, F, H, W, C]`; `text [B, L, D]`, or the keys and values of it."""
         tokens = rearrange(self.norm(x), "b f h w c -> (b f) (h w) c")
         tokens = self.block(self.proj_in(tokens), text, frames=x.shape[1])
         return self.proj_out(tokens).reshape(x.shape) + x

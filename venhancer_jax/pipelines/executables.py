@@ -1,4 +1,4 @@
-"""The compiled parts of a VEnhancer run: text, encode, denoise, decode, finish.
+"""The compiled parts of a VEnhancer run: text, its projections, encode, denoise, decode, finish.
 
 Numbers that change between runs (guidance, noise levels, conditions) are arrays, so that a change
 of prompt, steps or guidance compiles nothing.
@@ -11,7 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from venhancer_jax.diffusion.guidance import guide, v_to_x0
+from venhancer_jax.models import text_keys
 from venhancer_jax.models.functional import Network, Params
+from venhancer_jax.models.text_keys import Text, TextKeys
 from venhancer_jax.models.vae import Posterior
 from venhancer_jax.sharding.mesh import constrain
 
@@ -22,6 +24,12 @@ VIDEO_AXES = ("batch", "frame", None, None, None)
 def embed_text(network: Network, params: Params, tokens: jax.Array) -> jax.Array:
     """`[B, 77]` tokens to `[B, 77, D]` features."""
     return network(params, tokens)
+
+
+@partial(jax.jit, static_argnums=0)
+def project_text(network: Network, params: Params, text: jax.Array) -> TextKeys:
+    """Features `[B, L, D]` to keys and values for every transformer of UNet and ControlNet."""
+    return text_keys.project_text(network.bind(params), text)
 
 
 @partial(jax.jit, static_argnums=0)
@@ -43,7 +51,7 @@ def denoise(
     x: jax.Array,
     t: np.integer,
     levels: tuple[jax.Array, jax.Array],
-    text: jax.Array,
+    text: Text,
     guidance: tuple[jax.Array, jax.Array],
     conditions: dict[str, jax.Array],
 ) -> jax.Array:
@@ -55,15 +63,15 @@ def denoise(
       x: network input `[1, F, h, w, 4]`.
       t: whole time step `[]`.
       levels: alpha and sigma at `t`.
-      text: features of the prompt and of the negative prompt `[2, L, D]`; `[1, L, D]` of the
-        prompt alone goes without guidance.
+      text: features of the prompt and of the negative prompt `[2, L, D]`, or the projections of
+        them; `[1, L, D]` of the prompt alone goes without guidance.
       guidance: scale and rescale.
       conditions: hint `[1, K, h, w, 4]`, hint_t `[1]`, scale `[1]`, key_index `[1, F]`.
 
     Returns:
       `[1, F, h, w, 4]` float32.
     """
-    pair = text.shape[0]
+    pair = jax.tree.leaves(text)[0].shape[0]
 
     def twice(value: jax.Array) -> jax.Array:
         return jnp.concatenate([value] * pair)

@@ -23,6 +23,7 @@ from venhancer_jax.errors import InputError
 from venhancer_jax.models.clip_text import ClipTextConfig
 from venhancer_jax.models.functional import Network, Params
 from venhancer_jax.models.no_text import NoTextConfig
+from venhancer_jax.models.text_keys import TextKeys
 from venhancer_jax.models.unet3d import UNet3DConfig
 from venhancer_jax.models.vae import VAEConfig
 from venhancer_jax.pipelines import executables
@@ -149,7 +150,8 @@ class VEnhancer:
             level = options.start_noise * self.schedule.sigmas[t_start]
             start = start + level * noise("start", 0, shape)
         features = self._text_features(options) if text is None else text
-        denoise = self._windowed_denoise(hint, t_hint, space.scale, time, features, options)
+        projected = executables.project_text(self.denoiser.network, self.denoiser.params, features)
+        denoise = self._windowed_denoise(hint, t_hint, space.scale, time, projected, options)
         latents = solve(
             denoise, start, steps, noise, lambda done, total: progress("denoise", done, total)
         )
@@ -217,7 +219,7 @@ class VEnhancer:
         t_hint: int,
         scale: float,
         time: TimePlan,
-        text: jax.Array,
+        text: TextKeys,
         options: EnhanceOptions,
     ) -> Callable[[jax.Array, np.integer], jax.Array]:
         guidance = (
