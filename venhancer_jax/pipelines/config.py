@@ -36,6 +36,12 @@ def enhancement_config() -> ConfigDict:
     config.between = "previous"  # or flow: what frames between key frames start from
     config.guidance_scale = 7.5
     config.guidance_rescale = 0.2
+    # Cheaper steps: time steps with guidance, and how often a part is computed anew (1: always).
+    config.guidance_interval = (0, 999)
+    config.guidance_reuse = 1
+    config.controlnet_reuse = 1
+    config.deep_reuse = 1
+    config.weights = "full"  # or int8
     config.window = 32
     config.seed = 666
     config.compat = "default"
@@ -62,8 +68,9 @@ def options_of(config: ConfigDict, prompt: str) -> EnhanceOptions:
     """
     names = (
         "up_scale", "negative_prompt", "noise_aug", "solver", "solver_mode", "steps",
-        "noise_levels", "start_noise", "guidance_scale", "guidance_rescale", "window", "seed",
-        "compat", "between",
+        "noise_levels", "start_noise", "guidance_scale", "guidance_rescale", "guidance_interval",
+        "guidance_reuse", "controlnet_reuse", "deep_reuse", "weights", "window", "seed", "compat",
+        "between",
     )  # fmt: skip
     values: dict[str, Any] = {name: config[name] for name in names}
     return EnhanceOptions(

@@ -5,6 +5,7 @@ of prompt, steps or guidance compiles nothing.
 """
 
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +16,7 @@ from venhancer_jax.models import text_keys
 from venhancer_jax.models.functional import Network, Params
 from venhancer_jax.models.text_keys import Text, TextKeys
 from venhancer_jax.models.vae import Posterior
+from venhancer_jax.pipelines.reuse import Kept, Source, Work
 from venhancer_jax.sharding.mesh import constrain
 
 VIDEO_AXES = ("batch", "frame", None, None, None)
@@ -71,17 +73,89 @@ def denoise(
     Returns:
       `[1, F, h, w, 4]` float32.
     """
-    pair = jax.tree.leaves(text)[0].shape[0]
+    work = Work() if jax.tree.leaves(text)[0].shape[0] == 2 else Work(difference=None)
+    return _denoise(network, work, params, x, t, levels, text, guidance, conditions, Kept())[0]
 
-    def twice(value: jax.Array) -> jax.Array:
-        return jnp.concatenate([value] * pair)
 
-    videos = constrain(twice(x), VIDEO_AXES)
-    both = {name: twice(value) for name, value in conditions.items()}
-    v = network(params, videos, jnp.broadcast_to(jnp.asarray(t), (pair,)), text, **both)
-    if pair == 2:
-        v = guide(v[:1], v[1:], *guidance)
-    return v_to_x0(x, v, *levels)
+@partial(jax.jit, static_argnums=(0, 1))
+def denoise_reusing(
+    network: Network,
+    work: Work,
+    params: Params,
+    x: jax.Array,
+    t: np.integer,
+    levels: tuple[jax.Array, jax.Array],
+    text: Text,
+    guidance: tuple[jax.Array, jax.Array],
+    conditions: dict[str, jax.Array],
+    kept: Kept,
+) -> tuple[jax.Array, Kept]:
+    """`denoise` with a part of its work; each kind of work is a program of its own.
+
+    Args:
+      network: as of `denoise`, like all that is not named here.
+      work: what is computed, kept and reused.
+      params: of the network.
+      x: network input.
+      t: time step.
+      levels: at `t`.
+      text: of the prompt, and of the negative prompt where there is guidance.
+      guidance: scale and rescale.
+      conditions: by name.
+      kept: of earlier calls, with all that `work` reuses.
+
+    Returns:
+      Clean latents, and what `work` keeps.
+    """
+    return _denoise(network, work, params, x, t, levels, text, guidance, conditions, kept)
+
+
+def _denoise(
+    network: Network,
+    work: Work,
+    params: Params,
+    x: jax.Array,
+    t: np.integer,
+    levels: tuple[jax.Array, jax.Array],
+    text: Text,
+    guidance: tuple[jax.Array, jax.Array],
+    conditions: dict[str, jax.Array],
+    kept: Kept,
+) -> tuple[jax.Array, Kept]:
+    batch, halves = x.shape[0], work.halves
+
+    def of_halves(value: jax.Array) -> jax.Array:
+        return jnp.concatenate([value] * halves)
+
+    def of_videos(value: jax.Array) -> jax.Array:
+        return jnp.repeat(value[:halves], batch, axis=0)
+
+    def reused(source: Source, value: Any) -> Any:
+        # A pair that was kept serves a call of its conditional half too.
+        return jax.tree.map(lambda y: y[: halves * batch], value) if source == "reuse" else None
+
+    v, control, deep = network.bind(params).with_features(
+        constrain(of_halves(x), VIDEO_AXES),
+        jnp.broadcast_to(jnp.asarray(t), (halves * batch,)),
+        jax.tree.map(of_videos, text),
+        jax.tree.map(of_halves, conditions),
+        control=reused(work.control, kept.control),
+        deep=reused(work.deep, kept.deep),
+    )
+    difference = None
+    if work.difference is not None:
+        conditional = v[:batch]
+        # Kept as it is: v has the same size at all noise levels, and so the pull on the clean
+        # latents fades with the noise as that of a new difference does.
+        difference = kept.difference if halves == 1 else conditional - v[batch:]
+        unconditional = conditional - difference if halves == 1 else v[batch:]
+        v = guide(conditional, unconditional, *guidance)
+    new = Kept(
+        difference=difference if work.difference == "keep" else None,
+        control=control if work.control == "keep" else None,
+        deep=deep if work.deep == "keep" else None,
+    )
+    return v_to_x0(x, v, *levels), new
 
 
 @partial(jax.jit, static_argnums=1)

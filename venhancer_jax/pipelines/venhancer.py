@@ -6,7 +6,7 @@ a plan that is made first.
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from fractions import Fraction
 from typing import Generic, TypeVar
 
@@ -37,6 +37,7 @@ from venhancer_jax.pipelines.plan import (
     plan_steps,
     plan_time,
 )
+from venhancer_jax.pipelines.reuse import Reusing, plan_work
 from venhancer_jax.text.prompts import NEGATIVE, join_prompt
 from venhancer_jax.text.tokenizer import tokenize
 from venhancer_jax.video import resize
@@ -151,7 +152,9 @@ class VEnhancer:
             start = start + level * noise("start", 0, shape)
         features = self._text_features(options) if text is None else text
         projected = executables.project_text(self.denoiser.network, self.denoiser.params, features)
-        denoise = self._windowed_denoise(hint, t_hint, space.scale, time, projected, options)
+        denoise = self._windowed_denoise(
+            hint, t_hint, space.scale, time, projected, steps.calls, options
+        )
         latents = solve(
             denoise, start, steps, noise, lambda done, total: progress("denoise", done, total)
         )
@@ -220,6 +223,7 @@ class VEnhancer:
         scale: float,
         time: TimePlan,
         text: TextKeys,
+        calls: Sequence[int],
         options: EnhanceOptions,
     ) -> Callable[[jax.Array, np.integer], jax.Array]:
         guidance = (
@@ -227,6 +231,9 @@ class VEnhancer:
             jnp.float32(options.guidance_rescale),
         )
         index = np.array(time.key_index)
+        pair = jax.tree.leaves(text)[0].shape[0] == 2
+        works = plan_work(calls, options, guided=pair)
+        reusing = {window: Reusing(works) for window in time.windows}
 
         def of_window(x: jax.Array, t: np.integer, window: tuple[int, int]) -> jax.Array:
             local = index[slice(*window)]
@@ -238,15 +245,16 @@ class VEnhancer:
                 "scale": jnp.array([scale]),
                 "key_index": jnp.array(np.where(local >= 0, np.cumsum(local >= 0) - 1, -1))[None],
             }
-            return executables.denoise(
-                self.denoiser.network,
-                self.denoiser.params,
-                x,
-                t,
-                (jnp.asarray(self.schedule.alphas[t]), jnp.asarray(self.schedule.sigmas[t])),
-                text,
-                guidance,
-                conditions,
+            levels = jnp.asarray(self.schedule.alphas[t]), jnp.asarray(self.schedule.sigmas[t])
+            network, params = self.denoiser.network, self.denoiser.params
+            if not options.reuses:
+                return executables.denoise(
+                    network, params, x, t, levels, text, guidance, conditions
+                )
+            return reusing[window](
+                lambda work, kept: executables.denoise_reusing(
+                    network, work, params, x, t, levels, text, guidance, conditions, kept
+                )
             )
 
         return windowed(of_window, time.windows)
