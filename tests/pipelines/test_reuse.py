@@ -1,4 +1,4 @@
-"""Cheaper steps: what is planned, that it is skipped, and that it is the same where it should be."""
+"""Cheaper steps: what is planned and skipped, and that the rest is the same."""
 
 import dataclasses
 from fractions import Fraction
@@ -20,6 +20,7 @@ from venhancer_jax.sharding.flops import count_flops
 SYSTEM = tiny_system()
 NETWORK, PARAMS = SYSTEM.denoiser.network, SYSTEM.denoiser.params
 TIMES = (899, 700, 500, 300, 100, 0)
+NOTHING = Kept()
 EVERYTHING = {"difference": "keep", "control": "keep", "deep": "keep"}
 
 
@@ -48,7 +49,7 @@ def inputs(videos: int = 1, text: int = 2):
     )
 
 
-def step(work: Work, kept: Kept = Kept(), arguments=None):
+def step(work: Work, kept: Kept = NOTHING, arguments=None):
     return executables.denoise_reusing(NETWORK, work, PARAMS, *(arguments or inputs()), kept)
 
 

@@ -77,7 +77,7 @@ class HeunSteps:
 
     @property
     def calls(self) -> tuple[int, ...]:
-        """Time step of every network call, in order; the second one of a step corrects the first."""
+        """Time step of every network call, in order: one or two for each step."""
         times = []
         for i, t in enumerate(self.t):
             times.append(int(t))

@@ -41,7 +41,6 @@ def enhancement_config() -> ConfigDict:
     config.guidance_reuse = 1
     config.controlnet_reuse = 1
     config.deep_reuse = 1
-    config.weights = "full"  # or int8
     config.window = 32
     config.seed = 666
     config.compat = "default"
@@ -54,6 +53,7 @@ def enhancement_config() -> ConfigDict:
     config.vae_checkpoint = ""
     config.text_checkpoint = ""
     config.dtype = "auto"
+    config.weights = "full"  # or int8: a denoiser of 8-bit integers, needs the extra int8
     # How it is written.
     config.codec = "h264"
     config.quality = 0.75
@@ -69,7 +69,7 @@ def options_of(config: ConfigDict, prompt: str) -> EnhanceOptions:
     names = (
         "up_scale", "negative_prompt", "noise_aug", "solver", "solver_mode", "steps",
         "noise_levels", "start_noise", "guidance_scale", "guidance_rescale", "guidance_interval",
-        "guidance_reuse", "controlnet_reuse", "deep_reuse", "weights", "window", "seed", "compat",
+        "guidance_reuse", "controlnet_reuse", "deep_reuse", "window", "seed", "compat",
         "between",
     )  # fmt: skip
     values: dict[str, Any] = {name: config[name] for name in names}

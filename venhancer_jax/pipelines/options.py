@@ -10,7 +10,6 @@ from venhancer_jax.video.motion import BETWEENS, Between
 
 SOLVERS = ("dpmpp_2m_sde", "heun", "ddim")
 COMPATS = ("default", "official")
-WEIGHTS = ("full", "int8")
 LAST_TIME = 999
 MAX_REUSE = 1000
 MAX_NOISE_AUG = 300
@@ -40,7 +39,6 @@ class EnhanceOptions:
       controlnet_reuse: the features of the ControlNet are computed in every k-th step.
       deep_reuse: the levels of the networks below the first one are computed in every k-th step
         (arXiv 2312.00858).
-      weights: `full`, or `int8` for a denoiser of 8-bit integers.
       window: frames that are denoised together.
       seed: of all noise.
       compat: `default` gives exactly what was asked; `official` repeats the published program,
@@ -69,7 +67,6 @@ class EnhanceOptions:
     guidance_reuse: int = 1
     controlnet_reuse: int = 1
     deep_reuse: int = 1
-    weights: Literal["full", "int8"] = "full"
     window: int = 32
     seed: int = 666
     compat: Literal["default", "official"] = "default"
@@ -89,7 +86,6 @@ class EnhanceOptions:
         _within("steps", self.steps, 1, 1000)
         _within("guidance_scale", self.guidance_scale, 0, 100)
         _within("guidance_rescale", self.guidance_rescale, 0, 1)
-        _one_of("weights", self.weights, WEIGHTS)
         self._check_reuse()
         _within("window", self.window, 2, 1000)
         _within("seed", self.seed, 0, 2**32 - 1)
