@@ -34,14 +34,14 @@ def inputs(videos: int = 1, text: int = 2):
     keys = jax.random.split(jax.random.key(0), 3)
     features = jax.random.normal(keys[2], (text, 77, SYSTEM.denoiser.config.context_width))
     conditions = {
-        "hint": jax.random.normal(keys[1], (videos, 2, 12, 16, 4)),
+        "hint": jax.random.normal(keys[1], (videos, 3, 12, 16, 4)),
         "hint_t": jnp.full(videos, 199),
         "scale": jnp.full(videos, 4.0),
-        "key_index": jnp.tile(jnp.array([[0, -1, 1]]), (videos, 1)),
+        "key_index": jnp.tile(jnp.arange(3), (videos, 1)),
     }
     return (
         jax.random.normal(keys[0], (videos, 3, 12, 16, 4)),
-        jnp.int32(500),
+        np.int32(500),
         (jnp.float32(0.6), jnp.float32(0.8)),
         executables.project_text(NETWORK, PARAMS, features),
         (jnp.float32(3), jnp.float32(0.2)),
@@ -178,13 +178,14 @@ def test_without_guidance_the_prompt_alone_answers():
 
 
 def test_reuse_skips_work():
-    kept = jax.eval_shape(lambda: step(Work(**EVERYTHING)))[1]
+    arguments = inputs()
+    kept = jax.eval_shape(lambda: step(Work(**EVERYTHING), arguments=arguments))[1]
 
     def flops(**changes) -> int:
         work = Work(**changes)
         return count_flops(
             lambda params, kept: executables.denoise_reusing(
-                NETWORK, work, params, *inputs(), kept
+                NETWORK, work, params, *arguments, kept
             ),
             NETWORK.shapes,
             kept,

@@ -55,7 +55,7 @@ class Kept(NamedTuple):
 
     def updated(self, new: "Kept") -> "Kept":
         """With all that is new in place of what was there."""
-        return Kept(*(b if a is None else a for a, b in zip(new, self, strict=True)))
+        return self._replace(**{name: x for name, x in new._asdict().items() if x is not None})
 
 
 def plan_work(times: Iterable[int], options: EnhanceOptions, *, guided: bool) -> tuple[Work, ...]:
