@@ -11,6 +11,7 @@ from pipelines.tiny_system import clip, tiny_system
 
 from venhancer_jax.diffusion.solvers import solve
 from venhancer_jax.errors import InputError
+from venhancer_jax.models.int8 import quantised
 from venhancer_jax.pipelines import executables
 from venhancer_jax.pipelines.options import EnhanceOptions
 from venhancer_jax.pipelines.plan import plan_steps
@@ -226,6 +227,20 @@ def test_pipeline_goes_by_the_plan(works: list[Work]):
     assert (frames != enhance()).any()
 
 
+def test_integers_reuse_too():
+    pytest.importorskip("qwix")
+    params = {name: jnp.asarray(x) for name, x in PARAMS.items()}
+    made = quantised(NETWORK, params, SYSTEM.denoiser.config)
+
+    x0, kept = executables.denoise_reusing(made[0], Work(**EVERYTHING), made[1], *inputs(), NOTHING)
+    again, _ = executables.denoise_reusing(
+        made[0], Work(**dict.fromkeys(EVERYTHING, "reuse")), made[1], *inputs(), kept
+    )
+
+    same(again, x0, 0.05)  # scales of what comes in are those of fewer videos
+    same(x0, step(Work())[0], 0.3)
+
+
 def test_windows_have_caches_of_their_own(works: list[Work]):
     """Equal windows stay equal, and other ones do not mix."""
     frames = enhance(window=2, deep_reuse=2, controlnet_reuse=2)
@@ -300,9 +315,9 @@ def test_wrong_numbers(name: str, value):
         EnhanceOptions(**{name: value})
 
 
-@pytest.mark.parametrize("value", [(-1, 5), (5, 4), (0, 1000), (1,)])
+@pytest.mark.parametrize("value", [(-1, 5), (5, 4), (0, 1000), (1,), ("a", "b")])
 def test_wrong_intervals(value):
-    with pytest.raises(InputError, match=r"guidance_interval \(.*expected \(first, last\)"):
+    with pytest.raises(InputError, match=r"guidance_interval \(.*\): expected two whole numbers"):
         EnhanceOptions(guidance_interval=value)
 
 

@@ -114,10 +114,11 @@ class EnhanceOptions:
 
     def _check_reuse(self) -> None:
         interval = self.guidance_interval
-        if len(interval) != 2 or not 0 <= interval[0] <= interval[1] <= LAST_TIME:
+        whole = len(interval) == 2 and all(isinstance(t, int) for t in interval)
+        if not whole or not 0 <= interval[0] <= interval[1] <= LAST_TIME:
             raise InputError(
-                f"guidance_interval {interval}: expected (first, last) time step with guidance,"
-                f" 0 to {LAST_TIME}, the lower one first"
+                f"guidance_interval {interval}: expected two whole numbers from 0 to {LAST_TIME},"
+                " the lower one first"
             )
         for name in ("guidance_reuse", "controlnet_reuse", "deep_reuse"):
             every = getattr(self, name)
