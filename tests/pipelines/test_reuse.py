@@ -290,22 +290,34 @@ def test_calls_are_those_of_the_solver(solver, official: bool):
     assert tuple(asked) == steps.calls
 
 
-def test_reusing_holds_what_is_new():
-    run = Reusing([Work(deep="keep"), Work(deep="reuse"), Work(control="keep")])
+def test_reusing_holds_what_is_new_and_gives_what_is_needed():
+    both = Work(deep="reuse", control="reuse")
+    run = Reusing([Work(deep="keep"), Work(control="keep"), both, Work(deep="reuse")])
     seen = []
 
     def call(**new):
         def made(work, kept):
-            seen.append((work, kept))
+            seen.append([name for name, value in kept._asdict().items() if value is not None])
             return jnp.zeros(1), Kept(**new)
 
         run(made)
 
     call(deep=jnp.ones(1))
-    call()
     call(control=(jnp.ones(2),))
-    assert [kept.deep is not None for _, kept in seen] == [False, True, True]
-    assert run._kept.deep is not None and run._kept.control is not None
+    call()
+    call()
+    assert seen == [[], [], ["control", "deep"], ["deep"]]
+
+
+def test_another_k_compiles_nothing():
+    chosen = {"controlnet_reuse": 2, "steps": 4}
+    programs = executables.denoise_reusing._cache_size
+    enhance(**chosen)
+    before = programs()
+
+    enhance(**(chosen | {"controlnet_reuse": 3, "steps": 5}))
+
+    assert programs() == before > 0
 
 
 @pytest.mark.parametrize("name", ["guidance_reuse", "controlnet_reuse", "deep_reuse"])

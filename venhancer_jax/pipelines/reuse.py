@@ -57,6 +57,12 @@ class Kept(NamedTuple):
         """With all that is new in place of what was there."""
         return self._replace(**{name: x for name, x in new._asdict().items() if x is not None})
 
+    def needed(self, work: Work) -> "Kept":
+        """What the work reuses, and nothing else: other arguments would make other programs."""
+        return self._replace(
+            **{name: None for name in self._fields if getattr(work, name) != "reuse"}
+        )
+
 
 def plan_work(times: Iterable[int], options: EnhanceOptions, *, guided: bool) -> tuple[Work, ...]:
     """The work of every network call.
@@ -100,24 +106,26 @@ class Reusing:
         """Makes the next call.
 
         Args:
-          step: `(work, kept) -> (x0, what is new)`.
+          step: `(work, what it reuses) -> (x0, what it keeps)`.
 
         Returns:
           Its clean latents.
         """
-        x0, new = step(next(self._works), self._kept)
+        work = next(self._works)
+        x0, new = step(work, self._kept.needed(work))
         self._kept = self._kept.updated(new)
         return x0
 
 
 class _Age:
-    """Counts the calls since a result was kept, and knows what it holds."""
+    """Counts the calls since a result was kept, and knows what is in it."""
 
     def __init__(self, every: int):
         self._every, self._left = every, 0
         self._halves, self._depth = 0, ""
 
-    def source(self, halves: int = 1, depth: str = "") -> Source:
+    def source(self, halves: int = 1, depth: str = "all levels") -> Source:
+        """Where the next call has it from, which needs it of so many halves and levels."""
         if self._every == 1:
             return "compute"
         self._left -= 1
