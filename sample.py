@@ -52,7 +52,7 @@ def _system(config: ConfigDict):
     if config.preset not in _PRESETS:
         raise InputError(f"preset {config.preset!r}: expected one of {', '.join(_PRESETS)}")
     if config.preset == "demo" and not config.checkpoint:
-        return load.demo_venhancer(dtype=config.dtype)
+        return load.demo_venhancer(dtype=config.dtype, weights=config.weights)
     if config.version not in _PUBLISHED:
         raise InputError(f"version {config.version!r}: expected one of {', '.join(_PUBLISHED)}")
     checkpoints = {
@@ -68,7 +68,11 @@ def _system(config: ConfigDict):
             fetch.resolve(checkpoint)
     folders = {network: fetch.weights_of(network, name) for network, name in checkpoints.items()}
     return load.load_venhancer(
-        folders["venhancer"], folders["vae"], folders.get("text"), dtype=config.dtype
+        folders["venhancer"],
+        folders["vae"],
+        folders.get("text"),
+        dtype=config.dtype,
+        weights=config.weights,
     )
 
 

@@ -289,6 +289,10 @@ def test_every_setting_arrives(monkeypatch: pytest.MonkeyPatch):
     assert (options.noise_levels, options.start_noise) == (800, 0.5)
     assert options.official
     assert len(seen["frames"]) == 2
+    enhance(guidance_interval="200,900", guidance_reuse=2, controlnet_reuse=3, deep_reuse=4)
+    options = seen["options"]
+    assert options.guidance_interval == (200, 900)
+    assert (options.guidance_reuse, options.controlnet_reuse, options.deep_reuse) == (2, 3, 4)
     enhance(between="flow")
     assert seen["options"].between == "flow"
     enhance(target_fps="30000/1001", start_time=0.2, up_scale=1.0)

@@ -60,6 +60,22 @@ def test_low_precision_spares_encoder_and_text(folders: dict[str, Path]):
     assert system.vae.params["decoder.conv_in.kernel"].dtype == jnp.bfloat16
 
 
+def test_a_denoiser_of_integers(folders: dict[str, Path]):
+    system = load_venhancer(
+        *(folders[n] for n in ("venhancer", "vae", "text")), dtype="bfloat16", weights="int8"
+    )
+
+    types = {str(x.dtype) for x in system.denoiser.params.values()}
+    assert types == {"int8", "bfloat16"}
+    assert system.denoiser.params.keys() == system.denoiser.network.shapes.keys()
+    assert "int8" not in {str(x.dtype) for x in system.vae.params.values()}
+
+
+def test_unknown_weights(tmp_path: Path):
+    with pytest.raises(InputError, match="weights 'int4': expected one of full, int8"):
+        load_venhancer(tmp_path, tmp_path, None, weights="int4")
+
+
 def test_the_weights_of_another_network_are_refused(folders: dict[str, Path]):
     with pytest.raises(InputError, match="'vae', expected 'venhancer'"):
         load_venhancer(folders["vae"], folders["vae"], folders["text"])

@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Iterator
 from fractions import Fraction
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -53,7 +54,8 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[dict]:
     made = []
 
     def denoise(network, params, x, t, levels, text, guidance, conditions):
-        made.append({"x": x, "text": text, "guidance": guidance} | conditions)
+        values = jax.tree.leaves(text)[-1]  # of the projected text
+        made.append({"x": x, "text": values, "guidance": guidance} | conditions)
         return x
 
     monkeypatch.setattr(executables, "denoise", denoise)

@@ -1,8 +1,5 @@
 """The same clip on one device, on several, and on several processes."""
 
-from pathlib import Path
-
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest

@@ -46,6 +46,11 @@ class LinearSteps:
     def __len__(self) -> int:
         return len(self.t)
 
+    @property
+    def calls(self) -> tuple[int, ...]:
+        """Time step of every network call, in order."""
+        return tuple(int(t) for t in self.t)
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class HeunSteps:
@@ -69,6 +74,16 @@ class HeunSteps:
 
     def __len__(self) -> int:
         return len(self.t)
+
+    @property
+    def calls(self) -> tuple[int, ...]:
+        """Time step of every network call, in order: one or two for each step."""
+        times = []
+        for i, t in enumerate(self.t):
+            times.append(int(t))
+            if np.isfinite(self.churned[i]) and self.kappas[i + 1] > 0:
+                times.append(int(self.t_next[i]))
+        return tuple(times)
 
 
 def dpmpp_2m_sde_steps(

@@ -1,11 +1,14 @@
 """The video ControlNet: key frames, their noise level and scale steer the prior."""
 
+from collections.abc import Mapping
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
 from venhancer_jax.models.layers import MLP, sinusoidal_embedding, zeros
 from venhancer_jax.models.resnet import conv3x3
+from venhancer_jax.models.text_keys import Text, part_of
 from venhancer_jax.models.unet3d import Encoder, UNet3D, UNet3DConfig, encoder_channels
 
 
@@ -43,12 +46,13 @@ class VideoControlNet(nnx.Module):
         self,
         x: jax.Array,
         t: jax.Array,
-        text: jax.Array,
+        text: Text,
         *,
         hint: jax.Array | None = None,
         hint_t: jax.Array | None = None,
         scale: jax.Array | None = None,
         key_index: jax.Array | None = None,
+        only_first_level: bool = False,
     ) -> tuple[jax.Array, ...]:
         """Features that are added to the prior's encoder outputs.
 
@@ -58,11 +62,12 @@ class VideoControlNet(nnx.Module):
         Args:
           x: noisy latents `[B, F, h, w, 4]`.
           t: time steps `[B]`.
-          text: `[B, L, D]`.
+          text: `[B, L, D]`, or the projections of it.
           hint: noise-augmented latents of the key frames, `[B, K, h, w, 4]`.
           hint_t: time step of the noise in the hint, `[B]`.
           scale: enlargement of the key frames, `[B]`.
           key_index: `[B, F]`, the place of each frame in `hint`, -1 for frames to interpolate.
+          only_first_level: of the encoder.
 
         Returns:
           One array `[B, F, h', w', C']` for each output of the encoder.
@@ -72,8 +77,11 @@ class VideoControlNet(nnx.Module):
             added = self.place_hints(hint, key_index)
         is_key = jnp.ones(x.shape[:2], bool) if key_index is None else key_index >= 0
         embedding = self.embed(t, hint_t, scale, is_key)
-        features = self.encoder(x, embedding, text, added)
-        return tuple(conv(y) for conv, y in zip(self.zero_convs, features, strict=True))
+        features = self.encoder(
+            x, embedding, part_of(text, "encoder"), added, only_first_level=only_first_level
+        )
+        convs = list(self.zero_convs)[: len(features)]
+        return tuple(conv(y) for conv, y in zip(convs, features, strict=True))
 
     def embed(
         self,
@@ -110,7 +118,7 @@ class ControlledUNet(nnx.Module):
         self,
         x: jax.Array,
         t: jax.Array,
-        text: jax.Array,
+        text: Text,
         *,
         hint: jax.Array | None = None,
         hint_t: jax.Array | None = None,
@@ -118,10 +126,43 @@ class ControlledUNet(nnx.Module):
         key_index: jax.Array | None = None,
     ) -> jax.Array:
         """Predicts v, `[B, F, h, w, 4]` float32; arguments as of `VideoControlNet`."""
-        control = self.controlnet(
-            x, t, text, hint=hint, hint_t=hint_t, scale=scale, key_index=key_index
-        )
-        return self.unet(x, t, text, control)
+        given = {"hint": hint, "hint_t": hint_t, "scale": scale, "key_index": key_index}
+        return self.with_features(x, t, text, given)[0]
+
+    def with_features(
+        self,
+        x: jax.Array,
+        t: jax.Array,
+        text: Text,
+        conditions: Mapping[str, jax.Array | None],
+        *,
+        control: tuple[jax.Array, ...] | None = None,
+        deep: jax.Array | None = None,
+    ) -> tuple[jax.Array, tuple[jax.Array, ...], jax.Array]:
+        """Predicts v with features of an earlier call in place of new ones, where they are given.
+
+        Args:
+          x: as of `VideoControlNet`, like `t`, `text` and `conditions`.
+          t: time steps.
+          text: features or projections.
+          conditions: by name.
+          control: features of the ControlNet, of the first level at least where `deep` is given.
+          deep: features that come up to the first level of the UNet; with them the ControlNet
+            computes its first level only.
+
+        Returns:
+          v `[B, F, h, w, 4]` float32, `control` and `deep`: those that were given, or new ones.
+        """
+        if control is None:
+            control = self.controlnet(
+                x,
+                t,
+                part_of(text, "controlnet"),
+                **conditions,
+                only_first_level=deep is not None,
+            )
+        v, deep = self.unet.with_deep(x, t, part_of(text, "unet"), control, deep)
+        return v, control, deep
 
 
 def key_index_of_mask(mask: jax.Array) -> jax.Array:

@@ -15,6 +15,9 @@ from venhancer_jax.sharding.mesh import constrain
 _BY_FRAME = ("batch", "frame", "token", None)
 _BY_PIXEL = ("batch", None, "pixel", None)
 
+# Projections of a context, `[..., M, D]` each.
+KeysValues = tuple[jax.Array, jax.Array]
+
 
 class Attention(nnx.Module):
     """Multi-head attention with linear projections; heads are contiguous channel groups."""
@@ -37,15 +40,23 @@ class Attention(nnx.Module):
         self.head_dim = head_dim
         self.implementation: Implementation = implementation
 
-    def __call__(self, x: jax.Array, context: jax.Array | None = None) -> jax.Array:
-        """`[B, G, N, D]`, each group attending to itself or to a context `[B, 1, M, D']`."""
-        source = x if context is None else context
+    def __call__(self, x: jax.Array, context: jax.Array | KeysValues | None = None) -> jax.Array:
+        """`[B, G, N, D]`, each group attending to itself or to a context `[B, 1, M, D']`.
+
+        The context may be projected already.
+        """
+        if not isinstance(context, tuple):
+            context = self.keys_values(x if context is None else context)
         q, k, v = (
             rearrange(y, "b g n (heads d) -> b g n heads d", d=self.head_dim)
-            for y in (self.to_q(x), self.to_k(source), self.to_v(source))
+            for y in (self.to_q(x), *context)
         )
         out = attention(q, k, v, implementation=self.implementation)
         return self.to_out(rearrange(out, "b g n heads d -> b g n (heads d)"))
+
+    def keys_values(self, context: jax.Array) -> KeysValues:
+        """Projects a context `[..., M, D']`."""
+        return self.to_k(context), self.to_v(context)
 
 
 class FeedForward(nnx.Module):
@@ -93,7 +104,7 @@ class TransformerBlock(nnx.Module):
         self.attn2 = attend(context_width)
         self.ff = FeedForward(width, dtype=dtype, rngs=rngs)
 
-    def __call__(self, x: jax.Array, context: jax.Array | None = None) -> jax.Array:
+    def __call__(self, x: jax.Array, context: jax.Array | KeysValues | None = None) -> jax.Array:
         """Tokens `[B, G, N, D]`; the context `[B, 1, L, D']` serves all groups of its video."""
         x = self.attn1(self.norm1(x)) + x
         x = self.attn2(self.norm2(x), context) + x
@@ -125,10 +136,11 @@ class SpatialTransformer(nnx.Module):
         )
         self.proj_out = nnx.Linear(channels, channels, kernel_init=zeros, dtype=dtype, rngs=rngs)
 
-    def __call__(self, x: jax.Array, text: jax.Array) -> jax.Array:
-        """`x [B, F, H, W, C]`, `text [B, L, D]`."""
+    def __call__(self, x: jax.Array, text: jax.Array | KeysValues) -> jax.Array:
+        """`x [B, F, H, W, C]`; `text [B, L, D]`, or the keys and values of it."""
         tokens = rearrange(self.norm(x), "b f h w c -> b f (h w) c")
-        tokens = self.block(self.proj_in(tokens), text[:, None])
+        for_all_frames = jax.tree.map(lambda y: y[:, None], text)
+        tokens = self.block(self.proj_in(tokens), for_all_frames)
         return self.proj_out(tokens).reshape(x.shape) + x
 
 

@@ -11,6 +11,7 @@ from venhancer_jax.models.attention import Implementation
 from venhancer_jax.models.layers import MLP, GroupNorm, sinusoidal_embedding, zeros
 from venhancer_jax.models.remat import Remat, rematerialised
 from venhancer_jax.models.resnet import Downsample, ResBlock, Upsample, conv3x3
+from venhancer_jax.models.text_keys import Text, context_of, part_of
 from venhancer_jax.models.transformer import SpatialTransformer, TemporalTransformer
 from venhancer_jax.sharding.mesh import constrain
 
@@ -116,11 +117,11 @@ class Block(nnx.Module):
         self.temporal = temporal_transformer(config, channels_out, rngs) if attends else None
         self.upsample = Upsample(channels_out, dtype=dtype, rngs=rngs) if up else None
 
-    def __call__(self, x: jax.Array, embedding: jax.Array, text: jax.Array) -> jax.Array:
-        """`x [B, F, H, W, C]`, `embedding [B, F or 1, E]`, `text [B, L, D]`."""
+    def __call__(self, x: jax.Array, embedding: jax.Array, text: Text) -> jax.Array:
+        """`x [B, F, H, W, C]`, `embedding [B, F or 1, E]`, `text [B, L, D]` or its projections."""
         x = self.resnet(constrain(x, VIDEO_AXES), embedding)
         if self.spatial is not None and self.temporal is not None:
-            x = self.temporal(self.spatial(x, text))
+            x = self.temporal(self.spatial(x, context_of(text, "spatial")))
         return x if self.upsample is None else self.upsample(x)
 
 
@@ -148,9 +149,9 @@ class MiddleBlock(nnx.Module):
         self.temporal = temporal_transformer(config, channels, rngs)
         self.resnet2 = ResBlock(channels, channels, rngs=rngs, **options)
 
-    def __call__(self, x: jax.Array, embedding: jax.Array, text: jax.Array) -> jax.Array:
-        x = self.temporal(self.spatial(self.resnet1(x, embedding), text))
-        return self.resnet2(x, embedding)
+    def __call__(self, x: jax.Array, embedding: jax.Array, text: Text) -> jax.Array:
+        x = self.spatial(self.resnet1(x, embedding), context_of(text, "spatial"))
+        return self.resnet2(self.temporal(x), embedding)
 
 
 class Encoder(nnx.Module):
@@ -172,6 +173,7 @@ class Encoder(nnx.Module):
         self.input_blocks = nnx.List(blocks)
         self.middle_block = MiddleBlock(config, rngs)
         self.width = config.width
+        self.first_level = config.blocks_per_level + 1
         self.remat: Remat = config.remat
 
     def embed_time(self, t: jax.Array) -> jax.Array:
@@ -182,31 +184,38 @@ class Encoder(nnx.Module):
         self,
         x: jax.Array,
         embedding: jax.Array,
-        text: jax.Array,
+        text: Text,
         added: jax.Array | None = None,
+        *,
+        only_first_level: bool = False,
     ) -> tuple[jax.Array, ...]:
-        """Runs all blocks.
+        """Runs the blocks.
 
         Args:
           x: noisy latents `[B, F, h, w, 4]`.
           embedding: `[B, F or 1, E]`.
-          text: `[B, L, D]`.
+          text: `[B, L, D]`, or the projections of it.
           added: `[B, F, h, w, C]` that joins the features behind the first convolution.
+          only_first_level: stop before the features are halved for the first time.
 
         Returns:
-          The output of every input block, then that of the middle block.
+          The output of every input block, then that of the middle block; or those of the first
+          `self.first_level` input blocks.
         """
         outputs = []
-        for block in self.input_blocks:
+        blocks = list(self.input_blocks)
+        for i, block in enumerate(blocks[: self.first_level] if only_first_level else blocks):
             if isinstance(block, InputBlock):
                 x = rematerialised(block, self.remat)(x, added)
             elif isinstance(block, Downsample):
                 x = block(x)
             else:
-                x = rematerialised(block, self.remat)(x, embedding, text)
+                of_block = part_of(text, f"input_blocks.{i}")
+                x = rematerialised(block, self.remat)(x, embedding, of_block)
             outputs.append(x)
-        middle = rematerialised(self.middle_block, self.remat)
-        outputs.append(middle(x, embedding, text))
+        if not only_first_level:
+            middle = rematerialised(self.middle_block, self.remat)
+            outputs.append(middle(x, embedding, part_of(text, "middle_block")))
         return tuple(outputs)
 
 
@@ -252,7 +261,7 @@ class UNet3D(nnx.Module):
         self,
         x: jax.Array,
         t: jax.Array,
-        text: jax.Array,
+        text: Text,
         control: tuple[jax.Array, ...] | None = None,
     ) -> jax.Array:
         """Predicts v.
@@ -260,22 +269,58 @@ class UNet3D(nnx.Module):
         Args:
           x: noisy latents `[B, F, h, w, 4]`; `h` is 2 and `w` is 0 modulo 8.
           t: time steps `[B]`, integers or not.
-          text: `[B, L, D]`.
+          text: `[B, L, D]`, or the projections of it.
           control: what `VideoControlNet` gives: one array for each output of the encoder.
 
         Returns:
           `[B, F, h, w, 4]` float32.
         """
+        return self.with_deep(x, t, text, control)[0]
+
+    def with_deep(
+        self,
+        x: jax.Array,
+        t: jax.Array,
+        text: Text,
+        control: tuple[jax.Array, ...] | None = None,
+        deep: jax.Array | None = None,
+    ) -> tuple[jax.Array, jax.Array]:
+        """Predicts v, with all levels below the first one computed or given.
+
+        They change little from one denoising step to the next (DeepCache, arXiv 2312.00858).
+
+        Args:
+          x: as of `__call__`, like `t`, `text` and `control`.
+          t: time steps.
+          text: features or projections.
+          control: as of `__call__`; with `deep`, those of the first level are enough.
+          deep: the second result of an earlier call `[B, F, h, w, C]`; None computes it.
+
+        Returns:
+          v `[B, F, h, w, 4]` float32, and the features that came up to the first level.
+        """
         embedding = self.encoder.embed_time(t)
-        *skips, x = self.encoder(x, embedding, text)
+        features = self.encoder(
+            x, embedding, part_of(text, "encoder"), only_first_level=deep is not None
+        )
         if control is not None:
-            *on_skips, on_middle = control
-            x = x + on_middle
-            skips = [skip + more for skip, more in zip(skips, on_skips, strict=True)]
-        for block in self.output_blocks:
+            added = control[: len(features)]
+            features = tuple(y + more for y, more in zip(features, added, strict=True))
+        skips, first = list(features), len(self.output_blocks) - self.encoder.first_level
+        if deep is None:
+            deep = self._up(skips.pop(), skips, range(first), embedding, text)
+        x = self._up(deep, skips, range(first, len(self.output_blocks)), embedding, text)
+        return self.head(x), deep
+
+    def _up(
+        self, x: jax.Array, skips: list[jax.Array], blocks: range, embedding: jax.Array, text: Text
+    ) -> jax.Array:
+        """Some of the output blocks, each with the last one of `skips`, which it takes away."""
+        for i in blocks:
             joined = jnp.concatenate([x, skips.pop()], axis=-1)
-            x = rematerialised(block, self.remat)(joined, embedding, text)
-        return self.head(x)
+            block = rematerialised(self.output_blocks[i], self.remat)
+            x = block(joined, embedding, part_of(text, f"output_blocks.{i}"))
+        return x
 
 
 def spatial_transformer(config: UNet3DConfig, channels: int, rngs: nnx.Rngs) -> SpatialTransformer:

@@ -36,6 +36,11 @@ def enhancement_config() -> ConfigDict:
     config.between = "previous"  # or flow: what frames between key frames start from
     config.guidance_scale = 7.5
     config.guidance_rescale = 0.2
+    # Cheaper steps: time steps with guidance, and how often a part is computed anew (1: always).
+    config.guidance_interval = (0, 999)
+    config.guidance_reuse = 1
+    config.controlnet_reuse = 1
+    config.deep_reuse = 1
     config.window = 32
     config.seed = 666
     config.compat = "default"
@@ -48,6 +53,7 @@ def enhancement_config() -> ConfigDict:
     config.vae_checkpoint = ""
     config.text_checkpoint = ""
     config.dtype = "auto"
+    config.weights = "full"  # or int8: a denoiser of 8-bit integers, needs the extra int8
     # How it is written.
     config.codec = "h264"
     config.quality = 0.75
@@ -62,8 +68,9 @@ def options_of(config: ConfigDict, prompt: str) -> EnhanceOptions:
     """
     names = (
         "up_scale", "negative_prompt", "noise_aug", "solver", "solver_mode", "steps",
-        "noise_levels", "start_noise", "guidance_scale", "guidance_rescale", "window", "seed",
-        "compat", "between",
+        "noise_levels", "start_noise", "guidance_scale", "guidance_rescale", "guidance_interval",
+        "guidance_reuse", "controlnet_reuse", "deep_reuse", "window", "seed", "compat",
+        "between",
     )  # fmt: skip
     values: dict[str, Any] = {name: config[name] for name in names}
     return EnhanceOptions(

@@ -1,20 +1,24 @@
-"""The compiled parts of a VEnhancer run: text, encode, denoise, decode, finish.
+"""The compiled parts of a VEnhancer run: text, its projections, encode, denoise, decode, finish.
 
 Numbers that change between runs (guidance, noise levels, conditions) are arrays, so that a change
 of prompt, steps or guidance compiles nothing.
 """
 
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from venhancer_jax.diffusion.guidance import guide, v_to_x0
+from venhancer_jax.models import text_keys
 from venhancer_jax.models.chunks import in_chunks
 from venhancer_jax.models.functional import Network, Params
+from venhancer_jax.models.text_keys import Text, TextKeys
 from venhancer_jax.models.unet3d import VIDEO_AXES
 from venhancer_jax.models.vae import Posterior
+from venhancer_jax.pipelines.reuse import Kept, Source, Work
 from venhancer_jax.sharding.local import locally
 from venhancer_jax.sharding.mesh import constrain
 
@@ -25,6 +29,12 @@ PIECES = ("piece", None, None, None, None)
 def embed_text(network: Network, params: Params, tokens: jax.Array) -> jax.Array:
     """`[B, 77]` tokens to `[B, 77, D]` features."""
     return network(params, tokens)
+
+
+@partial(jax.jit, static_argnums=0)
+def project_text(network: Network, params: Params, text: jax.Array) -> TextKeys:
+    """Features `[B, L, D]` to keys and values for every transformer of UNet and ControlNet."""
+    return text_keys.project_text(network.bind(params), text)
 
 
 @partial(jax.jit, static_argnums=0)
@@ -57,7 +67,7 @@ def denoise(
     x: jax.Array,
     t: np.integer,
     levels: tuple[jax.Array, jax.Array],
-    text: jax.Array,
+    text: Text,
     guidance: tuple[jax.Array, jax.Array],
     conditions: dict[str, jax.Array],
 ) -> jax.Array:
@@ -69,26 +79,97 @@ def denoise(
       x: network input `[n, F, h, w, 4]`.
       t: whole time step `[]`.
       levels: alpha and sigma at `t`.
-      text: features of the prompt and of the negative prompt `[2, L, D]`; `[1, L, D]` of the
-        prompt alone goes without guidance.
+      text: features of the prompt and of the negative prompt `[2, L, D]`, or the projections of
+        them; `[1, L, D]` of the prompt alone goes without guidance.
       guidance: scale and rescale.
       conditions: hint `[n, K, h, w, 4]`, hint_t `[n]`, scale `[n]`, key_index `[n, F]`.
 
     Returns:
       `[n, F, h, w, 4]` float32.
     """
-    windows, pair = x.shape[0], text.shape[0]
+    work = Work() if jax.tree.leaves(text)[0].shape[0] == 2 else Work(difference=None)
+    return _denoise(network, work, params, x, t, levels, text, guidance, conditions, Kept())[0]
 
-    def for_each_text(value: jax.Array) -> jax.Array:
-        return jnp.concatenate([value] * pair)
 
-    videos = constrain(for_each_text(x), VIDEO_AXES)
-    given = {name: for_each_text(value) for name, value in conditions.items()}
-    times = jnp.broadcast_to(jnp.asarray(t), windows * pair)
-    v = network(params, videos, times, jnp.repeat(text, windows, axis=0), **given)
-    if pair == 2:
-        v = guide(v[:windows], v[windows:], *guidance)
-    return v_to_x0(x, v, *levels)
+@partial(jax.jit, static_argnums=(0, 1))
+def denoise_reusing(
+    network: Network,
+    work: Work,
+    params: Params,
+    x: jax.Array,
+    t: np.integer,
+    levels: tuple[jax.Array, jax.Array],
+    text: Text,
+    guidance: tuple[jax.Array, jax.Array],
+    conditions: dict[str, jax.Array],
+    kept: Kept,
+) -> tuple[jax.Array, Kept]:
+    """`denoise` with a part of its work; each kind of work is a program of its own.
+
+    Args:
+      network: as of `denoise`, like all that is not named here.
+      work: what is computed, kept and reused.
+      params: of the network.
+      x: network input.
+      t: time step.
+      levels: at `t`.
+      text: of the prompt, and of the negative prompt where there is guidance.
+      guidance: scale and rescale.
+      conditions: by name.
+      kept: of earlier calls, with all that `work` reuses.
+
+    Returns:
+      Clean latents, and what `work` keeps.
+    """
+    return _denoise(network, work, params, x, t, levels, text, guidance, conditions, kept)
+
+
+def _denoise(
+    network: Network,
+    work: Work,
+    params: Params,
+    x: jax.Array,
+    t: np.integer,
+    levels: tuple[jax.Array, jax.Array],
+    text: Text,
+    guidance: tuple[jax.Array, jax.Array],
+    conditions: dict[str, jax.Array],
+    kept: Kept,
+) -> tuple[jax.Array, Kept]:
+    batch, halves = x.shape[0], work.halves
+
+    def of_halves(value: jax.Array) -> jax.Array:
+        return jnp.concatenate([value] * halves)
+
+    def of_videos(value: jax.Array) -> jax.Array:
+        return jnp.repeat(value[:halves], batch, axis=0)
+
+    def reused(source: Source, value: Any) -> Any:
+        # A pair that was kept serves a call of its conditional half too.
+        return jax.tree.map(lambda y: y[: halves * batch], value) if source == "reuse" else None
+
+    v, control, deep = network.bind(params).with_features(
+        constrain(of_halves(x), VIDEO_AXES),
+        jnp.broadcast_to(jnp.asarray(t), (halves * batch,)),
+        jax.tree.map(of_videos, text),
+        jax.tree.map(of_halves, conditions),
+        control=reused(work.control, kept.control),
+        deep=reused(work.deep, kept.deep),
+    )
+    difference = None
+    if work.difference is not None:
+        conditional = v[:batch]
+        # Kept as it is: v has the same size at all noise levels, and so the pull on the clean
+        # latents fades with the noise as that of a new difference does.
+        difference = kept.difference if halves == 1 else conditional - v[batch:]
+        unconditional = conditional - difference if halves == 1 else v[batch:]
+        v = guide(conditional, unconditional, *guidance)
+    new = Kept(
+        difference=difference if work.difference == "keep" else None,
+        control=control if work.control == "keep" else None,
+        deep=deep if work.deep == "keep" else None,
+    )
+    return v_to_x0(x, v, *levels), new
 
 
 @partial(jax.jit, static_argnums=1)

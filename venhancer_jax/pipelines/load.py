@@ -6,21 +6,28 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from venhancer_jax import weights
+from venhancer_jax import weights as stored
 from venhancer_jax.assets import demo_weights
 from venhancer_jax.errors import InputError
 from venhancer_jax.models import catalog
 from venhancer_jax.models.clip_text import ClipTextConfig
+from venhancer_jax.models.int8 import quantised
 from venhancer_jax.models.no_text import NoTextConfig
 from venhancer_jax.models.vae import VAEConfig
 from venhancer_jax.pipelines.venhancer import Part, VEnhancer
 from venhancer_jax.sharding.mesh import inference_mesh, replicated
 
 DTYPES = ("auto", "float32", "bfloat16")
+WEIGHTS = ("full", "int8")
 
 
 def load_venhancer(
-    denoiser: Path | str, vae: Path | str, text: Path | str | None, *, dtype: str = "auto"
+    denoiser: Path | str,
+    vae: Path | str,
+    text: Path | str | None,
+    *,
+    dtype: str = "auto",
+    weights: str = "full",
 ) -> VEnhancer:
     """The system from converted weights, on all devices there are.
 
@@ -30,12 +37,19 @@ def load_venhancer(
       text: weight folder of the text tower, or None for a model that has learned no text.
       dtype: of weights and activations; `auto` is float32 on a CPU and bfloat16 elsewhere. The
         encoder of the VAE and the text tower stay in float32.
+      weights: `full`, or `int8` for a denoiser of 8-bit integers (`models/int8.py`).
 
     Raises:
-      InputError: a folder holds no weights, or those of another network.
+      InputError: a folder holds no weights, or those of another network; unknown `dtype` or
+        `weights`; `int8` without qwix.
     """
     compute = compute_dtype(dtype)
+    if weights not in WEIGHTS:
+        raise InputError(f"weights {weights!r}: expected one of {', '.join(WEIGHTS)}")
     unet = _load("venhancer", Path(denoiser), {"dtype": compute})
+    if weights == "int8":
+        network, params = quantised(unet.network, unet.params, unet.config)
+        unet = Part(unet.config, network, params)
     if text is None:
         config = NoTextConfig(width=unet.config.context_width)
         tower = Part(config, catalog.build("no_text", config), {})
@@ -44,10 +58,10 @@ def load_venhancer(
     return VEnhancer(unet, _load("vae", Path(vae), {"dtype": compute}), tower, mesh=_mesh())
 
 
-def demo_venhancer(*, dtype: str = "auto") -> VEnhancer:
+def demo_venhancer(*, dtype: str = "auto", weights: str = "full") -> VEnhancer:
     """The small model that ships with the package (docs/model_card.md)."""
     folder = demo_weights()
-    return load_venhancer(folder / "venhancer", folder / "vae", None, dtype=dtype)
+    return load_venhancer(folder / "venhancer", folder / "vae", None, dtype=dtype, weights=weights)
 
 
 def compute_dtype(name: str) -> jnp.dtype:
@@ -64,9 +78,9 @@ def compute_dtype(name: str) -> jnp.dtype:
 
 
 def _load(name: str, folder: Path, runtime: dict[str, Any]) -> Part[Any]:
-    if not weights.is_weights(folder):
+    if not stored.is_weights(folder):
         raise InputError(f"{folder} holds no converted weights of the {name} network")
-    about = weights.read_about(folder)
+    about = stored.read_about(folder)
     if about.get("network") != name:
         raise InputError(f"{folder} holds {about.get('network')!r}, expected {name!r}")
     config: Any = catalog.from_facts(name, about["config"], **runtime)
@@ -78,7 +92,7 @@ def _load(name: str, folder: Path, runtime: dict[str, Any]) -> Part[Any]:
         encoder = jnp.dtype(config.encoder_dtype)
         types |= {n: encoder for n in types if n.startswith(("encoder.", "quant_conv."))}
     shapes = {n: jax.ShapeDtypeStruct(s.shape, types[n]) for n, s in network.shapes.items()}
-    params = weights.load_weights(folder, shapes, sharding=_sharding(_mesh()))
+    params = stored.load_weights(folder, shapes, sharding=_sharding(_mesh()))
     return Part(config, network, params)
 
 

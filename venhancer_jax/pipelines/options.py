@@ -10,6 +10,8 @@ from venhancer_jax.video.motion import BETWEENS, Between
 
 SOLVERS = ("dpmpp_2m_sde", "heun", "ddim")
 COMPATS = ("default", "official")
+LAST_TIME = 999
+MAX_REUSE = 1000
 MAX_NOISE_AUG = 300
 MAX_SCALE = 8.0
 MAX_FPS = Fraction(1000)
@@ -31,6 +33,12 @@ class EnhanceOptions:
       steps: of the normal mode.
       guidance_scale: 1 turns guidance off.
       guidance_rescale: 0 to 1, how much of the contrast that guidance adds is taken back.
+      guidance_interval: first and last time step, of 0 to 999, with guidance; without it a step
+        takes half the work (arXiv 2404.07724).
+      guidance_reuse: the difference that guidance amplifies is computed in every k-th step.
+      controlnet_reuse: the features of the ControlNet are computed in every k-th step.
+      deep_reuse: the levels of the networks below the first one are computed in every k-th step
+        (arXiv 2312.00858).
       window: frames that are denoised together.
       seed: of all noise.
       compat: `default` gives exactly what was asked; `official` repeats the published program,
@@ -55,6 +63,10 @@ class EnhanceOptions:
     steps: int = 15
     guidance_scale: float = 7.5
     guidance_rescale: float = 0.2
+    guidance_interval: tuple[int, int] = (0, LAST_TIME)
+    guidance_reuse: int = 1
+    controlnet_reuse: int = 1
+    deep_reuse: int = 1
     window: int = 32
     seed: int = 666
     compat: Literal["default", "official"] = "default"
@@ -74,6 +86,7 @@ class EnhanceOptions:
         _within("steps", self.steps, 1, 1000)
         _within("guidance_scale", self.guidance_scale, 0, 100)
         _within("guidance_rescale", self.guidance_rescale, 0, 1)
+        self._check_reuse()
         _within("window", self.window, 2, 1000)
         _within("seed", self.seed, 0, 2**32 - 1)
         _within("noise_levels", self.noise_levels, 2, 1000)
@@ -98,6 +111,33 @@ class EnhanceOptions:
             raise InputError(
                 f"target_fps {self.target_fps}: expected a frame rate above 0 and at most {MAX_FPS}"
             )
+
+    def _check_reuse(self) -> None:
+        interval = self.guidance_interval
+        whole = len(interval) == 2 and all(isinstance(t, int) for t in interval)
+        if not whole or not 0 <= interval[0] <= interval[1] <= LAST_TIME:
+            raise InputError(
+                f"guidance_interval {interval}: expected two whole numbers from 0 to {LAST_TIME},"
+                " the lower one first"
+            )
+        for name in ("guidance_reuse", "controlnet_reuse", "deep_reuse"):
+            every = getattr(self, name)
+            if not isinstance(every, int) or not 1 <= every <= MAX_REUSE:
+                raise InputError(
+                    f"{name} {every}: expected a whole number from 1 (off) to {MAX_REUSE}"
+                )
+            if every > 1 and self.solver == "heun":
+                raise InputError(
+                    f"{name} {every}: expected 1 with solver 'heun', whose second call of a step"
+                    " corrects the first; 'dpmpp_2m_sde' and 'ddim' can reuse"
+                )
+
+    @property
+    def reuses(self) -> bool:
+        """Whether any step takes less than the whole work."""
+        everything = (0, LAST_TIME), 1, 1, 1
+        asked = self.guidance_interval, self.guidance_reuse, self.controlnet_reuse, self.deep_reuse
+        return asked != everything
 
     @property
     def official(self) -> bool:

@@ -23,6 +23,7 @@ from venhancer_jax.errors import InputError
 from venhancer_jax.models.clip_text import ClipTextConfig
 from venhancer_jax.models.functional import Network, Params
 from venhancer_jax.models.no_text import NoTextConfig
+from venhancer_jax.models.text_keys import TextKeys
 from venhancer_jax.models.unet3d import UNet3DConfig
 from venhancer_jax.models.vae import Posterior, VAEConfig
 from venhancer_jax.pipelines import executables
@@ -36,6 +37,7 @@ from venhancer_jax.pipelines.plan import (
     plan_steps,
     plan_time,
 )
+from venhancer_jax.pipelines.reuse import Reusing, plan_work
 from venhancer_jax.sharding.mesh import on_mesh, parts
 from venhancer_jax.text.prompts import NEGATIVE, join_prompt
 from venhancer_jax.text.tokenizer import tokenize
@@ -151,7 +153,10 @@ class VEnhancer:
             level = options.start_noise * self.schedule.sigmas[t_start]
             start = start + level * noise("start", 0, shape)
         features = self._text_features(options) if text is None else text
-        denoise = self._windowed_denoise(hint, t_hint, space.scale, time, features, options)
+        projected = executables.project_text(self.denoiser.network, self.denoiser.params, features)
+        denoise = self._windowed_denoise(
+            hint, t_hint, space.scale, time, projected, steps.calls, options
+        )
         latents = solve(
             denoise, start, steps, noise, lambda done, total: progress("denoise", done, total)
         )
@@ -238,7 +243,8 @@ class VEnhancer:
         t_hint: int,
         scale: float,
         time: TimePlan,
-        text: jax.Array,
+        text: TextKeys,
+        calls: Sequence[int],
         options: EnhanceOptions,
     ) -> Callable[[jax.Array, np.integer], jax.Array]:
         guidance = (
@@ -246,6 +252,9 @@ class VEnhancer:
             jnp.float32(options.guidance_rescale),
         )
         index = np.array(time.key_index)
+        pair = jax.tree.leaves(text)[0].shape[0] == 2
+        works = plan_work(calls, options, guided=pair)
+        reusing: dict[tuple[Window, ...], Reusing] = {}
 
         def of_windows(x: jax.Array, t: np.integer, windows: Sequence[Window]) -> jax.Array:
             local = np.stack([index[slice(*window)] for window in windows])
@@ -257,18 +266,19 @@ class VEnhancer:
                 "scale": jnp.full(len(windows), scale),
                 "key_index": jnp.array(np.where(is_key, np.cumsum(is_key, axis=1) - 1, -1)),
             }
-            return executables.denoise(
-                self.denoiser.network,
-                self.denoiser.params,
-                x,
-                t,
-                (jnp.asarray(self.schedule.alphas[t]), jnp.asarray(self.schedule.sigmas[t])),
-                text,
-                guidance,
-                conditions,
+            levels = jnp.asarray(self.schedule.alphas[t]), jnp.asarray(self.schedule.sigmas[t])
+            network, params = self.denoiser.network, self.denoiser.params
+            if not options.reuses:
+                return executables.denoise(
+                    network, params, x, t, levels, text, guidance, conditions
+                )
+            return reusing.setdefault(tuple(windows), Reusing(works))(
+                lambda work, kept: executables.denoise_reusing(
+                    network, work, params, x, t, levels, text, guidance, conditions, kept
+                )
             )
 
-        return windowed(of_windows, time.windows, max(1, parts("batch") // len(text)))
+        return windowed(of_windows, time.windows, max(1, parts("batch") // (2 if pair else 1)))
 
     def _decoded(
         self,

@@ -1,0 +1,258 @@
+"""What each way to cheaper denoising steps saves and what it loses, as a table and as JSON.
+
+    python -m benchmarks.cheaper_steps --clips=FOLDER --json=FILE
+
+The shipped model was trained for one step; here it takes several, which it does less well: the
+rows `one step` and `full` tell how near each is to the target. All others are `full` with one
+change, and measured against it. Of each video the first 9 frames at half their rate, cropped to
+128x192 after shrinking, are the target; every second one, averaged down to 32x48, is the input.
+
+The model knows no text, so the difference that guidance amplifies is zero: the options of guidance
+lose nothing here by construction, and only their time means something.
+
+`work` is counted, not measured: multiply-adds of the published network at 720x1280 and 16 frames,
+in 15 steps with guidance, as a share of those of `full`.
+"""
+
+import dataclasses
+import functools
+import json
+import statistics
+import time
+from fractions import Fraction
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl import app, flags, logging
+
+from configs import demo
+from venhancer_jax.assets import demo_clip
+from venhancer_jax.data.resample import resample, shrink_to_cover, to_uint8
+from venhancer_jax.diffusion.noise import CounterNoise
+from venhancer_jax.diffusion.schedule import venhancer_schedule
+from venhancer_jax.metrics.lpips import lpips
+from venhancer_jax.metrics.psnr import decibels, mean_squared_error
+from venhancer_jax.metrics.vmaf import vmaf
+from venhancer_jax.models import catalog
+from venhancer_jax.models.functional import Params
+from venhancer_jax.models.unet3d import UNet3DConfig
+from venhancer_jax.pipelines import executables
+from venhancer_jax.pipelines.config import options_of
+from venhancer_jax.pipelines.load import demo_venhancer
+from venhancer_jax.pipelines.options import EnhanceOptions
+from venhancer_jax.pipelines.plan import plan_steps
+from venhancer_jax.pipelines.reuse import Kept, Work, plan_work
+from venhancer_jax.pipelines.venhancer import VEnhancer
+from venhancer_jax.sharding.flops import count_flops
+from venhancer_jax.video import list_videos, probe, read_frames
+
+HEIGHT, WIDTH, FRAMES, SCALE = 128, 192, 9, 4
+LOW = (HEIGHT // SCALE, WIDTH // SCALE)
+RATE = Fraction(24)
+# Of the latents of 720x1280.
+PUBLISHED_SHAPE = (1, 16, 90, 160, 4)
+
+CLIPS = flags.DEFINE_string("clips", None, "folder of videos, by default the clip of the package")
+STEPS = flags.DEFINE_integer("steps", 12, "of the full run")
+REPEATS = flags.DEFINE_integer("repeats", 5, "timed runs of each row, in turn")
+JSON = flags.DEFINE_string("json", None, "file to write")
+
+# Changes of the options; half of the steps is told by their number, the times differ.
+ROWS: dict[str, dict[str, Any]] = {
+    "full": {},
+    "guidance_interval: first half": {"guidance_interval": "first half"},
+    "guidance_reuse=2": {"guidance_reuse": 2},
+    "guidance_reuse=4": {"guidance_reuse": 4},
+    "controlnet_reuse=2": {"controlnet_reuse": 2},
+    "controlnet_reuse=4": {"controlnet_reuse": 4},
+    "deep_reuse=2": {"deep_reuse": 2},
+    "deep_reuse=4": {"deep_reuse": 4},
+    "all three at 2": {"guidance_reuse": 2, "controlnet_reuse": 2, "deep_reuse": 2},
+    "weights=int8": {"weights": "int8"},
+}
+
+
+def target_of(path: Path) -> np.ndarray | None:
+    """Frames `[9, 128, 192, 3]` of a video; None if it is too short."""
+    frames = [*read_frames(probe(path), max_frames=FRAMES)]
+    if len(frames) < FRAMES:
+        return None
+    return shrink_to_cover(np.stack(frames), HEIGHT, WIDTH)[:, :HEIGHT, :WIDTH]
+
+
+def shipped_options(steps: int | None = None, **changes: Any) -> EnhanceOptions:
+    """Those of `configs/demo.py` in several steps, with the changes of a row."""
+    config = demo.get_config().unlock()
+    config.update(up_scale=float(SCALE), target_fps=str(RATE), steps=steps or STEPS.value)
+    config.guidance_scale = 7.5  # the pair runs, as it does where there is text
+    return changed(options_of(config, config.prompt), changes)
+
+
+def changed(options: EnhanceOptions, changes: dict[str, Any]) -> EnhanceOptions:
+    """Options with the changes of a row."""
+    changes = {name: value for name, value in changes.items() if name != "weights"}
+    if changes.get("guidance_interval") == "first half":
+        times = plan_steps(venhancer_schedule(), options).calls
+        changes["guidance_interval"] = (times[len(times) // 2 - 1], times[0])
+    return dataclasses.replace(options, **changes)
+
+
+@functools.cache
+def demo_system(weights: str) -> VEnhancer:
+    return demo_venhancer(weights=weights)
+
+
+def denoised(
+    low: np.ndarray, options: EnhanceOptions, weights: str = "full"
+) -> tuple[float, np.ndarray]:
+    """Seconds of all denoising steps, and the frames that come of them."""
+    marks = {}
+
+    def progress(stage: str, done: int, total: int | None) -> None:
+        del done, total
+        marks[stage] = time.perf_counter()
+
+    system = demo_system(weights)
+    latents, space, _ = system.denoised(
+        iter(low),
+        rate=RATE / 2,
+        options=options,
+        noise=CounterNoise(options.seed),
+        text=None,
+        progress=progress,
+    )
+    pieces = [executables.to_bytes(piece, False) for piece in system.frames_of(latents, space)]
+    return marks["denoise"] - marks["encode"], np.concatenate(pieces)[:FRAMES]
+
+
+def quality(made: np.ndarray, wanted: np.ndarray) -> dict[str, float | None]:
+    """PSNR (None for equal frames) and LPIPS of a clip."""
+    error = float(np.mean(mean_squared_error(made, wanted)))
+    return {
+        "psnr": float(decibels(error)) if error else None,
+        "lpips": float(np.mean(lpips(made, wanted))),
+    }
+
+
+def seconds_of(low: np.ndarray, rows: dict[str, tuple[EnhanceOptions, str]]) -> dict[str, dict]:
+    """Time of each row for one step, and speed-up within the same turn: medians of all turns."""
+    turns = [
+        {name: denoised(low, *row)[0] for name, row in rows.items()} for _ in range(REPEATS.value)
+    ]
+    return {
+        name: {
+            "seconds_per_step": statistics.median(turn[name] for turn in turns) / STEPS.value,
+            "speed_up": statistics.median(turn["full"] / turn[name] for turn in turns),
+        }
+        for name in rows
+    }
+
+
+def published_work(changes: dict[str, Any]) -> float:
+    """Multiply-adds of the published network in its 15 steps, as a share of those of `full`."""
+    options = changed(EnhanceOptions(), changes)
+    works = plan_work(plan_steps(venhancer_schedule(), options).calls, options, guided=True)
+    return sum(map(published_flops, works)) / (len(works) * published_flops(Work()))
+
+
+@functools.cache
+def published_flops(work: Work) -> int:
+    """Of one call of the published network."""
+    config = UNet3DConfig.venhancer()
+    network = catalog.build("venhancer", config)
+
+    def call(work: Work, params: Params, x: Any, keys: Any, kept: Kept) -> tuple[jax.Array, Kept]:
+        one, number = jnp.ones(1, int), jnp.float32(1)
+        conditions = {"hint": x, "hint_t": one, "scale": one, "key_index": jnp.arange(16)[None]}
+        return executables.denoise_reusing(
+            network,
+            work,
+            params,
+            x,
+            np.int32(500),
+            (number, number),
+            keys,
+            (number, number),
+            conditions,
+            kept,
+        )
+
+    x = jax.ShapeDtypeStruct(PUBLISHED_SHAPE, jnp.float32)
+    text = jax.ShapeDtypeStruct((2, 77, config.context_width), jnp.float32)
+    keys = jax.eval_shape(partial(executables.project_text, network), network.shapes, text)
+    everything = Work(difference="keep", control="keep", deep="keep")
+    _, kept = jax.eval_shape(partial(call, everything), network.shapes, x, keys, Kept())
+    return count_flops(partial(call, work), network.shapes, x, keys, kept)
+
+
+def table(results: dict[str, dict[str, float | None]]) -> str:
+    """The rows under each other, a dash where there is no number."""
+    columns = list(dict.fromkeys(key for row in results.values() for key in row))
+    lines = [["", *columns]]
+    for name, row in results.items():
+        numbers = (row.get(column) for column in columns)
+        lines.append([name, *("-" if x is None else f"{x:.3g}" for x in numbers)])
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        for line in lines
+    )
+
+
+def main(argv: list[str]) -> None:
+    del argv
+    logging.set_verbosity(logging.WARNING)
+    paths = list_videos(Path(CLIPS.value)) if CLIPS.value else [demo_clip()]
+    rows = {
+        name: (shipped_options(**changes), weights_of(changes)) for name, changes in ROWS.items()
+    }
+    per_clip: dict[str, list[dict[str, float | None]]] = {}
+    low = None
+    for path in paths:
+        if (target := target_of(path)) is None:
+            print(f"{path.name}: fewer than {FRAMES} frames, left out", flush=True)
+            continue
+        low = to_uint8(resample(target[::2].astype(np.float32), LOW, "area"))
+        made = {name: denoised(low, *row)[1] for name, row in rows.items()}
+        made["one step"] = denoised(low, shipped_options(steps=1), "full")[1]
+        for name, frames in made.items():
+            scores = quality(frames, made["full"]) if name in ROWS else {}
+            scores |= {f"{key}_of_target": x for key, x in quality(frames, target).items()}
+            if name in ("one step", "full"):
+                scores["vmaf_of_target"] = vmaf(frames, target)
+            per_clip.setdefault(name, []).append(scores)
+    if low is None:
+        raise SystemExit(f"no clip of {FRAMES} frames in {CLIPS.value}")
+    seconds = seconds_of(low, rows)
+    results: dict[str, dict[str, float | None]] = {}
+    for name, clips in per_clip.items():
+        results[name] = seconds.get(name, {}) | {key: mean(clips, key) for key in clips[0]}
+        if name in ROWS and weights_of(ROWS[name]) == "full":
+            results[name]["work"] = published_work(ROWS[name])
+    facts = {
+        "device": jax.devices()[0].device_kind,
+        "clips": len(per_clip["full"]),
+        "steps": STEPS.value,
+        "rows": results,
+    }
+    print(table(results), json.dumps(facts, indent=1), sep="\n\n")
+    if JSON.value:
+        Path(JSON.value).write_text(json.dumps(facts, indent=1))
+
+
+def mean(clips: list[dict[str, float | None]], key: str) -> float | None:
+    """Over all clips; None where one of them has no value."""
+    values = [scores[key] for scores in clips]
+    return None if None in values else float(np.mean(np.array(values, float)))
+
+
+def weights_of(changes: dict[str, Any]) -> str:
+    return changes.get("weights", "full")
+
+
+if __name__ == "__main__":
+    app.run(main)
