@@ -11,6 +11,7 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from venhancer_jax.models.functional import Params
+from venhancer_jax.sharding.chips import peak_flops
 from venhancer_jax.sharding.flops import count_flops
 from venhancer_jax.sharding.mesh import replicated
 from venhancer_jax.sharding.params import batch_sharding, fsdp_sharding, training_mesh
@@ -19,7 +20,7 @@ from venhancer_jax.training.autoencoder import latent_scale
 from venhancer_jax.training.batches import OnMesh, check_batch
 from venhancer_jax.training.checkpoints import Checkpoints
 from venhancer_jax.training.data import DataIterator, batch_shapes, batches
-from venhancer_jax.training.meter import Work, peak_flops
+from venhancer_jax.training.meter import Work
 from venhancer_jax.training.networks import export
 from venhancer_jax.training.objective import Batch, Frozen, Metrics
 from venhancer_jax.training.processes import is_first, on_host, tell
