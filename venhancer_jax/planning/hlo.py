@@ -108,9 +108,9 @@ def parse(text: str, opcodes: re.Pattern[str]) -> Program:
                     Call(each, trips if role == "body" else 1, role == "calls")
                     for each in re.findall(r"[\w.\-]+", called)
                 ]
-            if opcodes.search(line) and (instruction := _instruction(line)):
-                if opcodes.search(f" {instruction.opcode}("):
-                    computation.instructions.append(instruction)
+            instruction = _instruction(line) if opcodes.search(line) else None
+            if instruction and opcodes.search(f" {instruction.opcode}("):
+                computation.instructions.append(instruction)
     return Program(entry.removeprefix("ENTRY "), computations, unknown)
 
 

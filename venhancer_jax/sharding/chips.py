@@ -91,7 +91,7 @@ CHIPS = (
         name="h200",
         kinds=("NVIDIA H200",),
         peak_flops=989e12,
-        memory_bytes=150_000_000_000,
+        memory_bytes=150_754_820_096,
         memory_bandwidth=4800e9,
         link_bandwidth=450e9,
     ),
