@@ -4,12 +4,16 @@ import dataclasses
 import math
 from collections.abc import Iterator
 
-import numpy as np
-
 from venhancer_jax.pipelines.venhancer import VEnhancer
 from venhancer_jax.planning.program import Facts
 from venhancer_jax.planning.sampling import Clip, split
-from venhancer_jax.planning.topology import Topology, larger_memories, neighbours, public_name
+from venhancer_jax.planning.topology import (
+    Topology,
+    larger_memories,
+    neighbours,
+    public_name,
+    stand_ins,
+)
 from venhancer_jax.sharding.mesh import inference_mesh
 
 # Of the limit, for what a proportion does not tell.
@@ -89,7 +93,7 @@ def _more_chips(worst: Facts, clip: Clip, topology: Topology) -> Iterator[Change
     parts = worst.flops / worst.flops_per_chip
     pair = 2 if clip.options.guidance_scale != 1 else 1
     for name, count in neighbours(topology):
-        mesh = inference_mesh(np.arange(count).tolist())
+        mesh = inference_mesh(stand_ins(count, topology.chip, topology.platform))
         share = parts / split(mesh.shape, pair, clip.window)
         if share < min(1.0, share_that_fits(worst)):
             yield Change(

@@ -84,7 +84,7 @@ def text_of(plan: Plan) -> str:
     lines += ["", *_traffic(plan)]
     lines.append(f"compiled in {sum(f.compile_seconds for f in plan.programs.values()):.0f} s")
     for what, hours in plan.costs.items():
-        lines.append(f"{_number(hours)} chip-hours a {what.replace('_', ' ')}, estimated")
+        lines.append(f"{_number(hours)} chip-hours per {what.replace('_', ' ')}, estimated")
     lines += ["", "Assumptions:", *(f"- {note}" for note in plan.notes), "", *_verdict(plan)]
     return "\n".join(lines)
 

@@ -43,8 +43,8 @@ def plan_sampling(config: ConfigDict, topology: Topology, described: str = "") -
         topology=topology,
         subject=(
             f"{len(clip.time.take)} frames of {height}x{width} (worked on as {rows}x{columns}) at"
-            f" {float(clip.time.rate):g} a second, {len(clip.time.windows)} windows of"
-            f" {clip.window} frames, preset {config.preset}"
+            f" {float(clip.time.rate):g} a second, windows of {clip.window}:"
+            f" {len(clip.time.windows)}, preset {config.preset}"
         ),
         mesh=dict(system.mesh.shape),
         main="denoise",

@@ -108,6 +108,11 @@ class Topology:
         return int(self.chip.memory_bytes * memory_fraction(self.platform))
 
 
+def stand_ins(count: int, chip: Chip, platform: str) -> tuple[StandIn, ...]:
+    """So many devices that nothing can be compiled for."""
+    return tuple(StandIn(i, chip.kinds[0], platform) for i in range(count))
+
+
 def memory_fraction(platform: str) -> float:
     """The share of a chip's memory that a program may have."""
     if platform != "cuda":
@@ -143,7 +148,7 @@ def find_topology(name: str) -> Topology:
     module, wheel = _WHEELS[family.platform]
     missing = None if importlib.util.find_spec(module) else wheel
     if missing:
-        devices = tuple(StandIn(i, chip.kinds[0], family.platform) for i in range(count))
+        devices = stand_ins(count, chip, family.platform)
     else:
         devices = tuple(_devices(family, family_name, count))
     return Topology(f"{family_name}-{size}", chip, devices, family.platform, missing)
