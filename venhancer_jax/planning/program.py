@@ -1,10 +1,11 @@
 """Compiles one function for a topology and tells what it takes there."""
 
+import contextlib
 import dataclasses
 import functools
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
@@ -166,12 +167,25 @@ def _compile(program: Program, platform: str) -> tuple[Any, int]:
     traced = program.function.trace(*program.static, *program.arguments)
     try:
         lowered = traced.lower(lowering_platforms=(platform,))
-        return lowered.compile(compiler_options=_COMPILER_OPTIONS[platform]), 0
+        with _kept_nowhere():
+            return lowered.compile(compiler_options=_COMPILER_OPTIONS[platform]), 0
     except jax.errors.JaxRuntimeError as error:
         needed = needed_bytes(str(error)) if "RESOURCE_EXHAUSTED" in str(error) else None
         if needed is None:
             raise
         return None, needed
+
+
+@contextlib.contextmanager
+def _kept_nowhere() -> Iterator[None]:
+    """A program for devices that are not there could be kept, but not be read again."""
+    least = "jax_persistent_cache_min_compile_time_secs"
+    before = jax.config.values[least]
+    jax.config.update(least, 1e9)
+    try:
+        yield
+    finally:
+        jax.config.update(least, before)
 
 
 def _without_shardings(tree: Any) -> Any:

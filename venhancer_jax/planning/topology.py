@@ -108,6 +108,11 @@ class Topology:
         return int(self.chip.memory_bytes * memory_fraction(self.platform))
 
 
+def find_wheel(module: str) -> bool:
+    """Whether there is a module of this name."""
+    return importlib.util.find_spec(module) is not None
+
+
 def stand_ins(count: int, chip: Chip, platform: str) -> tuple[StandIn, ...]:
     """So many devices that nothing can be compiled for."""
     return tuple(StandIn(i, chip.kinds[0], platform) for i in range(count))
@@ -146,7 +151,7 @@ def find_topology(name: str) -> Topology:
         raise InputError(f"plan {name!r}: expected one of {', '.join(names(family_name))}")
     chip = next(chip for chip in CHIPS if chip.name == family_name)
     module, wheel = _WHEELS[family.platform]
-    missing = None if importlib.util.find_spec(module) else wheel
+    missing = None if find_wheel(module) else wheel
     if missing:
         devices = stand_ins(count, chip, family.platform)
     else:
