@@ -66,8 +66,7 @@ def test_what_is_planned_is_what_runs(changes: dict, monkeypatch: pytest.MonkeyP
     options = EnhanceOptions(up_scale=1.0, solver_mode="normal", steps=2, **changes)
     list(system.enhance(clip(6), rate=Fraction(10), options=options))
 
-    for name, function in functions.items():
-        monkeypatch.setattr(executables, function.__name__, function)
+    monkeypatch.undo()
     planned = sampling.programs_of(
         tiny_system(mesh=inference_mesh(jax.devices()[:1])),
         sampling.Clip(
@@ -77,10 +76,10 @@ def test_what_is_planned_is_what_runs(changes: dict, monkeypatch: pytest.MonkeyP
             frames=6,
         ),
     )
-    assert [program.name for program in planned] == NAMES == list(called)
+    assert [program.name for program in planned] == NAMES and called.keys() == set(NAMES)
     for program in planned:
         # The last piece that is decoded may be shorter.
-        largest = max(called[program.name], key=lambda shapes: shapes[-1])
+        largest = max(called[program.name], key=lambda shapes: np.prod(shapes[-1][0]))
         assert _shapes(program.arguments) == largest, program.name
         if program.name != "decode":
             assert program.calls == len(called[program.name]), program.name

@@ -5,7 +5,7 @@ import importlib.util
 import pytest
 from ml_collections import ConfigDict
 
-from venhancer_jax.models.clip_text import ClipTextConfig
+from venhancer_jax.models.no_text import NoTextConfig
 from venhancer_jax.models.unet3d import UNet3DConfig
 from venhancer_jax.models.vae import VAEConfig
 from venhancer_jax.pipelines.config import enhancement_config
@@ -21,7 +21,7 @@ NETWORKS = {
         width=64, multipliers=(1,), blocks_per_level=1, attention_levels=()
     ),
     "vae": VAEConfig.tiny(channels=(8, 16), groups=4, mid_attention=False, temporal_decoder=False),
-    "text": ClipTextConfig.tiny().only_used(),
+    "text": NoTextConfig(width=64),
 }
 
 

@@ -17,8 +17,12 @@ from venhancer_jax.planning.roofline import step_seconds
 from venhancer_jax.planning.topology import Topology
 from venhancer_jax.sharding.flops import count_flops
 
-# Autotuning measures on the GPU, which is not there.
-_COMPILER_OPTIONS = {"cuda": {"xla_gpu_autotune_level": 0}, "tpu": {}}
+# Autotuning measures on the GPU, which is not there; without it Triton may be given tiles that it
+# cannot make.
+_COMPILER_OPTIONS = {
+    "cuda": {"xla_gpu_autotune_level": 0, "xla_gpu_enable_triton_gemm": False},
+    "tpu": {},
+}
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 # "... HLO temporaries (84.00G) exceeds available HBM (15.75G)", "Used 17.5G of 15.75G hbm"
 _NEEDED = (

@@ -13,7 +13,8 @@ LATENCY = 5e-6
 ASSUMPTIONS = (
     f"matrix products and convolutions run at {EFFICIENCY:.0%} of the bfloat16 peak, or as fast as"
     " memory gives what the compiled program reads and writes, whichever takes longer",
-    "XLA counts the memory traffic of a loop body once, so that a program with loops may be slower",
+    "XLA counts the memory traffic of a loop body once, so that a program with loops may be slower;"
+    " for CUDA it tells none, and arguments count once, temporaries twice",
     "transfers between chips come on top: their bytes at the bandwidth of one axis of the"
     f" interconnect, and {1e6 * LATENCY:g} microseconds each",
     "chips never wait for the host, for data or for other hosts",

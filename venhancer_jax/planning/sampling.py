@@ -149,7 +149,7 @@ def clip_of(config: ConfigDict, system: VEnhancer, described: str) -> Clip:
 
 
 def programs_of(system: VEnhancer, clip: Clip) -> list[Program]:
-    """What an enhancement compiles, in the order in which it runs: text, encode, denoise, decode.
+    """What an enhancement compiles: text, encode, denoise, decode.
 
     The arguments are those that `VEnhancer` calls `executables` with.
     """
