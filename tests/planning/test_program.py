@@ -7,6 +7,7 @@ from planning.tiny import needs_libtpu
 
 from venhancer_jax.planning.program import Facts, Program, needed_bytes, plan_program
 from venhancer_jax.planning.topology import find_topology
+from venhancer_jax.planning.work import count_chip_flops
 from venhancer_jax.sharding.flops import count_flops
 from venhancer_jax.sharding.mesh import inference_mesh, replicated
 
@@ -48,6 +49,37 @@ def test_a_program_that_the_compiler_refuses():
     needed = 2 * 4 * 50_000**2
     assert facts.bytes_per_chip == pytest.approx(needed, rel=0.02)
     assert facts.limit_bytes == int(15.75 * GIB)
+
+
+@needs_libtpu
+def test_the_work_of_a_chip_is_read_off_the_program():
+    def function(x: jax.Array, w: jax.Array) -> jax.Array:
+        y, _ = jax.lax.scan(lambda y, _: (jnp.tanh(y @ w), None), x, None, length=5)
+        return jnp.einsum("bhc,bvc->bhv", y, y)
+
+    facts = plan(function, (4, 128, 256), (256, 256), parts=3)
+
+    # Nothing says that it shall be split: each of the eight chips does all of it.
+    assert facts.flops_per_chip == pytest.approx(facts.flops, rel=0.01)
+    assert facts.collectives == {}
+
+
+@needs_libtpu
+def test_convolutions_of_a_chip_as_xla_counts_them():
+    def function(x: jax.Array, kernel: jax.Array) -> jax.Array:
+        numbers = ("NHWC", "HWIO", "NHWC")
+        return jax.lax.conv_general_dilated(x, kernel, (2, 2), "SAME", dimension_numbers=numbers)
+
+    place = replicated(inference_mesh(find_topology("v5e-8").devices))
+    shapes = [
+        jax.ShapeDtypeStruct(shape, jnp.float32, sharding=place)
+        for shape in ((4, 33, 40, 128), (3, 3, 128, 256))
+    ]
+    compiled = jax.jit(function).lower(*shapes).compile()
+    cost = compiled.cost_analysis()
+    assert cost is not None
+    # XLA counts some additions as well.
+    assert count_chip_flops(compiled.as_text()) == pytest.approx(cost["flops"], rel=0.03)
 
 
 @needs_libtpu

@@ -90,8 +90,8 @@ def _fewer_frames(worst: Facts, clip: Clip) -> Iterator[Change]:
 
 
 def _more_chips(worst: Facts, clip: Clip, topology: Topology) -> Iterator[Change]:
-    parts = worst.flops / worst.flops_per_chip
     pair = 2 if clip.options.guidance_scale != 1 else 1
+    parts = split(inference_mesh(topology.devices).shape, pair, clip.window)
     for name, count in neighbours(topology):
         mesh = inference_mesh(stand_ins(count, topology.chip, topology.platform))
         share = parts / split(mesh.shape, pair, clip.window)

@@ -1,6 +1,7 @@
 """Reads the text of a compiled XLA program: computations, what they call and how often."""
 
 import dataclasses
+import functools
 import re
 from collections.abc import Iterator
 
@@ -56,13 +57,24 @@ class Computation:
 
     Attributes:
       name: of it.
+      lines: its text.
       instructions: those that were asked for.
       calls: what it runs.
     """
 
     name: str
+    lines: list[str] = dataclasses.field(default_factory=list)
     instructions: list[Instruction] = dataclasses.field(default_factory=list)
     calls: list[Call] = dataclasses.field(default_factory=list)
+
+    def shape_of(self, name: str) -> str:
+        """Type of what an instruction gives, without layouts; empty if there is none."""
+        return self._shapes.get(name, "")
+
+    @functools.cached_property
+    def _shapes(self) -> dict[str, str]:
+        found = map(_instruction, self.lines)
+        return {each.name: each.shape for each in found if each}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,7 +109,7 @@ def parse(text: str, opcodes: re.Pattern[str]) -> Program:
     bodies[entry.removeprefix("ENTRY ")] = bodies.pop(entry)
     computations, unknown = {}, 0
     for name, lines in bodies.items():
-        computations[name] = computation = Computation(name)
+        computations[name] = computation = Computation(name, lines)
         for line in lines:
             trips = 1
             if " while(" in line:

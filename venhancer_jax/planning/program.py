@@ -15,6 +15,7 @@ from venhancer_jax.planning.analytic import activation_bytes, shard_bytes
 from venhancer_jax.planning.collectives import Collective, count_collectives
 from venhancer_jax.planning.roofline import step_seconds
 from venhancer_jax.planning.topology import Topology
+from venhancer_jax.planning.work import count_chip_flops
 from venhancer_jax.sharding.flops import count_flops
 
 # Autotuning measures on the GPU, which is not there; without it Triton may be given tiles that it
@@ -41,7 +42,7 @@ class Program:
       static: its first arguments, which are no arrays.
       arguments: the others, as `jax.ShapeDtypeStruct` with shardings.
       mesh: that is set while it runs.
-      parts: chips that share its work.
+      parts: chips that share its work, where the compiled program does not tell.
       calls: how often it runs, for the run or the update that is planned.
       resident_bytes: on each chip, of what lies there while it runs and is not its argument.
     """
@@ -68,7 +69,7 @@ class Facts:
       resident_bytes: on one chip, of what else lies there.
       limit_bytes: of one chip.
       flops: of one run, on all chips together.
-      flops_per_chip: the same on one chip.
+      flops_per_chip: the same on one chip; their ratio is what the work is split into.
       memory_traffic: bytes that one chip reads and writes, loop bodies once.
       collectives: transfers by kind; empty if it could not be compiled.
       unknown_loops: whose transfers are counted once as their length is not known.
@@ -111,10 +112,9 @@ def plan_program(program: Program, topology: Topology) -> Facts:
     start = time.perf_counter()
     function = functools.partial(program.function, *program.static)
     arguments = shard_bytes(program.arguments)
-    collectives, unknown, traffic = {}, 0, None
+    collectives, unknown, traffic, seen = {}, 0, None, 0
     if topology.missing:
         flops = count_flops(function, *_without_shardings(program.arguments))
-        # Half of what is alive at once on a few chips is halos and copies: none is taken off here.
         temporary = round(activation_bytes(function, *program.arguments) / program.parts)
         seconds = 0.0
     else:
@@ -134,9 +134,13 @@ def plan_program(program: Program, topology: Topology) -> Facts:
                 - memory.alias_size_in_bytes
                 + memory.generated_code_size_in_bytes
             )
-            collectives, unknown = count_collectives(compiled.as_text())
+            text = compiled.as_text()
+            collectives, unknown = count_collectives(text)
+            # On GPUs most of the work is in library calls.
+            seen = count_chip_flops(text) if topology.platform == "tpu" else 0
             traffic = (compiled.cost_analysis() or {}).get("bytes accessed")
-    per_chip = flops / program.parts
+    # What the text does not show is at least split evenly.
+    per_chip = max(seen, flops / len(topology.devices)) if seen else flops / program.parts
     traffic = traffic or arguments + 2 * temporary
     return Facts(
         name=program.name,

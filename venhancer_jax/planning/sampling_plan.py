@@ -11,8 +11,8 @@ from venhancer_jax.planning.topology import Topology
 
 _NOTES = (
     "the weights of all networks lie on every chip, beside the latents of the whole clip",
-    "encoding, decoding and the text tower are taken to run on every chip alike, the denoising"
-    " step to be split evenly",
+    "where the compiled program does not tell (GPUs, nothing compiled): encoding, decoding and the"
+    " text tower run on every chip alike, the denoising step is split evenly",
 )
 
 

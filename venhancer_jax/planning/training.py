@@ -24,7 +24,9 @@ from venhancer_jax.training.data import batch_shapes, count_examples
 from venhancer_jax.training.tasks import task_of
 
 _NOTES = (
-    "examples are split evenly over data and fsdp; validation and checkpoints are not counted",
+    "where the compiled program does not tell (GPUs, nothing compiled): the work is split evenly"
+    " over data and fsdp",
+    "validation and checkpoints are not counted",
 )
 # What they are does not matter where nothing is compiled.
 Devices = Sequence[Any]
