@@ -1,6 +1,5 @@
 """Plans of a training."""
 
-import dataclasses
 import json
 import runpy
 from pathlib import Path
@@ -11,6 +10,8 @@ from ml_collections import ConfigDict
 
 from venhancer_jax.errors import InputError
 from venhancer_jax.planning import command, training
+from venhancer_jax.planning.changes import SLACK
+from venhancer_jax.planning.program import Facts
 from venhancer_jax.planning.topology import find_topology
 from venhancer_jax.sharding.params import training_mesh
 from venhancer_jax.training import run
@@ -95,24 +96,57 @@ def test_without_wheels(
     assert "NOT COMPILED" in capsys.readouterr().out
 
 
-def test_what_does_not_fit_is_told_with_ways_out(config: ConfigDict, no_wheels: None):
-    topology = find_topology("v5e-8")
-    facts = training.plan_training(config, topology).programs["step"]
+def _facts(config: ConfigDict, temporary: int, limit: float) -> Facts:
+    """Of a step with these temporaries, where there is room for so many bytes beside its state."""
+    devices = find_topology("v5e-8").devices
+    state = training.shard_bytes(training.step_of(config, devices).arguments)
+    return Facts(
+        name="step", compiled=True, argument_bytes=state, temporary_bytes=temporary,
+        resident_bytes=0, limit_bytes=round((state + limit) / SLACK) + 1, flops=1,
+        flops_per_chip=1, memory_traffic=1, collectives={}, unknown_loops=0, compile_seconds=1,
+        step_seconds_estimate=1, calls=1,
+    )  # fmt: skip
 
-    def changes(room: float) -> list[str]:
-        limited = dataclasses.replace(facts, limit_bytes=round(room))
-        return [change.ask for change in training._changes(config, limited, topology)]
 
-    # A little is missing: the shards of the state give it.
+def test_a_wider_fsdp_where_a_little_is_missing(config: ConfigDict, no_wheels: None):
+    devices = find_topology("v5e-8").devices
     split = config.copy_and_resolve_references().unlock()
     split.mesh.fsdp = 8
-    state = training.shard_bytes(training.step_of(split, topology.devices).arguments)
-    room = (state + facts.temporary_bytes) / training.SLACK + 1
-    assert changes(room)[0].startswith("--config.mesh.fsdp=8 --config.mesh.data=1")
-    # Half of the intermediates: remat, or half of the batch.
-    asked = changes(facts.argument_bytes + 0.6 * facts.temporary_bytes)
-    assert any(ask.startswith("--config.remat=blocks") for ask in asked)
-    assert any(ask.startswith("--config.batch=8 --config.accumulate=2") for ask in asked)
+    saved = _facts(config, 0, 0).argument_bytes - _facts(split, 0, 0).argument_bytes
+    facts = _facts(config, 2**30, 2**30 - saved)
+
+    (change,) = training._wider_fsdp(config, facts, devices)
+    assert change.ask == "--config.mesh.fsdp=8 --config.mesh.data=1"
+    assert change.bytes_per_chip == facts.bytes_per_chip - saved
+
+
+def test_fewer_examples_at_a_time(config: ConfigDict, no_wheels: None):
+    facts = _facts(config, 2**30, 0.6 * 2**30)
+    (change,) = training._smaller_batch(config, facts, find_topology("v5e-8").devices)
+    assert change.ask.startswith("--config.batch=8 --config.accumulate=2 --config.steps=2000")
+    assert change.bytes_per_chip == facts.argument_bytes + 2**29
+
+
+def test_a_step_that_does_not_fit_is_told_remat(
+    config: ConfigDict, no_wheels: None, monkeypatch: pytest.MonkeyPatch, capsys
+):
+    monkeypatch.setattr(training, "_activations", lambda c, _: 3 if c.remat == "blocks" else 10)
+    facts = _facts(config, 2**30, 0.4 * 2**30)
+    monkeypatch.setattr(training, "plan_program", lambda program, topology: facts)
+
+    assert command.plan_train(config, {"plan": "v5e-8", "plan_json": ""}) == 1
+    out = capsys.readouterr().out
+    assert "DOES NOT FIT" in out
+    assert "Smallest change: --config.remat=blocks (" in out and "30%" in out
+
+
+def test_remat_keeps_less(config: ConfigDict, no_wheels: None):
+    devices = find_topology("v5e-8").devices
+    config = config.unlock()
+    config.batch = 8
+    everything = training._activations(config, devices)
+    config.remat = "blocks"
+    assert training._activations(config, devices) < 0.9 * everything
 
 
 def test_a_mesh_that_does_not_suit_the_chips(config: ConfigDict, no_wheels: None):

@@ -175,7 +175,7 @@ def _compile(program: Program, platform: str) -> tuple[Any, int]:
     traced = program.function.trace(*program.static, *program.arguments)
     try:
         lowered = traced.lower(lowering_platforms=(platform,))
-        with _kept_nowhere():
+        with kept_nowhere():
             return lowered.compile(compiler_options=_COMPILER_OPTIONS[platform]), 0
     except jax.errors.JaxRuntimeError as error:
         needed = needed_bytes(str(error)) if "RESOURCE_EXHAUSTED" in str(error) else None
@@ -185,7 +185,7 @@ def _compile(program: Program, platform: str) -> tuple[Any, int]:
 
 
 @contextlib.contextmanager
-def _kept_nowhere() -> Iterator[None]:
+def kept_nowhere() -> Iterator[None]:
     """A program for devices that are not there could be kept, but not be read again."""
     least = "jax_persistent_cache_min_compile_time_secs"
     before = jax.config.values[least]
