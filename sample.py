@@ -5,6 +5,12 @@
 
 Every key of the config can be set: --config.up_scale=2 --config.target_fps=60. Exit codes: 0 done,
 2 wrong input, 1 anything else.
+
+    python sample.py --config=configs/venhancer.py --plan=v5e-8 --plan_clip=720x1280x32
+
+compiles for chips that need not be there, and tells what it would take on them: for an output of
+that height, width and number of frames, without --plan_clip for the input. --plan_json=FILE writes
+it as JSON. Exit codes: 0 it fits, 1 it does not.
 """
 
 import sys
@@ -14,6 +20,7 @@ from ml_collections import ConfigDict
 
 from venhancer_jax.command_line import parse_config
 from venhancer_jax.errors import InputError
+from venhancer_jax.planning import command
 from venhancer_jax.startup import use_compilation_cache
 
 _PRESETS = ("demo", "venhancer")
@@ -23,8 +30,12 @@ _PUBLISHED = {"v1": "venhancer_v1", "v2": "venhancer_v2"}
 def main(arguments: Sequence[str]) -> int:
     """Does what the command line says; returns the exit code."""
     try:
-        config, _ = parse_config(__doc__, arguments, "configs/demo.py")
-        return 0 if config is None else _enhance(config)
+        config, values = parse_config(__doc__, arguments, "configs/demo.py", command.SAMPLE_FLAGS)
+        if config is None:
+            return 0
+        if command.check_flags(values):
+            return command.plan_sample(config, values)
+        return _enhance(config)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

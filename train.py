@@ -4,6 +4,11 @@
 
 Started again with the same workdir, it goes on where it stopped. Exit codes: 0 done, 2 wrong input,
 1 anything else.
+
+    python train.py --config=configs/train_venhancer.py --plan=v5p-256
+
+compiles the step for chips that need not be there, and tells what it would take on them;
+--plan_json=FILE writes it as JSON. Exit codes: 0 it fits, 1 it does not.
 """
 
 import sys
@@ -11,15 +16,19 @@ from collections.abc import Sequence
 
 from venhancer_jax.command_line import parse_config
 from venhancer_jax.errors import InputError
+from venhancer_jax.planning import command
 from venhancer_jax.startup import use_compilation_cache
 
 
 def main(arguments: Sequence[str]) -> int:
     """Does what the command line says; returns the exit code."""
     try:
-        config, values = parse_config(__doc__, arguments, "configs/train_debug.py", ("workdir",))
+        flags = ("workdir", *command.TRAIN_FLAGS)
+        config, values = parse_config(__doc__, arguments, "configs/train_debug.py", flags)
         if config is None:
             return 0
+        if command.check_flags(values):
+            return command.plan_train(config, values)
         if not values["workdir"]:
             raise InputError("no workdir: give --workdir=FOLDER for checkpoints and metrics")
         use_compilation_cache()

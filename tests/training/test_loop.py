@@ -14,7 +14,6 @@ from training.toy import toy_task, train_toy
 from venhancer_jax.errors import InputError
 from venhancer_jax.sharding.mesh import device_mesh
 from venhancer_jax.training.log import MetricsLog
-from venhancer_jax.training.meter import peak_flops
 from venhancer_jax.training.state import TrainState
 from venhancer_jax.weights import iterate_weights
 
@@ -164,26 +163,6 @@ def test_lines_after_the_restored_step_are_dropped(tmp_path: Path):
 
     assert path.read_text() == '{"step": 1, "loss": 1.5}\n{"step": 3, "loss": 0.25}\n'
     assert [f.name for f in tmp_path.iterdir()] == ["metrics.jsonl"]
-
-
-@pytest.mark.parametrize(
-    ("kind", "peak"),
-    [
-        ("TPU v4", 275),
-        ("TPU v5 lite", 197),
-        ("TPU v5", 459),
-        ("TPU v5p", 459),
-        ("TPU v6 lite", 918),
-        ("NVIDIA A100-SXM4-80GB", 312),
-        ("NVIDIA H100 80GB HBM3", 989),
-        ("NVIDIA H100 PCIe", 756),
-        ("NVIDIA H200", 989),
-        ("cpu", 0),
-        ("NVIDIA H1000", 0),
-    ],
-)
-def test_peaks_by_name(kind: str, peak: float):
-    assert peak_flops(kind) == peak * 1e12
 
 
 def test_share_of_the_peak_is_told_where_it_is_known(

@@ -61,8 +61,10 @@ def splash_attention(query: jax.Array, key: jax.Array, value: jax.Array) -> jax.
             jnp.pad(x.swapaxes(1, 2), ((0, 0), (0, 0), (0, fill), (0, 0)))
             for x, fill in zip(inputs, (fill_q, fill_kv, fill_kv), strict=True)
         )
-        batched = jax.vmap(kernel, in_axes=(0, 0, 0, None))
-        return batched(q * head_dim**-0.5, k, v, segments)[:, :, :queries].swapaxes(1, 2)
+        out = jnp.asarray(
+            jax.vmap(kernel, in_axes=(0, 0, 0, None))(q * head_dim**-0.5, k, v, segments)
+        )
+        return out[:, :, :queries].swapaxes(1, 2)
 
     rows = 2 * (queries + keys) * query.shape[2]
     at_once = _BYTES_AT_ONCE // (rows * max(head_dim, _LANES) * query.dtype.itemsize)

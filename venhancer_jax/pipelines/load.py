@@ -11,6 +11,7 @@ from venhancer_jax.assets import demo_weights
 from venhancer_jax.errors import InputError
 from venhancer_jax.models import catalog
 from venhancer_jax.models.clip_text import ClipTextConfig
+from venhancer_jax.models.functional import Network
 from venhancer_jax.models.int8 import quantised
 from venhancer_jax.models.no_text import NoTextConfig
 from venhancer_jax.models.vae import VAEConfig
@@ -77,6 +78,15 @@ def compute_dtype(name: str) -> jnp.dtype:
     return jnp.dtype(name)
 
 
+def stored_shapes(config: Any, network: Network) -> dict[str, jax.ShapeDtypeStruct]:
+    """Shape and type in which each parameter of a network lies in memory, for inference."""
+    types = dict.fromkeys(network.shapes, jnp.dtype(config.dtype))
+    if isinstance(config, VAEConfig):
+        encoder = jnp.dtype(config.encoder_dtype)
+        types |= {n: encoder for n in types if n.startswith(("encoder.", "quant_conv."))}
+    return {n: jax.ShapeDtypeStruct(s.shape, types[n]) for n, s in network.shapes.items()}
+
+
 def _load(name: str, folder: Path, runtime: dict[str, Any]) -> Part[Any]:
     if not stored.is_weights(folder):
         raise InputError(f"{folder} holds no converted weights of the {name} network")
@@ -87,11 +97,7 @@ def _load(name: str, folder: Path, runtime: dict[str, Any]) -> Part[Any]:
     if isinstance(config, ClipTextConfig):
         config = config.only_used()
     network = catalog.build(name, config)
-    types = dict.fromkeys(network.shapes, jnp.dtype(config.dtype))
-    if isinstance(config, VAEConfig):
-        encoder = jnp.dtype(config.encoder_dtype)
-        types |= {n: encoder for n in types if n.startswith(("encoder.", "quant_conv."))}
-    shapes = {n: jax.ShapeDtypeStruct(s.shape, types[n]) for n, s in network.shapes.items()}
+    shapes = stored_shapes(config, network)
     params = stored.load_weights(folder, shapes, sharding=_sharding(_mesh()))
     return Part(config, network, params)
 

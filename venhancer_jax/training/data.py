@@ -92,6 +92,15 @@ def batch_shapes(config: ConfigDict) -> dict[str, jax.ShapeDtypeStruct]:
     }
 
 
+def count_examples(data: str) -> int | None:
+    """Clips of an epoch; None for synthetic data, which have no end.
+
+    Raises:
+      InputError: data that are not there.
+    """
+    return None if data == "synthetic" else len(_source(data))
+
+
 def _source(data: str) -> Any:
     if data == "synthetic":
         return SyntheticSource()

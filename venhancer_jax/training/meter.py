@@ -9,27 +9,6 @@ import numpy as np
 
 from venhancer_jax.training.data import DataIterator
 
-# bfloat16 without sparsity, in TFLOP/s of what JAX calls a device; the longest name that fits.
-PEAKS = {
-    "TPU v4": 275.0,
-    "TPU v5": 459.0,
-    "TPU v5p": 459.0,
-    "TPU v5 lite": 197.0,
-    "TPU v5e": 197.0,
-    "TPU v6 lite": 918.0,
-    "TPU v6e": 918.0,
-    "NVIDIA A100": 312.0,
-    "NVIDIA H100": 989.0,
-    "NVIDIA H100 PCIe": 756.0,
-    "NVIDIA H200": 989.0,
-}
-
-
-def peak_flops(kind: str) -> float:
-    """Operations a second of a device at most, by its `device_kind`; 0 where it is not known."""
-    fits = [name for name in PEAKS if kind == name or kind.startswith((f"{name} ", f"{name}-"))]
-    return 1e12 * PEAKS[max(fits, key=len)] if fits else 0.0
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Work:

@@ -11,22 +11,23 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from venhancer_jax.models.functional import Params
+from venhancer_jax.sharding.chips import peak_flops
 from venhancer_jax.sharding.flops import count_flops
-from venhancer_jax.sharding.mesh import device_mesh, replicated
-from venhancer_jax.sharding.params import batch_sharding, fsdp_sharding
+from venhancer_jax.sharding.mesh import device_mesh
+from venhancer_jax.sharding.params import batch_sharding
 from venhancer_jax.sharding.processes import is_first, on_host, tell
 from venhancer_jax.training import loop
 from venhancer_jax.training.autoencoder import latent_scale
-from venhancer_jax.training.batches import OnMesh, check_batch
+from venhancer_jax.training.batches import check_batch
 from venhancer_jax.training.checkpoints import Checkpoints
+from venhancer_jax.training.compiled import jitted_step, on_mesh, optimizer_of, state_shapes
 from venhancer_jax.training.data import DataIterator, batch_shapes, batches
-from venhancer_jax.training.meter import Work, peak_flops
+from venhancer_jax.training.meter import Work
 from venhancer_jax.training.networks import export
 from venhancer_jax.training.objective import Batch, Frozen, Metrics
 from venhancer_jax.training.profiler import Profiler
 from venhancer_jax.training.records import Records
-from venhancer_jax.training.state import TrainState, make_optimizer
-from venhancer_jax.training.step import make_step
+from venhancer_jax.training.state import TrainState
 from venhancer_jax.training.tasks import Task, task_of
 from venhancer_jax.training.validation import Validation
 
@@ -69,15 +70,11 @@ def train(config: ConfigDict, workdir: epath.PathLike) -> TrainState:
         keep=config.keep,
         keep_every=config.keep_every,
     )
-    optimizer = _optimizer(config)
+    optimizer = optimizer_of(config)
     stream = iter(data)
     state, start = _start(task.params, optimizer, mesh, checkpoints, stream)
     records = Records(workdir, after=start)
-    pure = make_step(
-        OnMesh(task.objective), optimizer, seed=config.seed, ema_decay=config.ema_decay
-    )
-    shardings = jax.tree.map(lambda x: x.sharding, state)
-    compiled = jax.jit(pure, donate_argnums=0, out_shardings=(shardings, replicated(mesh)))
+    compiled = jitted_step(config, task.objective, optimizer, mesh, state)
 
     def step(state: TrainState, frozen: Frozen, batch: Batch) -> tuple[TrainState, Metrics]:
         with jax.set_mesh(mesh):
@@ -89,7 +86,7 @@ def train(config: ConfigDict, workdir: epath.PathLike) -> TrainState:
         return validation.measure(ema)
 
     with jax.set_mesh(mesh):
-        flops = count_flops(compiled, state, task.frozen, _on_mesh(shapes, mesh))
+        flops = count_flops(compiled, state, task.frozen, on_mesh(shapes, mesh))
     profiler = Profiler(workdir / "profile", first=config.profile_from, steps=config.profile_steps)
     try:
         state = loop.run(
@@ -122,17 +119,6 @@ def train(config: ConfigDict, workdir: epath.PathLike) -> TrainState:
     return state
 
 
-def _optimizer(config: ConfigDict) -> Any:
-    return make_optimizer(
-        learning_rate=config.learning_rate,
-        warmup_steps=config.warmup_steps,
-        clip_norm=config.clip_norm,
-        weight_decay=config.weight_decay,
-        accumulate=config.accumulate,
-        decay_steps=config.steps // config.accumulate if config.cosine_decay else None,
-    )
-
-
 def _start(
     params: Params, optimizer: Any, mesh: Mesh, checkpoints: Checkpoints, data: DataIterator
 ) -> tuple[TrainState, int]:
@@ -140,18 +126,13 @@ def _start(
 
     The parameters are given up for it.
     """
-    begin = functools.partial(TrainState.start, optimizer=optimizer)
-    shapes = jax.eval_shape(begin, params)
-    shardings = fsdp_sharding(mesh, shapes)
+    like = state_shapes(params, optimizer, mesh)
     if checkpoints.latest is None:
+        shardings = jax.tree.map(lambda x: x.sharding, like)
+        begin = functools.partial(TrainState.start, optimizer=optimizer)
         return jax.jit(begin, out_shardings=shardings, donate_argnums=0)(params), 0
     for x in params.values():  # their place is needed
         x.delete()
-    like = jax.tree.map(
-        lambda shape, s: jax.ShapeDtypeStruct(shape.shape, shape.dtype, sharding=s),
-        shapes,
-        shardings,
-    )
     found = checkpoints.restore(like)
     assert found is not None
     state, start, position = found
@@ -192,11 +173,3 @@ def _export(task: Task, ema: Params, data: Any, folder: epath.Path, *, dtype: st
 
 def _data(config: ConfigDict) -> Any:
     return batches(config, config.data, seed=config.seed, workers=config.workers)
-
-
-def _on_mesh(
-    shapes: dict[str, jax.ShapeDtypeStruct], mesh: Mesh
-) -> dict[str, jax.ShapeDtypeStruct]:
-    """What the loop will give, so that the step is traced once for its cost and for its use."""
-    sharding = batch_sharding(mesh)
-    return {n: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding) for n, x in shapes.items()}

@@ -53,13 +53,15 @@ class Task:
         return params | dict(self.frozen.get("denoiser", {}))
 
 
-def task_of(config: ConfigDict, mesh: Mesh | None = None) -> Task:
+def task_of(config: ConfigDict, mesh: Mesh | None = None, *, abstract: bool = False) -> Task:
     """The task of a config, with all parameters where they will stay.
 
     Args:
       config: of `training_config`.
       mesh: devices to train on, by default one. The network that trains is split over `fsdp`,
         frozen parts of it too; the others lie on every device.
+      abstract: gives a `jax.ShapeDtypeStruct` for each parameter and allocates nothing; the
+        devices need not be there.
 
     Raises:
       InputError: a wrong value, or weights that are not there.
@@ -69,18 +71,57 @@ def task_of(config: ConfigDict, mesh: Mesh | None = None) -> Task:
     _one_of("trainable", config.trainable, ("controlnet", "all"))
     _one_of("remat", config.remat, REMATS)
     mesh = mesh or device_mesh({}, jax.local_devices()[:1])
-    return _TASKS[config.objective](config, mesh)
+    return _TASKS[config.objective](config, _Maker(config, mesh, abstract))
 
 
-def _diffusion(config: ConfigDict, mesh: Mesh) -> Task:
-    return _enhancer(config, mesh, Diffusion)
+@dataclasses.dataclass(frozen=True)
+class _Maker:
+    """Makes parameters, or tells their shapes, where they lie on the mesh."""
+
+    config: ConfigDict
+    mesh: Mesh
+    abstract: bool
+
+    def params(self, source: Source, number: int, *, whole: bool) -> Params:
+        """Of a network, the `number` of all; on every device, or split over `fsdp`."""
+        shapes = source.network.shapes
+        shardings = (
+            dict.fromkeys(shapes, replicated(self.mesh))
+            if whole
+            else fsdp_sharding(self.mesh, shapes)
+        )
+        if self.abstract:
+            return _abstract(shapes, shardings)
+        key = jax.random.fold_in(jax.random.key(self.config.seed), number)
+        return params_of(source, key, shardings)
+
+    def perceptual(self) -> dict[str, Params]:
+        """Of the perceptual distance, where the config gives it a weight."""
+        if not self.config.loss.perceptual:
+            return {}
+        params = {name: np.asarray(x) for name, x in perceptual_params().items()}
+        sharding = replicated(self.mesh)
+        if self.abstract:
+            return {"perceptual": _abstract(params, dict.fromkeys(params, sharding))}
+        return {"perceptual": jax.device_put(params, sharding)}
 
 
-def _one_step(config: ConfigDict, mesh: Mesh) -> Task:
+def _abstract(shapes: Mapping[str, Any], shardings: Mapping[str, Any]) -> Any:
+    return {
+        name: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=shardings[name])
+        for name, x in shapes.items()
+    }
+
+
+def _diffusion(config: ConfigDict, maker: _Maker) -> Task:
+    return _enhancer(config, maker, Diffusion)
+
+
+def _one_step(config: ConfigDict, maker: _Maker) -> Task:
     weight = config.loss
     return _enhancer(
         config,
-        mesh,
+        maker,
         lambda conditioning: OneStep(
             conditioning,
             start=config.one_step_start,
@@ -88,13 +129,13 @@ def _one_step(config: ConfigDict, mesh: Mesh) -> Task:
             pixel_weight=weight.pixel,
             perceptual_weight=weight.perceptual,
         ),
-        _perceptual(config, mesh),
+        maker.perceptual(),
     )
 
 
 def _enhancer(
     config: ConfigDict,
-    mesh: Mesh,
+    maker: _Maker,
     objective: Callable[[Conditioning], Objective],
     more: dict[str, Params] | None = None,
 ) -> Task:
@@ -102,8 +143,8 @@ def _enhancer(
     found = sources(config)
     params = {}
     for i, (name, source) in enumerate(found.items()):
-        params[name] = _params(config, mesh, source, i, whole=name != "venhancer")
-    if config.copy_prior:
+        params[name] = maker.params(source, i, whole=name != "venhancer")
+    if config.copy_prior and not maker.abstract:  # shapes stay
         params["venhancer"] = copy_prior(params["venhancer"])
     trains, frozen = split(params["venhancer"], config.trainable)
     conditioning = Conditioning(
@@ -117,7 +158,7 @@ def _enhancer(
     return Task("venhancer", found, objective(conditioning), trains, fixed | (more or {}))
 
 
-def _autoencoder(config: ConfigDict, mesh: Mesh) -> Task:
+def _autoencoder(config: ConfigDict, maker: _Maker) -> Task:
     source, weight = sources(config)["vae"], config.loss
     objective = Autoencoder(
         source.network,
@@ -125,29 +166,15 @@ def _autoencoder(config: ConfigDict, mesh: Mesh) -> Task:
         perceptual_weight=weight.perceptual,
         kl_weight=weight.kl,
     )
-    params = _params(config, mesh, source, 1, whole=False)
-    return Task("vae", {"vae": source}, objective, params, _perceptual(config, mesh))
+    params = maker.params(source, 1, whole=False)
+    return Task("vae", {"vae": source}, objective, params, maker.perceptual())
 
 
-_TASKS: dict[str, Callable[[ConfigDict, Mesh], Task]] = {
+_TASKS: dict[str, Callable[[ConfigDict, _Maker], Task]] = {
     "diffusion": _diffusion,
     "one_step": _one_step,
     "autoencoder": _autoencoder,
 }
-
-
-def _perceptual(config: ConfigDict, mesh: Mesh) -> dict[str, Params]:
-    if not config.loss.perceptual:
-        return {}
-    params = {name: np.asarray(x) for name, x in perceptual_params().items()}
-    return {"perceptual": jax.device_put(params, replicated(mesh))}
-
-
-def _params(config: ConfigDict, mesh: Mesh, source: Source, number: int, *, whole: bool) -> Params:
-    shapes = source.network.shapes
-    shardings = dict.fromkeys(shapes, replicated(mesh)) if whole else fsdp_sharding(mesh, shapes)
-    key = jax.random.fold_in(jax.random.key(config.seed), number)
-    return params_of(source, key, shardings)
 
 
 def _one_of(name: str, value: str, allowed: Any) -> None:

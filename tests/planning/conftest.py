@@ -1,0 +1,3 @@
+from planning.tiny import config, no_wheels
+
+__all__ = ["config", "no_wheels"]

@@ -1,0 +1,1 @@
+"""What a run will take on chips that are not there: memory, time, traffic, chip-hours."""

@@ -1,0 +1,75 @@
+"""`--plan` of the command lines: plans, prints, writes; the exit code says whether it fits."""
+
+from typing import TYPE_CHECKING
+
+from ml_collections import ConfigDict
+
+from venhancer_jax.errors import InputError
+
+if TYPE_CHECKING:
+    from venhancer_jax.planning.plan import Plan
+
+# Flags that go with `--plan`.
+SAMPLE_FLAGS = ("plan", "plan_json", "plan_clip")
+TRAIN_FLAGS = ("plan", "plan_json")
+
+
+def plan_sample(config: ConfigDict, values: dict[str, str]) -> int:
+    """Plans an enhancement; returns the exit code, 0 if it fits and 1 if not.
+
+    Args:
+      config: of `enhancement_config`.
+      values: of `SAMPLE_FLAGS`.
+
+    Raises:
+      InputError: a wrong value.
+    """
+    from venhancer_jax.planning.sampling_plan import plan_sampling
+    from venhancer_jax.planning.topology import compile_on_processor, find_topology
+
+    compile_on_processor()
+    topology = find_topology(values["plan"])
+    return _tell(plan_sampling(config, topology, values["plan_clip"]), values)
+
+
+def plan_train(config: ConfigDict, values: dict[str, str]) -> int:
+    """Plans a training; returns the exit code, 0 if it fits and 1 if not.
+
+    Args:
+      config: of `training_config`.
+      values: of `TRAIN_FLAGS`.
+
+    Raises:
+      InputError: a wrong value.
+    """
+    from venhancer_jax.planning.topology import compile_on_processor, find_topology
+    from venhancer_jax.planning.training import plan_training
+
+    compile_on_processor()
+    return _tell(plan_training(config, find_topology(values["plan"])), values)
+
+
+def check_flags(values: dict[str, str]) -> bool:
+    """Whether a plan is asked for.
+
+    Raises:
+      InputError: flags of a plan without `--plan`.
+    """
+    others = [name for name, value in values.items() if name.startswith("plan_") and value]
+    if others and not values["plan"]:
+        raise InputError(f"--{others[0]} goes with --plan=TOPOLOGY, such as --plan=v5e-8")
+    return bool(values["plan"])
+
+
+def _tell(plan: "Plan", values: dict[str, str]) -> int:
+    from venhancer_jax.planning.report import text_of, write_json
+
+    print(text_of(plan), flush=True)
+    if values["plan_json"]:
+        try:
+            write_json(plan, values["plan_json"])
+        except OSError as error:
+            raise InputError(
+                f"plan_json {values['plan_json']}: cannot be written ({error.strerror})"
+            ) from error
+    return 0 if plan.fits else 1
