@@ -13,30 +13,31 @@ import numpy as np
 from venhancer_jax.diffusion.guidance import guide, v_to_x0
 from venhancer_jax.models.functional import Network, Params
 from venhancer_jax.models.vae import Posterior
+from venhancer_jax.pipelines.program import program
 from venhancer_jax.sharding.mesh import constrain
 
 VIDEO_AXES = ("batch", "frame", None, None, None)
 
 
-@partial(jax.jit, static_argnums=0)
+@program("network")
 def embed_text(network: Network, params: Params, tokens: jax.Array) -> jax.Array:
     """`[B, 77]` tokens to `[B, 77, D]` features."""
     return network(params, tokens)
 
 
-@partial(jax.jit, static_argnums=0)
+@program("network")
 def encode(network: Network, params: Params, frames: jax.Array) -> Posterior:
     """`[B, F, H, W, 3]` in [-1, 1] to raw latents."""
     return network.bind(params).encode(frames)
 
 
-@partial(jax.jit, static_argnums=0)
+@program("network")
 def decode(network: Network, params: Params, latents: jax.Array) -> jax.Array:
     """`[B, F, h, w, 4]` latents of the diffusion networks to frames `[B, F, H, W, 3]`."""
     return network.bind(params).decode_latents(latents)
 
 
-@partial(jax.jit, static_argnums=0)
+@program("network")
 def denoise(
     network: Network,
     params: Params,
