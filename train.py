@@ -22,7 +22,7 @@ def main(arguments: Sequence[str]) -> int:
             return 0
         if not values["workdir"]:
             raise InputError("no workdir: give --workdir=FOLDER for checkpoints and metrics")
-        use_compilation_cache()
+        use_compilation_cache(config.compilation_cache or None)
         from etils import epath
 
         from venhancer_jax.training.processes import join

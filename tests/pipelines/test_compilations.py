@@ -18,7 +18,7 @@ PROGRAMS = ("embed_text", "encode", "denoise", "decode")
 
 
 def enhance(**changes) -> np.ndarray:
-    short = {"up_scale": 1.0, "solver_mode": "normal", "steps": 2, "guidance_scale": 3.0}
+    short = {"up_scale": 1.0, "solver_mode": "normal", "steps": 3, "guidance_scale": 3.0}
     options = EnhanceOptions(**(short | changes))
     return np.stack([*SYSTEM.enhance(clip(3), rate=Fraction(10), options=options)])
 
@@ -38,7 +38,7 @@ def test_prompt_steps_and_guidance_compile_nothing(
     first = enhance()
     with events() as seen:
         second = enhance(
-            prompt="a fox", negative_prompt="a hen", steps=3, guidance_scale=4.0,
+            prompt="a fox", negative_prompt="a hen", steps=5, guidance_scale=4.0,
             guidance_rescale=0.5, noise_aug=100, noise_levels=800, seed=1,
         )  # fmt: skip
     assert seen[COMPILE] == 0

@@ -48,6 +48,9 @@ def enhancement_config() -> ConfigDict:
     config.vae_checkpoint = ""
     config.text_checkpoint = ""
     config.dtype = "auto"
+    # Few shapes for many clips, so that less is compiled; and where that is kept, also gs://.
+    config.shape_buckets = False
+    config.compilation_cache = ""
     # How it is written.
     config.codec = "h264"
     config.quality = 0.75
@@ -63,7 +66,7 @@ def options_of(config: ConfigDict, prompt: str) -> EnhanceOptions:
     names = (
         "up_scale", "negative_prompt", "noise_aug", "solver", "solver_mode", "steps",
         "noise_levels", "start_noise", "guidance_scale", "guidance_rescale", "window", "seed",
-        "compat", "between",
+        "compat", "between", "shape_buckets",
     )  # fmt: skip
     values: dict[str, Any] = {name: config[name] for name in names}
     return EnhanceOptions(

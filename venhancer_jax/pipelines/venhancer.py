@@ -25,7 +25,7 @@ from venhancer_jax.models.functional import Network, Params
 from venhancer_jax.models.no_text import NoTextConfig
 from venhancer_jax.models.unet3d import UNet3DConfig
 from venhancer_jax.models.vae import VAEConfig
-from venhancer_jax.pipelines import executables
+from venhancer_jax.pipelines import buckets, executables
 from venhancer_jax.pipelines.decoding import decode_stream
 from venhancer_jax.pipelines.options import EnhanceOptions
 from venhancer_jax.pipelines.plan import (
@@ -79,8 +79,9 @@ class VEnhancer:
         """Sizes for an input of `height` by `width` pixels."""
         pixels = self.vae.config.pixels_per_latent
         remainder, modulus = self.denoiser.config.rows_modulus
-        rows = (remainder * pixels, modulus * pixels)
-        return plan_space(height, width, options, rows, modulus * pixels)
+        pixels_modulus = modulus * pixels * (buckets.COARSER if options.shape_buckets else 1)
+        rows = (remainder * pixels, pixels_modulus)
+        return plan_space(height, width, options, rows, pixels_modulus)
 
     def enhance(
         self,
@@ -132,11 +133,15 @@ class VEnhancer:
         """All of `enhance` up to the clean latents `[1, F, h, w, 4]`, with the plans made."""
         stride = plan_time(1, rate, options).stride
         space, (mean, std) = self._encoded(frames, stride, options, progress)
+        encoded, each = mean.shape[1], stride if options.between == "flow" else 1
+        time = buckets.plan_extended_time((encoded - 1) // each + 1, rate, options)
+        if options.shape_buckets:
+            extended = buckets.mirrored(encoded, (time.frames - 1) // stride * each + 1)
+            mean, std = mean[:, extended], std[:, extended]
         if options.between == "previous":
             # Each frame of the grid starts from the key frame at or before it.
             source = np.arange((mean.shape[1] - 1) * stride + 1) // stride
             mean, std = mean[:, source], std[:, source]
-        time = plan_time((mean.shape[1] - 1) // stride + 1, rate, options)
         # The published program draws every frame from the posterior, copies by themselves.
         z = mean + std * noise("vae", 0, mean.shape) if options.official else mean
         keys, shape = z[:, ::stride], z.shape
@@ -265,6 +270,8 @@ class VEnhancer:
                     yield frame
                     given += 1
                     progress("decode", given, len(time.take))
+                if given == len(time.take):
+                    return
                 grid += 1
 
     def _on_devices(self) -> contextlib.AbstractContextManager:
