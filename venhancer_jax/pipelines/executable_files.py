@@ -11,6 +11,7 @@ import hashlib
 import logging
 import os
 import pickle
+import time
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -22,6 +23,8 @@ from jax.experimental import serialize_executable
 from venhancer_jax.pipelines.fingerprint import setting
 
 VARIABLE = "VENHANCER_JAX_EXECUTABLES"
+# What `jax.monitoring` is told when one is read, with the seconds that took.
+LOADED = "/venhancer_jax/executable_load_duration"
 _MAGIC = b"venhancer-jax executable 1\n"
 _DIGEST_BYTES = 32
 _log = logging.getLogger(__name__)
@@ -72,6 +75,7 @@ def read(path: epath.Path, fingerprint: str, arguments: Any) -> Callable[..., An
     Returns:
       It, or None if there is none that can be used.
     """
+    start = time.perf_counter()
     try:
         data = path.read_bytes()
     except FileNotFoundError:
@@ -91,12 +95,14 @@ def read(path: epath.Path, fingerprint: str, arguments: Any) -> Callable[..., An
             _log.warning("%s is the executable of another program: compiling instead", path)
             return None
         devices = {device.id: device for device in jax.devices()}
-        return serialize_executable.deserialize_and_load(
+        loaded = serialize_executable.deserialize_and_load(
             content.executable,
             jax.tree.structure(arguments),
             jax.tree.structure(content.results),
             execution_devices=[devices[i] for i in content.devices],
         )
+        jax.monitoring.record_event_duration_secs(LOADED, time.perf_counter() - start)
+        return loaded
     except Exception as error:  # XLA says what it likes
         _log.warning("%s cannot be loaded (%s): compiling instead", path, _line(error))
         return None

@@ -213,7 +213,10 @@ class VEnhancer:
         """`[2, L, D]`, or `[1, L, D]` where there is no guidance."""
         negative = NEGATIVE if options.negative_prompt is None else options.negative_prompt
         texts = [join_prompt(options.prompt, official=options.official), negative]
-        tokens = tokenize(texts if options.guidance_scale != 1 else texts[:1])
+        texts = texts if options.guidance_scale != 1 else texts[:1]
+        # The vocabulary takes half a second to load, and a model without text reads none.
+        learned = not isinstance(self.text.config, NoTextConfig)
+        tokens = tokenize(texts) if learned else np.zeros((len(texts), 0), np.int32)
         return executables.embed_text(self.text.network, self.text.params, tokens)
 
     def _windowed_denoise(
