@@ -48,7 +48,7 @@ def _enhance(config: ConfigDict) -> int:
     from venhancer_jax.pipelines import run
 
     jobs, problems = run.check(config)
-    use_compilation_cache()
+    use_compilation_cache(config.compilation_cache or None)
     problems += run.run(config, _system(config), jobs)
     for problem in problems:
         print(f"error: {problem}", file=sys.stderr)

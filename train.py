@@ -31,7 +31,7 @@ def main(arguments: Sequence[str]) -> int:
             return command.plan_train(config, values)
         if not values["workdir"]:
             raise InputError("no workdir: give --workdir=FOLDER for checkpoints and metrics")
-        use_compilation_cache()
+        use_compilation_cache(config.compilation_cache or None)
         from etils import epath
 
         from venhancer_jax.sharding.processes import join

@@ -293,8 +293,8 @@ def test_every_setting_arrives(monkeypatch: pytest.MonkeyPatch):
     options = seen["options"]
     assert options.guidance_interval == (200, 900)
     assert (options.guidance_reuse, options.controlnet_reuse, options.deep_reuse) == (2, 3, 4)
-    enhance(between="flow")
-    assert seen["options"].between == "flow"
+    enhance(between="flow", shape_buckets=True)
+    assert (seen["options"].between, seen["options"].shape_buckets) == ("flow", True)
     enhance(target_fps="30000/1001", start_time=0.2, up_scale=1.0)
     assert seen["options"].target_fps == Fraction(30000, 1001)
     assert seen["options"].target_size is None

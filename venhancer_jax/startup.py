@@ -15,13 +15,14 @@ def cache_folder() -> Path:
 
 
 def use_compilation_cache(folder: str | os.PathLike | None = None) -> None:
-    """Keeps compiled programs between runs.
+    """Keeps compiled programs between runs, those of the networks also as whole executables.
 
     Args:
-      folder: local or `gs://`, by default below `cache_folder()`; what
-        `JAX_COMPILATION_CACHE_DIR` says goes before it.
+      folder: local or `gs://`; by default what `JAX_COMPILATION_CACHE_DIR` says, or else
+        `compiled` in `cache_folder()`. Executables are in `executables` there
+        (`pipelines.executable_files`).
     """
-    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    if folder is not None or "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         folder = folder or cache_folder() / "compiled"
         jax.config.update("jax_compilation_cache_dir", os.fspath(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)

@@ -1,6 +1,7 @@
 """The networks by name, and their configs as JSON facts."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -31,7 +32,7 @@ NAMES = tuple(_NETWORKS)
 def build(name: str, config: Config) -> Network:
     """The network of that name and config, without parameters."""
     _, module = _NETWORKS[name]
-    return functional(lambda rngs: module(config, rngs))
+    return functional(functools.partial(module, config))
 
 
 def config_class(name: str) -> type[Config]:

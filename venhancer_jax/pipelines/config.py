@@ -54,6 +54,9 @@ def enhancement_config() -> ConfigDict:
     config.text_checkpoint = ""
     config.dtype = "auto"
     config.weights = "full"  # or int8: a denoiser of 8-bit integers, needs the extra int8
+    # Few shapes for many clips, so that less is compiled; and where that is kept, also gs://.
+    config.shape_buckets = False
+    config.compilation_cache = ""
     # How it is written.
     config.codec = "h264"
     config.quality = 0.75
@@ -70,7 +73,7 @@ def options_of(config: ConfigDict, prompt: str) -> EnhanceOptions:
         "up_scale", "negative_prompt", "noise_aug", "solver", "solver_mode", "steps",
         "noise_levels", "start_noise", "guidance_scale", "guidance_rescale", "guidance_interval",
         "guidance_reuse", "controlnet_reuse", "deep_reuse", "window", "seed", "compat",
-        "between",
+        "between", "shape_buckets",
     )  # fmt: skip
     values: dict[str, Any] = {name: config[name] for name in names}
     return EnhanceOptions(

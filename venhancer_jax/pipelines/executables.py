@@ -18,6 +18,7 @@ from venhancer_jax.models.functional import Network, Params
 from venhancer_jax.models.text_keys import Text, TextKeys
 from venhancer_jax.models.unet3d import VIDEO_AXES
 from venhancer_jax.models.vae import Posterior
+from venhancer_jax.pipelines.program import program
 from venhancer_jax.pipelines.reuse import Kept, Source, Work
 from venhancer_jax.sharding.local import locally
 from venhancer_jax.sharding.mesh import constrain
@@ -25,19 +26,19 @@ from venhancer_jax.sharding.mesh import constrain
 PIECES = ("piece", None, None, None, None)
 
 
-@partial(jax.jit, static_argnums=0)
+@program("network")
 def embed_text(network: Network, params: Params, tokens: jax.Array) -> jax.Array:
     """`[B, 77]` tokens to `[B, 77, D]` features."""
     return network(params, tokens)
 
 
-@partial(jax.jit, static_argnums=0)
+@program("network")
 def project_text(network: Network, params: Params, text: jax.Array) -> TextKeys:
     """Features `[B, L, D]` to keys and values for every transformer of UNet and ControlNet."""
     return text_keys.project_text(network.bind(params), text)
 
 
-@partial(jax.jit, static_argnums=0)
+@program("network")
 def encode(network: Network, params: Params, frames: jax.Array) -> Posterior:
     """Frames `[n, 1, H, W, 3]` in [-1, 1] to raw latents, each device its own frames."""
     vae = network.bind(params)
@@ -50,7 +51,7 @@ def encode(network: Network, params: Params, frames: jax.Array) -> Posterior:
     return Posterior(*jnp.split(made, 2, axis=-1))
 
 
-@partial(jax.jit, static_argnums=0)
+@program("network")
 def decode(network: Network, params: Params, latents: jax.Array) -> jax.Array:
     """Latents of the diffusion networks `[n, F, h, w, 4]` to frames `[n, F, H, W, 3]`.
 
@@ -60,7 +61,7 @@ def decode(network: Network, params: Params, latents: jax.Array) -> jax.Array:
     return locally(lambda *own: in_chunks(decode_latents, own, 1), [latents], [PIECES], PIECES)
 
 
-@partial(jax.jit, static_argnums=0)
+@program("network")
 def denoise(
     network: Network,
     params: Params,
@@ -91,7 +92,7 @@ def denoise(
     return _denoise(network, work, params, x, t, levels, text, guidance, conditions, Kept())[0]
 
 
-@partial(jax.jit, static_argnums=(0, 1))
+@program("network", "work")
 def denoise_reusing(
     network: Network,
     work: Work,

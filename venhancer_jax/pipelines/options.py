@@ -48,6 +48,8 @@ class EnhanceOptions:
         one step.
       between: what the frames between two key frames start from: the one before (`previous`, as the
         published networks), or both, moved there by the optical flow (`flow`).
+      shape_buckets: brings clips to one of few shapes, for which programs may be compiled already;
+        changes results a little (`buckets`).
       official_scale: scale condition of the official program, which knows no other.
       official_pad: least working size of the official program, `(height, width)` in pixels.
     """
@@ -73,6 +75,7 @@ class EnhanceOptions:
     noise_levels: int = 900
     start_noise: float = 1.0
     between: Between = "previous"
+    shape_buckets: bool = False
     official_scale: int = 8
     official_pad: tuple[int, int] = (720, 1280)
 
@@ -102,6 +105,8 @@ class EnhanceOptions:
             )
         if self.official and self.between != "previous":
             raise InputError(f"between {self.between!r}: compat 'official' knows only 'previous'")
+        if self.official and self.shape_buckets:
+            raise InputError("shape_buckets: compat 'official' repeats the published shapes")
         if self.target_size is not None:
             if len(self.target_size) != 2:
                 raise InputError(f"target_size {self.target_size}: expected (height, width)")

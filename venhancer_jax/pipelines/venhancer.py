@@ -26,7 +26,7 @@ from venhancer_jax.models.no_text import NoTextConfig
 from venhancer_jax.models.text_keys import TextKeys
 from venhancer_jax.models.unet3d import UNet3DConfig
 from venhancer_jax.models.vae import Posterior, VAEConfig
-from venhancer_jax.pipelines import executables
+from venhancer_jax.pipelines import buckets, executables
 from venhancer_jax.pipelines.decoding import decode_stream
 from venhancer_jax.pipelines.options import EnhanceOptions
 from venhancer_jax.pipelines.plan import (
@@ -83,8 +83,9 @@ class VEnhancer:
         """Sizes for an input of `height` by `width` pixels."""
         pixels = self.vae.config.pixels_per_latent
         remainder, modulus = self.denoiser.config.rows_modulus
-        rows = (remainder * pixels, modulus * pixels)
-        return plan_space(height, width, options, rows, modulus * pixels)
+        pixels_modulus = modulus * pixels * (buckets.COARSER if options.shape_buckets else 1)
+        rows = (remainder * pixels, pixels_modulus)
+        return plan_space(height, width, options, rows, pixels_modulus)
 
     def enhance(
         self,
@@ -136,11 +137,15 @@ class VEnhancer:
         """All of `enhance` up to the clean latents `[1, F, h, w, 4]`, with the plans made."""
         stride = plan_time(1, rate, options).stride
         space, (mean, std) = self._encoded(frames, stride, options, progress)
+        encoded, each = mean.shape[1], stride if options.between == "flow" else 1
+        time = buckets.plan_extended_time((encoded - 1) // each + 1, rate, options)
+        if options.shape_buckets:
+            extended = buckets.mirrored(encoded, (time.frames - 1) // stride * each + 1)
+            mean, std = mean[:, extended], std[:, extended]
         if options.between == "previous":
             # Each frame of the grid starts from the key frame at or before it.
             source = np.arange((mean.shape[1] - 1) * stride + 1) // stride
             mean, std = mean[:, source], std[:, source]
-        time = plan_time((mean.shape[1] - 1) // stride + 1, rate, options)
         # The published program draws every frame from the posterior, copies by themselves.
         z = mean + std * noise("vae", 0, mean.shape) if options.official else mean
         keys, shape = z[:, ::stride], z.shape
@@ -234,7 +239,10 @@ class VEnhancer:
         """`[2, L, D]`, or `[1, L, D]` where there is no guidance."""
         negative = NEGATIVE if options.negative_prompt is None else options.negative_prompt
         texts = [join_prompt(options.prompt, official=options.official), negative]
-        tokens = tokenize(texts if options.guidance_scale != 1 else texts[:1])
+        texts = texts if options.guidance_scale != 1 else texts[:1]
+        # The vocabulary takes half a second to load, and a model without text reads none.
+        learned = not isinstance(self.text.config, NoTextConfig)
+        tokens = tokenize(texts) if learned else np.zeros((len(texts), 0), np.int32)
         return executables.embed_text(self.text.network, self.text.params, tokens)
 
     def _windowed_denoise(
@@ -296,6 +304,8 @@ class VEnhancer:
                     yield frame
                     given += 1
                     progress("decode", given, len(time.take))
+                if given == len(time.take):
+                    return
                 grid += 1
 
     def on_devices(self) -> contextlib.AbstractContextManager:

@@ -6,7 +6,6 @@ import html
 from collections.abc import Sequence
 from importlib import resources
 
-import ftfy
 import numpy as np
 from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 
@@ -44,6 +43,8 @@ def tokenize(texts: Sequence[str], *, length: int = 77) -> np.ndarray:
 
 def clean(text: str) -> str:
     """The text as the vocabulary knows it: repaired, unescaped, evenly spaced, lower-case."""
+    import ftfy  # a tenth of a second, which models without text need not wait
+
     # Twice, because captions from web pages are often escaped twice: `&amp;lt;`.
     unescaped = html.unescape(html.unescape(ftfy.fix_text(text)))
     return " ".join(unescaped.split()).lower()

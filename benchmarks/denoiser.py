@@ -1,0 +1,57 @@
+"""One call of the denoising networks with random weights, for the benchmarks."""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from absl import flags
+
+from benchmarks.measure import random_params
+from venhancer_jax.models import catalog
+from venhancer_jax.models.attention import IMPLEMENTATIONS
+from venhancer_jax.models.unet3d import UNet3DConfig
+from venhancer_jax.training.networks import PRESETS
+
+_FRAMES = flags.DEFINE_integer("frames", 5, "frames of the window")
+_HEIGHT = flags.DEFINE_integer("height", 34, "rows of the latents, 2 modulo 8")
+_WIDTH = flags.DEFINE_integer("width", 32, "columns of the latents, 0 modulo 8")
+_DTYPE = flags.DEFINE_enum("dtype", "float32", ["float32", "bfloat16"], "weights and activations")
+_GUIDANCE = flags.DEFINE_bool("guidance", False, "with the prompt and without it, as in sampling")
+_ATTENTION = flags.DEFINE_enum("attention", "auto", IMPLEMENTATIONS, "implementation of attention")
+
+
+def denoise_call(preset: str) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """A call of `executables.denoise` as the flags say.
+
+    Args:
+      preset: size of the network.
+
+    Returns:
+      Its arguments, and facts on it: preset, shape, dtype, guidance, attention.
+    """
+    config = PRESETS[preset]["venhancer"]
+    assert isinstance(config, UNet3DConfig)
+    dtype = jnp.dtype(_DTYPE.value)
+    changes: dict[str, Any] = {"dtype": dtype, "attention": _ATTENTION.value}
+    config = dataclasses.replace(config, **changes)
+    network = catalog.build("venhancer", config)
+    frames = _FRAMES.value
+    shape = (1, frames, _HEIGHT.value, _WIDTH.value, config.latent_channels)
+    x, one, index = jax.random.normal(jax.random.key(0), shape), jnp.ones(1, int), range(frames)
+    conditions = {
+        "hint": x[:, ::2],
+        "hint_t": one,
+        "scale": jnp.ones(1),
+        "key_index": jnp.array([[-1 if i % 2 else i // 2 for i in index]]),
+    }
+    text = jnp.ones((2 if _GUIDANCE.value else 1, 77, config.context_width))
+    numbers = (jnp.float32(0.7), jnp.float32(0.7)), text, (jnp.float32(7.5), jnp.float32(0.2))
+    arguments = (network, random_params(network, dtype), x, jnp.int32(500), *numbers, conditions)
+    return arguments, {
+        "preset": preset,
+        "shape": shape,
+        "dtype": dtype.name,
+        "guidance": _GUIDANCE.value,
+        "attention": _ATTENTION.value,
+    }

@@ -1,0 +1,115 @@
+"""Few shapes for many clips, and what comes out of them."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from pipelines.tiny_system import clip, tiny_system
+
+from venhancer_jax.errors import InputError
+from venhancer_jax.pipelines import buckets, executables
+from venhancer_jax.pipelines.options import EnhanceOptions
+from venhancer_jax.pipelines.plan import plan_time
+from venhancer_jax.video.windows import equal_windows
+
+SYSTEM = tiny_system()
+RATE = Fraction(10)
+SHORT = {"up_scale": 1.0, "solver_mode": "normal", "steps": 2, "window": 9}
+
+
+def enhance(frames: list[np.ndarray], **changes) -> np.ndarray:
+    options = EnhanceOptions(**(SHORT | {"guidance_scale": 3.0} | changes))
+    return np.stack([*SYSTEM.enhance(frames, rate=RATE, options=options)])
+
+
+def compiled() -> list[int]:
+    """How many programs there are of each network."""
+    parts = (executables.encode, executables.denoise, executables.decode)
+    return [part._jitted._cache_size() for part in parts]
+
+
+@pytest.mark.parametrize("stride", range(1, 10))
+@pytest.mark.parametrize("window", [2, 9, 24, 32])
+def test_few_lengths_that_windows_have(stride: int, window: int):
+    lengths = {}
+    for frames in range(1, 3 * window):
+        extended = buckets.key_frames(frames, stride, window)
+        grid = (extended - 1) * stride + 1
+        (start, end), *_ = equal_windows(grid, stride, window)
+        lengths[frames] = end - start
+        assert extended >= frames
+        if (frames - 1) * stride + 1 <= window:
+            assert grid <= window, "a clip that fits in a window still does"
+    assert len(set(lengths.values())) <= 4
+    assert lengths[1] == 1
+
+
+def test_the_list_of_the_default_window():
+    frames = [buckets.key_frames(n, 1, 32) for n in (1, 2, 9, 10, 17, 18, 32, 33, 100)]
+    assert frames == [1, 9, 9, 17, 17, 32, 32, 33, 100]
+
+
+def test_mirrored():
+    assert buckets.mirrored(3, 8).tolist() == [0, 1, 2, 1, 0, 1, 2, 1]
+    assert buckets.mirrored(3, 3).tolist() == [0, 1, 2]
+    assert buckets.mirrored(1, 3).tolist() == [0, 0, 0]
+    assert buckets.mirrored(2, 5).tolist() == [0, 1, 0, 1, 0]
+
+
+def test_without_the_option_nothing_changes():
+    plan = buckets.plan_extended_time(5, RATE, EnhanceOptions())
+    assert plan == plan_time(5, RATE, EnhanceOptions())
+
+
+@pytest.mark.parametrize("rate", [10, 15, 20])
+def test_the_output_has_the_frames_of_the_clip(rate: int):
+    options = EnhanceOptions(target_fps=Fraction(rate), shape_buckets=True, window=9)
+    for frames in range(1, 12):
+        plan = buckets.plan_extended_time(frames, RATE, options)
+        exact = plan_time(frames, RATE, options)
+        assert plan.take == exact.take
+        assert plan.frames >= exact.frames
+        assert plan.key_index[: exact.frames] == exact.key_index
+
+
+def test_sizes_are_coarser():
+    sizes = [
+        SYSTEM.plan_space(24, 32, EnhanceOptions(up_scale=scale, shape_buckets=True)).working_size
+        for scale in (1.0, 0.9)
+    ]
+    assert sizes == [(24, 32), (24, 32)]
+    exact = SYSTEM.plan_space(20, 28, EnhanceOptions(up_scale=1.0))
+    assert exact.working_size == (20, 28)
+
+
+@pytest.mark.parametrize("between", ["previous", "flow"])
+def test_clips_of_several_lengths_and_sizes_share_programs(between: str):
+    chosen = {"target_fps": Fraction(20), "between": between, "shape_buckets": True}
+    # A grid of 7 frames is extended to 9.
+    first = enhance([f[:22, :28] for f in clip(5)], **chosen)
+    before = compiled()
+    second = enhance([f[:24, :30] for f in clip(5)], **chosen)
+    third = enhance(clip(4), **chosen)
+    assert compiled() == before
+    assert (first.shape, second.shape) == ((10, 22, 28, 3), (10, 24, 30, 3))
+    assert third.shape == (8, 24, 32, 3)
+
+
+def test_what_is_added_is_the_clip_backwards(monkeypatch: pytest.MonkeyPatch):
+    made = []
+    monkeypatch.setattr(executables, "denoise", lambda *args: made.append(args) or args[2])
+    enhance(clip(4), noise_aug=0, start_noise=0.0, shape_buckets=True)
+    (_, _, x, *_, conditions), *_ = made
+    assert x.shape[1] == 5
+    np.testing.assert_array_equal(x[:, 4], x[:, 2])
+    np.testing.assert_array_equal(conditions["hint"][:, 4], conditions["hint"][:, 2])
+    assert conditions["key_index"].tolist() == [[0, 1, 2, 3, 4]]
+
+
+def test_a_clip_that_has_such_a_shape_is_not_changed():
+    np.testing.assert_array_equal(enhance(clip(3)), enhance(clip(3), shape_buckets=True))
+
+
+def test_the_official_program_has_shapes_of_its_own():
+    with pytest.raises(InputError, match="shape_buckets: compat 'official'"):
+        EnhanceOptions(compat="official", shape_buckets=True)

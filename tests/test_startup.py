@@ -1,0 +1,87 @@
+"""Where compiled programs are kept, and that they are used."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import pytest
+
+from venhancer_jax.pipelines import executable_files
+from venhancer_jax.startup import CACHE_VARIABLE, use_compilation_cache
+
+TESTS = Path(__file__).parent
+RUN = """
+import json, sys
+from pipelines.jax_events import events
+from venhancer_jax.startup import use_compilation_cache
+use_compilation_cache(sys.argv[1])
+from pipelines.test_compilations import enhance
+with events() as seen:
+    total = int(enhance().sum())
+print(json.dumps({"total": total} | seen))
+"""
+
+
+@pytest.fixture
+def chosen(monkeypatch: pytest.MonkeyPatch) -> dict:
+    """What is set, in place of setting it."""
+    made = {}
+    monkeypatch.setattr(jax.config, "update", lambda name, value: made.update({name: value}))
+    monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)
+    monkeypatch.setenv(CACHE_VARIABLE, "/cache")
+    return made
+
+
+@pytest.mark.parametrize(
+    ("folder", "variable", "expected"),
+    [
+        (None, None, "/cache/compiled"),
+        ("here", None, "here"),
+        (Path("here"), "gs://bucket/there", "here"),
+        ("gs://bucket/folder", None, "gs://bucket/folder"),
+        (None, "gs://bucket/there", None),
+    ],
+)
+def test_folders(chosen: dict, monkeypatch: pytest.MonkeyPatch, folder, variable, expected):
+    if variable:
+        monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", variable)
+    use_compilation_cache(folder)
+    assert chosen.get("jax_compilation_cache_dir") == expected
+
+
+@pytest.mark.parametrize("folder", ["/some/folder", "gs://bucket/folder"])
+def test_executables_are_beside_it(monkeypatch: pytest.MonkeyPatch, folder: str):
+    monkeypatch.delenv(executable_files.VARIABLE, raising=False)
+    values = {"jax_compilation_cache_dir": folder, "jax_enable_compilation_cache": True}
+    monkeypatch.setattr(executable_files, "setting", values.get)
+    assert str(executable_files.folder()) == f"{folder}/executables"
+    monkeypatch.setenv(executable_files.VARIABLE, "elsewhere")
+    assert str(executable_files.folder()) == "elsewhere"
+    monkeypatch.setenv(executable_files.VARIABLE, "0")
+    assert executable_files.folder() is None
+    monkeypatch.delenv(executable_files.VARIABLE)
+    values["jax_compilation_cache_dir"] = ""
+    assert executable_files.folder() is None
+
+
+def test_a_second_run_compiles_nothing(tmp_path: Path):
+    environment = os.environ | {
+        executable_files.VARIABLE: "",
+        "PYTHONPATH": os.pathsep.join([str(TESTS.parent), str(TESTS)]),
+    }
+    environment.pop("JAX_COMPILATION_CACHE_DIR", None)
+    command = [sys.executable, "-c", RUN, str(tmp_path / "cache")]
+    first, second = (
+        json.loads(subprocess.run(command, env=environment, check=True, capture_output=True).stdout)
+        for _ in range(2)
+    )
+    misses, hits = "/jax/compilation_cache/cache_misses", "/jax/compilation_cache/cache_hits"
+    assert second["total"] == first["total"]
+    assert first[misses] > 20
+    assert misses not in second
+    # All that XLA was asked for came out of the cache.
+    assert second["/jax/core/compile/backend_compile_duration"] == second[hits]
+    assert len([*(tmp_path / "cache").glob("executables/*")]) == 4
