@@ -46,7 +46,9 @@ def main(arguments: Sequence[str]) -> int:
 
 def _enhance(config: ConfigDict) -> int:
     from venhancer_jax.pipelines import run
+    from venhancer_jax.sharding.processes import join
 
+    join(config)
     jobs, problems = run.check(config)
     use_compilation_cache(config.compilation_cache or None)
     problems += run.run(config, _system(config), jobs)
@@ -59,11 +61,13 @@ def _system(config: ConfigDict):
     from convert import fetch
     from venhancer_jax import weights
     from venhancer_jax.pipelines import load
+    from venhancer_jax.pipelines.config import mesh_of
 
+    options = {"dtype": config.dtype, "weights": config.weights, "mesh": mesh_of(config)}
     if config.preset not in _PRESETS:
         raise InputError(f"preset {config.preset!r}: expected one of {', '.join(_PRESETS)}")
     if config.preset == "demo" and not config.checkpoint:
-        return load.demo_venhancer(dtype=config.dtype, weights=config.weights)
+        return load.demo_venhancer(**options)
     if config.version not in _PUBLISHED:
         raise InputError(f"version {config.version!r}: expected one of {', '.join(_PUBLISHED)}")
     checkpoints = {
@@ -78,13 +82,7 @@ def _system(config: ConfigDict):
         if checkpoint not in fetch.PUBLISHED and not weights.is_weights(checkpoint):
             fetch.resolve(checkpoint)
     folders = {network: fetch.weights_of(network, name) for network, name in checkpoints.items()}
-    return load.load_venhancer(
-        folders["venhancer"],
-        folders["vae"],
-        folders.get("text"),
-        dtype=config.dtype,
-        weights=config.weights,
-    )
+    return load.load_venhancer(folders["venhancer"], folders["vae"], folders.get("text"), **options)
 
 
 if __name__ == "__main__":

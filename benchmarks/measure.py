@@ -17,7 +17,7 @@ import numpy as np
 from absl import flags
 
 from venhancer_jax.models.functional import Network, Params
-from venhancer_jax.training.meter import peak_flops
+from venhancer_jax.sharding.chips import peak_flops
 
 _BASELINE = flags.DEFINE_string("baseline", None, "JSON of an earlier run to compare with")
 _SAVE = flags.DEFINE_string("save", None, "file to write the JSON to")

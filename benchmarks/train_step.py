@@ -18,12 +18,12 @@ from benchmarks.measure import device_facts, peak_gib, report, timing
 from venhancer_jax.command_line import parse_config
 from venhancer_jax.models.functional import count_parameters
 from venhancer_jax.sharding.flops import count_flops
-from venhancer_jax.sharding.mesh import replicated
-from venhancer_jax.sharding.params import batch_sharding, fsdp_sharding, training_mesh
-from venhancer_jax.training.batches import OnMesh, to_mesh
+from venhancer_jax.sharding.mesh import device_mesh
+from venhancer_jax.sharding.params import batch_sharding
+from venhancer_jax.training.batches import to_mesh
+from venhancer_jax.training.compiled import jitted_step, optimizer_of, state_shapes
 from venhancer_jax.training.data import batch_shapes
-from venhancer_jax.training.state import TrainState, make_optimizer
-from venhancer_jax.training.step import make_step
+from venhancer_jax.training.state import TrainState
 from venhancer_jax.training.tasks import task_of
 
 CONFIG = flags.DEFINE_string("config", "configs/train_debug.py", "config file")
@@ -57,17 +57,14 @@ def main(argv: list[str]) -> None:
         config.update({flag.name: flag.value for flag in _INSTEAD if flag.value is not None})
         config.data = config.prior = config.vae = config.text = ""
         config.data = "synthetic"
-    mesh = training_mesh(config.mesh)
-    task = task_of(config, mesh)
-    optimizer = make_optimizer(learning_rate=config.learning_rate, clip_norm=config.clip_norm)
-    begin = functools.partial(TrainState.start, optimizer=optimizer)
-    shardings = fsdp_sharding(mesh, jax.eval_shape(begin, task.params))
+    mesh = device_mesh(config.mesh)
+    task, optimizer = task_of(config, mesh), optimizer_of(config)
     parameters = count_parameters(task.params)
+    like = state_shapes(task.params, optimizer, mesh)
+    begin = functools.partial(TrainState.start, optimizer=optimizer)
+    shardings = jax.tree.map(lambda x: x.sharding, like)
     state = jax.jit(begin, out_shardings=shardings, donate_argnums=0)(task.params)
-    pure = make_step(
-        OnMesh(task.objective), optimizer, seed=config.seed, ema_decay=config.ema_decay
-    )
-    jitted = jax.jit(pure, donate_argnums=0, out_shardings=(shardings, replicated(mesh)))
+    jitted = jitted_step(config, task.objective, optimizer, mesh, like)
     shapes = batch_shapes(config)
     batch = to_mesh(random_batch(shapes), batch_sharding(mesh))
     with jax.set_mesh(mesh):

@@ -18,7 +18,7 @@ def in_chunks(
       at_most: entries that the function is given at once.
 
     Returns:
-      What `function(*arrays)` gives, with the memory of one chunk.
+      What `function(*arrays)` gives, with the memory of one chunk, which a gradient computes anew.
     """
     length = len(arrays[0])
     count, size = even_chunks(length, at_most)
@@ -29,7 +29,8 @@ def in_chunks(
         filled = jnp.pad(x, [(0, count * size - length)] + [(0, 0)] * (x.ndim - 1))
         return filled.reshape(count, size, *x.shape[1:])
 
-    out = jax.lax.map(lambda chunk: function(*chunk), tuple(split(x) for x in arrays))
+    of_chunk = jax.checkpoint(lambda chunk: function(*chunk))
+    out = jax.lax.map(of_chunk, tuple(split(x) for x in arrays))
     return out.reshape(-1, *out.shape[2:])[:length]
 
 

@@ -1,12 +1,15 @@
 """The keys that every enhancement config has."""
 
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
+from jax.sharding import Mesh
 from ml_collections import ConfigDict, config_dict
 
 from venhancer_jax.errors import InputError
 from venhancer_jax.pipelines.options import EnhanceOptions, parse_fps
+from venhancer_jax.sharding.mesh import inference_mesh
 
 
 def enhancement_config() -> ConfigDict:
@@ -57,6 +60,14 @@ def enhancement_config() -> ConfigDict:
     # Few shapes for many clips, so that less is compiled; and where that is kept, also gs://.
     config.shape_buckets = False
     config.compilation_cache = ""
+    # Devices along each axis: `data` (guidance pair and windows), `fsdp` (parameters), `rows` of
+    # each frame, and the rest for `context` (frames). 0: as many as the guidance pair can use.
+    config.mesh = ConfigDict({"data": 0, "fsdp": 1, "rows": 1})
+    config.distributed = False  # several hosts: TPU pods, Slurm
+    # Several processes elsewhere: `host:port` of the first, this one's number, how many there are.
+    config.coordinator = ""
+    config.process_id = 0
+    config.process_count = 1
     # How it is written.
     config.codec = "h264"
     config.quality = 0.75
@@ -82,6 +93,20 @@ def options_of(config: ConfigDict, prompt: str) -> EnhanceOptions:
         target_fps=_rate(config.target_fps),
         **values,
     )
+
+
+def mesh_of(config: ConfigDict, devices: Sequence[Any] | None = None) -> Mesh:
+    """The mesh that a config asks for.
+
+    Args:
+      config: of `enhancement_config`.
+      devices: by default all there are.
+
+    Raises:
+      InputError: the sizes do not use all devices.
+    """
+    videos = 1 if config.guidance_scale == 1 else 2
+    return inference_mesh(devices, dict(config.mesh), videos=videos)
 
 
 def _size(value: tuple | None) -> tuple[int, int] | None:

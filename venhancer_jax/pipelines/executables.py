@@ -22,6 +22,7 @@ from venhancer_jax.pipelines.program import program
 from venhancer_jax.pipelines.reuse import Kept, Source, Work
 from venhancer_jax.sharding.local import locally
 from venhancer_jax.sharding.mesh import constrain
+from venhancer_jax.sharding.params import gathered
 
 PIECES = ("piece", None, None, None, None)
 
@@ -29,19 +30,19 @@ PIECES = ("piece", None, None, None, None)
 @program("network")
 def embed_text(network: Network, params: Params, tokens: jax.Array) -> jax.Array:
     """`[B, 77]` tokens to `[B, 77, D]` features."""
-    return network(params, tokens)
+    return network(gathered(params), tokens)
 
 
 @program("network")
 def project_text(network: Network, params: Params, text: jax.Array) -> TextKeys:
     """Features `[B, L, D]` to keys and values for every transformer of UNet and ControlNet."""
-    return text_keys.project_text(network.bind(params), text)
+    return text_keys.project_text(network.bind(gathered(params)), text)
 
 
 @program("network")
 def encode(network: Network, params: Params, frames: jax.Array) -> Posterior:
     """Frames `[n, 1, H, W, 3]` in [-1, 1] to raw latents, each device its own frames."""
-    vae = network.bind(params)
+    vae = network.bind(gathered(params))
 
     def moments(frames: jax.Array) -> jax.Array:
         posterior = vae.encode(frames)
@@ -57,7 +58,7 @@ def decode(network: Network, params: Params, latents: jax.Array) -> jax.Array:
 
     Each device decodes its own of the n chunks, one after the other.
     """
-    decode_latents = network.bind(params).decode_latents
+    decode_latents = network.bind(gathered(params)).decode_latents
     return locally(lambda *own: in_chunks(decode_latents, own, 1), [latents], [PIECES], PIECES)
 
 
@@ -149,7 +150,7 @@ def _denoise(
         # A pair that was kept serves a call of its conditional half too.
         return jax.tree.map(lambda y: y[: halves * batch], value) if source == "reuse" else None
 
-    v, control, deep = network.bind(params).with_features(
+    v, control, deep = network.bind(gathered(params)).with_features(
         constrain(of_halves(x), VIDEO_AXES),
         jnp.broadcast_to(jnp.asarray(t), (halves * batch,)),
         jax.tree.map(of_videos, text),

@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import Mesh
 
 from venhancer_jax import weights as stored
 from venhancer_jax.assets import demo_weights
@@ -16,7 +17,8 @@ from venhancer_jax.models.int8 import quantised
 from venhancer_jax.models.no_text import NoTextConfig
 from venhancer_jax.models.vae import VAEConfig
 from venhancer_jax.pipelines.venhancer import Part, VEnhancer
-from venhancer_jax.sharding.mesh import inference_mesh, replicated
+from venhancer_jax.sharding.mesh import inference_mesh
+from venhancer_jax.sharding.params import fsdp_sharding
 
 DTYPES = ("auto", "float32", "bfloat16")
 WEIGHTS = ("full", "int8")
@@ -29,8 +31,9 @@ def load_venhancer(
     *,
     dtype: str = "auto",
     weights: str = "full",
+    mesh: Mesh | None = None,
 ) -> VEnhancer:
-    """The system from converted weights, on all devices there are.
+    """The system from converted weights.
 
     Args:
       denoiser: weight folder of UNet and ControlNet.
@@ -39,6 +42,7 @@ def load_venhancer(
       dtype: of weights and activations; `auto` is float32 on a CPU and bfloat16 elsewhere. The
         encoder of the VAE and the text tower stay in float32.
       weights: `full`, or `int8` for a denoiser of 8-bit integers (`models/int8.py`).
+      mesh: devices to run on, by default all there are; parameters are split over its `fsdp`.
 
     Raises:
       InputError: a folder holds no weights, or those of another network; unknown `dtype` or
@@ -47,7 +51,9 @@ def load_venhancer(
     compute = compute_dtype(dtype)
     if weights not in WEIGHTS:
         raise InputError(f"weights {weights!r}: expected one of {', '.join(WEIGHTS)}")
-    unet = _load("venhancer", Path(denoiser), {"dtype": compute})
+    if mesh is None and jax.device_count() > 1:
+        mesh = inference_mesh()
+    unet = _load("venhancer", Path(denoiser), mesh, dtype=compute)
     if weights == "int8":
         network, params = quantised(unet.network, unet.params, unet.config)
         unet = Part(unet.config, network, params)
@@ -55,14 +61,14 @@ def load_venhancer(
         config = NoTextConfig(width=unet.config.context_width)
         tower = Part(config, catalog.build("no_text", config), {})
     else:
-        tower = _load("text", Path(text), {})
-    return VEnhancer(unet, _load("vae", Path(vae), {"dtype": compute}), tower, mesh=_mesh())
+        tower = _load("text", Path(text), mesh)
+    return VEnhancer(unet, _load("vae", Path(vae), mesh, dtype=compute), tower, mesh=mesh)
 
 
-def demo_venhancer(*, dtype: str = "auto", weights: str = "full") -> VEnhancer:
-    """The small model that ships with the package (docs/model_card.md)."""
+def demo_venhancer(**options: Any) -> VEnhancer:
+    """The small model that ships with the package (docs/model_card.md), by `load_venhancer`."""
     folder = demo_weights()
-    return load_venhancer(folder / "venhancer", folder / "vae", None, dtype=dtype, weights=weights)
+    return load_venhancer(folder / "venhancer", folder / "vae", None, **options)
 
 
 def compute_dtype(name: str) -> jnp.dtype:
@@ -87,7 +93,7 @@ def stored_shapes(config: Any, network: Network) -> dict[str, jax.ShapeDtypeStru
     return {n: jax.ShapeDtypeStruct(s.shape, types[n]) for n, s in network.shapes.items()}
 
 
-def _load(name: str, folder: Path, runtime: dict[str, Any]) -> Part[Any]:
+def _load(name: str, folder: Path, mesh: Mesh | None, **runtime: Any) -> Part[Any]:
     if not stored.is_weights(folder):
         raise InputError(f"{folder} holds no converted weights of the {name} network")
     about = stored.read_about(folder)
@@ -98,15 +104,6 @@ def _load(name: str, folder: Path, runtime: dict[str, Any]) -> Part[Any]:
         config = config.only_used()
     network = catalog.build(name, config)
     shapes = stored_shapes(config, network)
-    params = stored.load_weights(folder, shapes, sharding=_sharding(_mesh()))
-    return Part(config, network, params)
-
-
-def _mesh() -> jax.sharding.Mesh | None:
-    return inference_mesh() if jax.device_count() > 1 else None
-
-
-def _sharding(mesh: jax.sharding.Mesh | None) -> jax.sharding.Sharding:
-    if mesh is None:
-        return jax.sharding.SingleDeviceSharding(jax.devices()[0])
-    return replicated(mesh)
+    one = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    sharding = one if mesh is None else fsdp_sharding(mesh, shapes)
+    return Part(config, network, stored.load_weights(folder, shapes, sharding=sharding))

@@ -17,6 +17,7 @@ from venhancer_jax.pipelines.load import compute_dtype
 from venhancer_jax.pipelines.options import EnhanceOptions
 from venhancer_jax.pipelines.plan import TimePlan, plan_space, plan_time
 from venhancer_jax.pipelines.venhancer import VEnhancer
+from venhancer_jax.sharding.processes import is_first, tell
 from venhancer_jax.video import (
     VideoInfo,
     VideoWriter,
@@ -139,6 +140,8 @@ def run(config: ConfigDict, system: VEnhancer, jobs: list[Job]) -> list[str]:
 def enhance_file(config: ConfigDict, system: VEnhancer, job: Job) -> None:
     """Enhances one video; the result appears whole or not at all, with the original sound.
 
+    With several processes all of them have to call this; the first one writes.
+
     Args:
       config: of the run.
       system: networks with weights.
@@ -151,18 +154,20 @@ def enhance_file(config: ConfigDict, system: VEnhancer, job: Job) -> None:
     info, plan = job.info, job.time
     space = system.plan_space(info.height, info.width, job.options)
     height, width = space.size
-    print(
+    tell(
         f"{job.source} -> {job.target}: {info.width}x{info.height} to {width}x{height},"
         f" {float(info.rate):g} to {float(plan.rate):g} frames a second,"
-        f" {job.frames} to {len(plan.take)} frames, prompt {job.options.prompt!r}",
-        flush=True,
+        f" {job.frames} to {len(plan.take)} frames, prompt {job.options.prompt!r}"
     )
+    given = {"rate": info.rate, "options": job.options}
+    if not is_first():
+        for _ in system.enhance(_frames(config, info), **given):
+            pass  # takes its part in the work
+        return
     with Bars(job.frames) as bars, _writer(config, job, space.size) as out:
-        for frame in system.enhance(
-            _frames(config, info), rate=info.rate, options=job.options, progress=bars.update
-        ):
+        for frame in system.enhance(_frames(config, info), progress=bars.update, **given):
             out.write(frame)
-    print(f"wrote {job.target} in {time.perf_counter() - started:.1f} s", flush=True)
+    tell(f"wrote {job.target} in {time.perf_counter() - started:.1f} s")
 
 
 class Bars:
@@ -255,7 +260,7 @@ def _check_writable(target: Path) -> None:
 
 def _skipped(source: Path, error: InputError) -> str:
     """Tells that a video is left out; returns why."""
-    print(f"skipped {source}", flush=True)
+    tell(f"skipped {source}")
     message = str(error)
     return message if message.startswith(str(source)) else f"{source}: {message}"
 

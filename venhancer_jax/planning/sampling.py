@@ -1,14 +1,16 @@
 """The programs of an enhancement, for a clip that need not be there."""
 
 import dataclasses
+import itertools
 import math
+from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import NamedSharding
+from jax.sharding import Mesh, NamedSharding
 from ml_collections import ConfigDict
 
 from venhancer_jax import weights
@@ -18,7 +20,7 @@ from venhancer_jax.models import catalog
 from venhancer_jax.models.clip_text import ClipTextConfig
 from venhancer_jax.models.no_text import NoTextConfig
 from venhancer_jax.pipelines import decoding, executables, run
-from venhancer_jax.pipelines.config import options_of
+from venhancer_jax.pipelines.config import mesh_of, options_of
 from venhancer_jax.pipelines.load import compute_dtype, stored_shapes
 from venhancer_jax.pipelines.options import EnhanceOptions
 from venhancer_jax.pipelines.plan import SpacePlan, TimePlan, plan_steps, plan_time
@@ -26,7 +28,8 @@ from venhancer_jax.pipelines.venhancer import Part, VEnhancer
 from venhancer_jax.planning.analytic import shard_bytes
 from venhancer_jax.planning.program import Program
 from venhancer_jax.planning.topology import Topology
-from venhancer_jax.sharding.mesh import inference_mesh, replicated
+from venhancer_jax.sharding.mesh import parts, replicated, spec_of
+from venhancer_jax.sharding.params import fsdp_sharding
 from venhancer_jax.training.networks import PRESETS
 from venhancer_jax.video.windows import sliding_windows
 
@@ -95,16 +98,16 @@ def abstract_system(config: ConfigDict, topology: Topology) -> VEnhancer:
     if config.preset not in PRESETS:
         raise InputError(f"preset {config.preset!r}: expected one of {', '.join(PRESETS)}")
     dtype = compute_dtype("bfloat16" if config.dtype == "auto" else config.dtype)
-    mesh = inference_mesh(topology.devices)
+    mesh = mesh_of(config, topology.devices)
     unet = _config(config.preset, "venhancer", config.checkpoint)
     text = _config(config.preset, "text", config.text_checkpoint)
     if config.text_checkpoint == "none":
         text = NoTextConfig(width=unet.context_width)
     vae = _config(config.preset, "vae", config.vae_checkpoint)
     return VEnhancer(
-        _part("venhancer", dataclasses.replace(unet, dtype=dtype), replicated(mesh)),
-        _part("vae", dataclasses.replace(vae, dtype=dtype), replicated(mesh)),
-        _part("no_text" if isinstance(text, NoTextConfig) else "text", text, replicated(mesh)),
+        _part("venhancer", dataclasses.replace(unet, dtype=dtype), mesh),
+        _part("vae", dataclasses.replace(vae, dtype=dtype), mesh),
+        _part("no_text" if isinstance(text, NoTextConfig) else "text", text, mesh),
         mesh=mesh,
     )
 
@@ -161,11 +164,16 @@ def programs_of(system: VEnhancer, clip: Clip) -> list[Program]:
     rows, columns = clip.space.working_size
     latent = (rows // pixels, columns // pixels, channels)
     window, pair = clip.window, 2 if options.guidance_scale != 1 else 1
+    with jax.set_mesh(mesh):
+        pieces, windows = parts("piece"), max(1, parts("batch") // pair)
+        by_piece = NamedSharding(mesh, spec_of(executables.PIECES))
     weights_bytes = sum(shard_bytes(p.params) for p in (system.text, system.vae, system.denoiser))
     held = _LATENTS_HELD * 4 * clip.time.frames * math.prod(latent)
 
-    def array(*shape: int, dtype: Any = jnp.float32) -> jax.ShapeDtypeStruct:
-        return jax.ShapeDtypeStruct(shape, dtype, sharding=place)
+    def array(
+        *shape: int, dtype: Any = jnp.float32, sharding: NamedSharding = place
+    ) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct(shape, dtype, sharding=sharding)
 
     def program(name: str, function: Any, part: Part[Any], *inputs: Any, **facts: Any) -> Program:
         others = weights_bytes - shard_bytes(part.params)
@@ -180,18 +188,26 @@ def programs_of(system: VEnhancer, clip: Clip) -> list[Program]:
         )
 
     tokens = array(pair, TOKENS, dtype=jnp.int32)
-    text = jax.eval_shape(lambda p, t: system.text.network(p, t), system.text.params, tokens)
+    features = jax.eval_shape(lambda p, t: system.text.network(p, t), system.text.params, tokens)
+    text = jax.tree.map(
+        lambda x: array(*x.shape, dtype=x.dtype),
+        jax.eval_shape(
+            lambda p, t: executables.project_text(system.denoiser.network, p, t),
+            system.denoiser.params,
+            features,
+        ),
+    )
     local = np.array(clip.time.key_index)
     start, end = max(clip.time.windows, key=lambda each: each[1] - each[0])
     keys = int((local[start:end] >= 0).sum())
     conditions = {
-        "hint": array(1, keys, *latent),
-        "hint_t": array(1, dtype=jnp.int32),
-        "scale": array(1),
-        "key_index": array(1, window, dtype=jnp.int32),
+        "hint": array(windows, keys, *latent),
+        "hint_t": array(windows, dtype=jnp.int32),
+        "scale": array(windows),
+        "key_index": array(windows, window, dtype=jnp.int32),
     }
     one = array()
-    chunk, tiles, share = _decoded(clip.time.frames, latent[:2])
+    chunk, tiles, share = _decoded(clip.time.frames, latent[:2], pieces)
     encoded = clip.time.frames if options.between == "flow" else clip.frames
     return [
         program("text", executables.embed_text, system.text, tokens, parts=1),
@@ -199,43 +215,44 @@ def programs_of(system: VEnhancer, clip: Clip) -> list[Program]:
             "encode",
             executables.encode,
             system.vae,
-            array(1, 1, rows, columns, 3),
-            parts=1,
-            calls=encoded,
+            array(pieces, 1, rows, columns, 3, sharding=by_piece),
+            parts=pieces,
+            calls=math.ceil(encoded / pieces),
         ),
         program(
             "denoise",
             executables.denoise,
             system.denoiser,
-            array(1, window, *latent),
+            array(windows, window, *latent),
             array(dtype=jnp.int32),
             (one, one),
-            array(*text.shape),
+            text,
             (one, one),
             conditions,
-            parts=split(mesh.shape, pair, window),
-            calls=len(clip.time.windows) * _network_calls(system, options),
+            parts=split(mesh.shape, pair * windows, window),
+            calls=math.ceil(len(clip.time.windows) / windows) * _network_calls(system, options),
         ),
         program(
             "decode",
             executables.decode,
             system.vae,
-            array(1, chunk, *tiles, channels),
-            parts=1,
+            array(pieces, chunk, *tiles, channels, sharding=by_piece),
+            parts=pieces,
             calls=share,
         ),
     ]
 
 
-def split(mesh: Any, pair: int, frames: int) -> float:
+def split(mesh: Mapping[str, int], videos: int, frames: int) -> float:
     """Devices' worth of work that a denoising step is split into, padded frames counted as work.
 
     Args:
-      mesh: devices along `data`, which takes the guidance pair, and `context`, the frames.
-      pair: videos of a guidance pair, 2 or 1.
+      mesh: devices along its axes.
+      videos: guidance pair times windows.
       frames: of a window.
     """
-    return min(pair, mesh["data"]) * frames / math.ceil(frames / mesh["context"])
+    by_video = min(videos, mesh["data"] * mesh["fsdp"])
+    return by_video * mesh["rows"] * frames / math.ceil(frames / mesh["context"])
 
 
 def _config(preset: str, name: str, checkpoint: str) -> Any:
@@ -245,11 +262,12 @@ def _config(preset: str, name: str, checkpoint: str) -> Any:
     return PRESETS[preset][name]
 
 
-def _part(name: str, config: Any, sharding: NamedSharding) -> Part[Any]:
+def _part(name: str, config: Any, mesh: Mesh) -> Part[Any]:
     network = catalog.build(name, config)
     shapes = stored_shapes(config, network) if network.shapes else {}
+    shardings = fsdp_sharding(mesh, shapes)
     params: Any = {
-        name: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding)
+        name: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=shardings[name])
         for name, x in shapes.items()
     }
     return Part(config, network, params)
@@ -269,9 +287,11 @@ def _network_calls(system: VEnhancer, options: EnhanceOptions) -> int:
     return calls
 
 
-def _decoded(frames: int, latent: tuple[int, int]) -> tuple[int, tuple[int, int], float]:
-    """Frames and size of the largest piece that is decoded, and how many such pieces all are."""
-    lengths = [
+def _decoded(
+    frames: int, latent: tuple[int, int], at_once: int
+) -> tuple[int, tuple[int, int], float]:
+    """Frames and size of the largest piece that is decoded, and calls of so many such pieces."""
+    chunks, *tiles = [
         [end - start for start, end in sliding_windows(length, size, overlap)]
         for length, size, overlap in (
             (frames, decoding.CHUNK_FRAMES, decoding.CHUNK_OVERLAP),
@@ -279,6 +299,8 @@ def _decoded(frames: int, latent: tuple[int, int]) -> tuple[int, tuple[int, int]
             (latent[1], decoding.TILE_SIZE[1], decoding.TILE_OVERLAP[1]),
         )
     ]
-    chunk, height, width = map(max, lengths)
-    share = math.prod(sum(each) / max(each) for each in lengths)
-    return chunk, (height, width), share
+    alike = [len(list(run)) for _, run in itertools.groupby(chunks)]
+    batches = sum(math.ceil(length / at_once) for length in alike)
+    share = math.prod(sum(each) / max(each) for each in tiles)
+    height, width = map(max, tiles)
+    return max(chunks), (height, width), batches * share

@@ -10,9 +10,10 @@ from venhancer_jax.planning.sampling import abstract_system, clip_of, programs_o
 from venhancer_jax.planning.topology import Topology
 
 _NOTES = (
-    "the weights of all networks lie on every chip, beside the latents of the whole clip",
-    "where the compiled program does not tell (GPUs, nothing compiled): encoding, decoding and the"
-    " text tower run on every chip alike, the denoising step is split evenly",
+    "the weights of all networks lie on every chip (split over fsdp), beside the latents of the"
+    " whole clip",
+    "where the compiled program does not tell (GPUs, nothing compiled): the text tower runs on"
+    " every chip alike, all else is split evenly",
 )
 
 

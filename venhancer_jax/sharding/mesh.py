@@ -75,8 +75,8 @@ def inference_mesh(
         # Frames are few: what they do not need works on more windows of the video.
         while left // data > _MOST_CONTEXT and left % (2 * data) == 0:
             data *= 2
-        sizes |= {"data": data, "context": -1}
-    return device_mesh(sizes, devices)
+        sizes["data"] = data
+    return device_mesh({"context": -1, **sizes}, devices)
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
