@@ -87,16 +87,18 @@ def test_what_is_planned_is_what_runs(changes: dict, monkeypatch: pytest.MonkeyP
 
 def test_pieces_that_are_decoded():
     # Chunks of 5 that share 2, of which the last one has 6; tiles of the official sizes.
-    chunk, tile, share = sampling._decoded(9, (90, 160))
+    chunk, tile, share = sampling._decoded(9, (90, 160), 1)
     assert (chunk, tile) == (6, (90, 160))
     assert share == pytest.approx((5 + 6) / 6)
-    chunk, tile, share = sampling._decoded(1, (130, 160))
+    chunk, tile, share = sampling._decoded(1, (130, 160), 1)
     assert (chunk, tile) == (1, (72, 160))
     assert share == pytest.approx((72 + 70) / 72)
+    # Ten chunks of five frames and one of six: two batches of eight devices, and one.
+    assert sampling._decoded(36, (90, 160), 8)[2] == pytest.approx((5 + 5 + 6) / 6)
 
 
 def test_a_step_is_split_over_the_pair_and_whole_frames():
-    eight = {"data": 2, "context": 4}
+    eight = {"data": 2, "fsdp": 1, "context": 4, "rows": 1}
     assert sampling.split(eight, 2, 32) == 8
     assert sampling.split(eight, 1, 32) == 4
     assert sampling.split(eight, 2, 9) == 2 * 9 / 3

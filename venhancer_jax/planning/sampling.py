@@ -299,8 +299,8 @@ def _decoded(
             (latent[1], decoding.TILE_SIZE[1], decoding.TILE_OVERLAP[1]),
         )
     ]
-    alike = [len(list(run)) for _, run in itertools.groupby(chunks)]
-    batches = sum(math.ceil(length / at_once) for length in alike)
-    share = math.prod(sum(each) / max(each) for each in tiles)
+    runs = [(length, len(list(alike))) for length, alike in itertools.groupby(chunks)]
+    batches = [length for length, count in runs for _ in range(math.ceil(count / at_once))]
+    share = math.prod(sum(each) / max(each) for each in (batches, *tiles))
     height, width = map(max, tiles)
-    return max(chunks), (height, width), batches * share
+    return max(chunks), (height, width), share
