@@ -1,8 +1,8 @@
 """Jitted functions whose executables are kept in files: a later run neither traces nor compiles.
 
 JAX's own compilation cache saves the compilation alone: to know whether it has a program, a run
-has to trace and lower it first, which of the full network takes longer than to load it. Here the
-key is what goes into that: sources, versions, machine, shapes, static arguments (`fingerprint`).
+has to trace and lower it first. Here the key is what goes into that: sources, versions, machine,
+shapes, static arguments (`fingerprint`). `benchmarks.startup` measures what either takes.
 """
 
 import functools
