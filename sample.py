@@ -46,8 +46,10 @@ def main(arguments: Sequence[str]) -> int:
 
 def _enhance(config: ConfigDict) -> int:
     from venhancer_jax.pipelines import run
+    from venhancer_jax.pipelines.config import check_keys
     from venhancer_jax.sharding.processes import join
 
+    check_keys(config)
     join(config)
     jobs, problems = run.check(config)
     use_compilation_cache(config.compilation_cache or None)

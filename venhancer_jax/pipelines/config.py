@@ -74,6 +74,17 @@ def enhancement_config() -> ConfigDict:
     return config
 
 
+def check_keys(config: ConfigDict) -> None:
+    """Asks for every key of `enhancement_config`.
+
+    Raises:
+      InputError: some are not there.
+    """
+    missing = sorted(set(enhancement_config()) - set(config))
+    if missing:
+        raise InputError(f"the config lacks {', '.join(missing)}: start from enhancement_config()")
+
+
 def options_of(config: ConfigDict, prompt: str) -> EnhanceOptions:
     """The checked options of a config.
 

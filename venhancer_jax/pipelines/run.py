@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from venhancer_jax.errors import InputError
-from venhancer_jax.pipelines.config import enhancement_config, options_of
+from venhancer_jax.pipelines.config import check_keys, options_of
 from venhancer_jax.pipelines.load import compute_dtype
 from venhancer_jax.pipelines.options import EnhanceOptions
 from venhancer_jax.pipelines.plan import TimePlan, plan_space, plan_time
@@ -63,9 +63,7 @@ def check(config: ConfigDict) -> tuple[list[Job], list[str]]:
     Raises:
       InputError: a wrong value, or nothing that can be enhanced.
     """
-    missing = sorted(set(enhancement_config()) - set(config))
-    if missing:
-        raise InputError(f"the config lacks {', '.join(missing)}: start from enhancement_config()")
+    check_keys(config)
     compute_dtype(config.dtype)
     options_of(config, config.prompt)
     try:
