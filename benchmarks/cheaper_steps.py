@@ -5,8 +5,10 @@
 The shipped model was trained for one step; here it takes several, which it does less well: the
 rows `one step` and `full` tell how near each is to the target. Its times lie between 20 and 0 of
 1,000, where neighbours differ less than in a model that starts from noise: expect larger losses of
-such a one. All other rows are `full` with one change, and measured against it. Of each video the first 9 frames at half their rate, cropped to
-128x192 after shrinking, are the target; every second one, averaged down to 32x48, is the input.
+such a one. All other rows are `full` with one change, and measured against it.
+
+Of each video the first 9 frames, cropped to 128x192 after shrinking, are the target; every second
+one, averaged down to 32x48, is the input.
 
 The model knows no text, so the difference that guidance amplifies is zero: the options of guidance
 lose nothing here by construction, and only their time means something.
