@@ -7,8 +7,8 @@ rows `one step` and `full` tell how near each is to the target. Its times lie be
 1,000, where neighbours differ less than in a model that starts from noise: expect larger losses of
 such a one. All other rows are `full` with one change, and measured against it.
 
-Of each video the first 9 frames, cropped to 128x192 after shrinking, are the target; every second
-one, averaged down to 32x48, is the input.
+Of each video the first 9 frames, or 5 or 7, cropped to 128x192 after shrinking, are the target;
+every second one, averaged down to a quarter of the sides, is the input.
 
 The model knows no text, so the difference that guidance amplifies is zero: the options of guidance
 lose nothing here by construction, and only their time means something.
@@ -54,7 +54,7 @@ from venhancer_jax.sharding.flops import count_flops
 from venhancer_jax.video import list_videos, probe, read_frames
 
 HEIGHT, WIDTH, FRAMES, SCALE = 128, 192, 9, 4
-LOW = (HEIGHT // SCALE, WIDTH // SCALE)
+LEAST_FRAMES = 5
 RATE = Fraction(24)
 # Of the latents: of the clips here, and of 16 frames of 720x1280.
 SHAPES = {"demo": (1, FRAMES, HEIGHT // 4, WIDTH // 4, 16), "venhancer": (1, 16, 90, 160, 4)}
@@ -80,11 +80,20 @@ ROWS: dict[str, dict[str, Any]] = {
 
 
 def target_of(path: Path) -> np.ndarray | None:
-    """Frames `[9, 128, 192, 3]` of a video; None if it is too short."""
+    """Frames `[F, H, W, 3]` of a video, at most 9 of 128x192; None with fewer than 5."""
     frames = [*read_frames(probe(path), max_frames=FRAMES)]
-    if len(frames) < FRAMES:
+    odd = len(frames) - 1 + len(frames) % 2
+    if odd < LEAST_FRAMES:
         return None
-    return shrink_to_cover(np.stack(frames), HEIGHT, WIDTH)[:, :HEIGHT, :WIDTH]
+    covering = shrink_to_cover(np.stack(frames[:odd]), HEIGHT, WIDTH)[:, :HEIGHT, :WIDTH]
+    height, width = (side - side % SCALE for side in covering.shape[1:3])
+    return covering[:, :height, :width]
+
+
+def low_of(target: np.ndarray) -> np.ndarray:
+    """Every second frame, a quarter as large."""
+    size = target.shape[1] // SCALE, target.shape[2] // SCALE
+    return to_uint8(resample(target[::2].astype(np.float32), size, "area"))
 
 
 def shipped_options(steps: int | None = None, **changes: Any) -> EnhanceOptions:
@@ -129,7 +138,7 @@ def denoised(
         progress=progress,
     )
     pieces = [executables.to_bytes(piece, False) for piece in system.frames_of(latents, space)]
-    return marks["denoise"] - marks["encode"], np.concatenate(pieces)[:FRAMES]
+    return marks["denoise"] - marks["encode"], np.concatenate(pieces)
 
 
 def quality(made: np.ndarray, wanted: np.ndarray) -> dict[str, float | None]:
@@ -209,9 +218,9 @@ def main(argv: list[str]) -> None:
     low = None
     for path in paths:
         if (target := target_of(path)) is None:
-            print(f"{path.name}: fewer than {FRAMES} frames, left out", flush=True)
+            print(f"{path.name}: fewer than {LEAST_FRAMES} frames, left out", flush=True)
             continue
-        low = to_uint8(resample(target[::2].astype(np.float32), LOW, "area"))
+        low = low_of(target)
         made = {name: denoised(low, *row)[1] for name, row in rows.items()}
         made["one step"] = denoised(low, shipped_options(steps=1), "full")[1]
         for name, frames in made.items():
@@ -221,7 +230,7 @@ def main(argv: list[str]) -> None:
                 scores["vmaf_of_target"] = vmaf(frames, target)
             per_clip.setdefault(name, []).append(scores)
     if low is None:
-        raise SystemExit(f"no clip of {FRAMES} frames in {CLIPS.value}")
+        raise SystemExit(f"no clip of {LEAST_FRAMES} frames in {CLIPS.value}")
     results: dict[str, dict[str, float | None]] = {}
     for name, clips in per_clip.items():
         results[name] = {key: mean(clips, key) for key in clips[0]}
