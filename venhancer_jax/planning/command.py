@@ -10,8 +10,9 @@ if TYPE_CHECKING:
     from venhancer_jax.planning.plan import Plan
 
 # Flags that go with `--plan`.
-SAMPLE_FLAGS = ("plan", "plan_json", "plan_clip")
-TRAIN_FLAGS = ("plan", "plan_json")
+TRAIN_FLAGS = ("plan", "plan_json", "plan_effort")
+SAMPLE_FLAGS = (*TRAIN_FLAGS, "plan_clip")
+EFFORTS = ("full", "quick")
 
 
 def plan_sample(config: ConfigDict, values: dict[str, str]) -> int:
@@ -29,7 +30,8 @@ def plan_sample(config: ConfigDict, values: dict[str, str]) -> int:
 
     compile_on_processor()
     topology = find_topology(values["plan"])
-    return _tell(plan_sampling(config, topology, values["plan_clip"]), values)
+    plan = plan_sampling(config, topology, values["plan_clip"], quick=_is_quick(values))
+    return _tell(plan, values)
 
 
 def plan_train(config: ConfigDict, values: dict[str, str]) -> int:
@@ -46,7 +48,8 @@ def plan_train(config: ConfigDict, values: dict[str, str]) -> int:
     from venhancer_jax.planning.training import plan_training
 
     compile_on_processor()
-    return _tell(plan_training(config, find_topology(values["plan"])), values)
+    plan = plan_training(config, find_topology(values["plan"]), quick=_is_quick(values))
+    return _tell(plan, values)
 
 
 def check_flags(values: dict[str, str]) -> bool:
@@ -58,7 +61,15 @@ def check_flags(values: dict[str, str]) -> bool:
     others = [name for name, value in values.items() if name.startswith("plan_") and value]
     if others and not values["plan"]:
         raise InputError(f"--{others[0]} goes with --plan=TOPOLOGY, such as --plan=v5e-8")
+    _is_quick(values)
     return bool(values["plan"])
+
+
+def _is_quick(values: dict[str, str]) -> bool:
+    effort = values["plan_effort"] or EFFORTS[0]
+    if effort not in EFFORTS:
+        raise InputError(f"plan_effort {effort!r}: expected one of {', '.join(EFFORTS)}")
+    return effort == "quick"
 
 
 def _tell(plan: "Plan", values: dict[str, str]) -> int:

@@ -17,13 +17,16 @@ _NOTES = (
 )
 
 
-def plan_sampling(config: ConfigDict, topology: Topology, described: str = "") -> Plan:
+def plan_sampling(
+    config: ConfigDict, topology: Topology, described: str = "", *, quick: bool = False
+) -> Plan:
     """The plan of an enhancement.
 
     Args:
       config: of `enhancement_config`.
       topology: to run on.
       described: the output as `HEIGHTxWIDTHxFRAMES`; empty for the input of the config.
+      quick: as of `plan_program`.
 
     Raises:
       InputError: a wrong value.
@@ -33,7 +36,7 @@ def plan_sampling(config: ConfigDict, topology: Topology, described: str = "") -
     programs = {}
     for program in programs_of(system, clip):
         print(f"planning {program.name} ...", flush=True)
-        programs[program.name] = plan_program(program, topology)
+        programs[program.name] = plan_program(program, topology, quick=quick)
     seconds = sum(facts.calls * facts.step_seconds_estimate for facts in programs.values())
     hours = seconds * len(topology.devices) / 3600
     height, width = clip.space.size

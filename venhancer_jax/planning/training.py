@@ -35,12 +35,13 @@ Devices = Sequence[Any]
 _SETTLED = {"distributed": False, "coordinator": "", "process_id": 0, "process_count": 1}
 
 
-def plan_training(config: ConfigDict, topology: Topology) -> Plan:
+def plan_training(config: ConfigDict, topology: Topology, *, quick: bool = False) -> Plan:
     """The plan of a training.
 
     Args:
       config: of `training_config`.
       topology: to run on.
+      quick: as of `plan_program`.
 
     Raises:
       InputError: a wrong value, or a mesh or batch that does not fit the number of chips.
@@ -48,7 +49,7 @@ def plan_training(config: ConfigDict, topology: Topology) -> Plan:
     config = _for_chips(config)
     program = step_of(config, topology.devices)
     print("planning step ...", flush=True)
-    facts = plan_program(program, topology)
+    facts = plan_program(program, topology, quick=quick)
     step_hours = facts.step_seconds_estimate * len(topology.devices) / 3600
     costs = {"update": step_hours * config.accumulate, "run": step_hours * config.steps}
     examples = count_examples(config.data)
