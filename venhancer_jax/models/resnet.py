@@ -5,7 +5,6 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from venhancer_jax.models.layers import GroupNorm, upsample_nearest, zeros
-from venhancer_jax.models.outlined import outlined
 from venhancer_jax.sharding.local import fill_up
 
 _FRAMES = ("batch", "frame", None, None, None)
@@ -102,7 +101,7 @@ class ResBlock(nnx.Module):
         y = y + self.embedding(nnx.silu(embedding))[:, :, None, None]
         y = self.conv2(nnx.silu(self.norm2(y)))
         shortcut = x if self.shortcut is None else self.shortcut(x)
-        return outlined(self.temporal, shortcut + y)
+        return self.temporal(shortcut + y)
 
 
 class Downsample(nnx.Module):

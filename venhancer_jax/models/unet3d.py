@@ -9,7 +9,6 @@ from jax.typing import DTypeLike
 
 from venhancer_jax.models.attention import Implementation
 from venhancer_jax.models.layers import MLP, GroupNorm, sinusoidal_embedding, zeros
-from venhancer_jax.models.outlined import outlined
 from venhancer_jax.models.remat import Remat, rematerialised
 from venhancer_jax.models.resnet import Downsample, ResBlock, Upsample, conv3x3
 from venhancer_jax.models.text_keys import Text, context_of, part_of
@@ -120,10 +119,10 @@ class Block(nnx.Module):
 
     def __call__(self, x: jax.Array, embedding: jax.Array, text: Text) -> jax.Array:
         """`x [B, F, H, W, C]`, `embedding [B, F or 1, E]`, `text [B, L, D]` or its projections."""
-        x = outlined(self.resnet, constrain(x, VIDEO_AXES), embedding)
+        x = self.resnet(constrain(x, VIDEO_AXES), embedding)
         if self.spatial is not None and self.temporal is not None:
-            x = outlined(self.spatial, x, context_of(text, "spatial"))
-            x = outlined(self.temporal, x)
+            x = self.spatial(x, context_of(text, "spatial"))
+            x = self.temporal(x)
         return x if self.upsample is None else self.upsample(x)
 
 
@@ -137,7 +136,7 @@ class InputBlock(nnx.Module):
 
     def __call__(self, x: jax.Array, added: jax.Array | None) -> jax.Array:
         x = self.conv(constrain(x, VIDEO_AXES))
-        return outlined(self.temporal, x if added is None else x + added)
+        return self.temporal(x if added is None else x + added)
 
 
 class MiddleBlock(nnx.Module):
@@ -152,9 +151,9 @@ class MiddleBlock(nnx.Module):
         self.resnet2 = ResBlock(channels, channels, rngs=rngs, **options)
 
     def __call__(self, x: jax.Array, embedding: jax.Array, text: Text) -> jax.Array:
-        x = outlined(self.resnet1, constrain(x, VIDEO_AXES), embedding)
-        x = outlined(self.spatial, x, context_of(text, "spatial"))
-        return outlined(self.resnet2, outlined(self.temporal, x), embedding)
+        x = self.resnet1(constrain(x, VIDEO_AXES), embedding)
+        x = self.temporal(self.spatial(x, context_of(text, "spatial")))
+        return self.resnet2(x, embedding)
 
 
 class Encoder(nnx.Module):
