@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from einops import repeat
 
 from venhancer_jax.diffusion.guidance import guide, v_to_x0
 from venhancer_jax.models import text_keys
@@ -141,10 +142,10 @@ def _denoise(
     batch, halves = x.shape[0], work.halves
 
     def of_halves(value: jax.Array) -> jax.Array:
-        return jnp.concatenate([value] * halves)
+        return repeat(value, "n ... -> (halves n) ...", halves=halves)
 
     def of_videos(value: jax.Array) -> jax.Array:
-        return jnp.repeat(value[:halves], batch, axis=0)
+        return repeat(value[:halves], "halves ... -> (halves n) ...", n=batch)
 
     def reused(source: Source, value: Any) -> Any:
         # A pair that was kept serves a call of its conditional half too.

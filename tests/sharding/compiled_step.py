@@ -1,0 +1,90 @@
+"""Compiles a denoising step for eight devices and tells what goes between them.
+
+python compiled_step.py RESULT PLATFORM FRAMES
+
+For `cpu` on eight forced devices, for `tpu` on a v5e-8 that need not be there.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+TESTS = Path(__file__).parents[1]
+
+
+def compiled_step(result: Path, platform: str, frames: int) -> dict[str, Any]:
+    """Counts of transfers by kind, their expected counts, and the arrays that are gathered."""
+    environment = os.environ | {
+        "XLA_FLAGS": "--xla_force_host_platform_device_count=8",
+        "JAX_PLATFORMS": "cpu",
+        "PYTHONPATH": os.pathsep.join([str(TESTS.parent), str(TESTS)]),
+    }
+    command = [sys.executable, __file__, str(result), platform, str(frames)]
+    subprocess.run(command, env=environment, check=True, timeout=900)
+    return json.loads(result.read_text())
+
+
+def main(result: str, platform: str, frames: int) -> None:
+    import re
+
+    import jax
+    import jax.numpy as jnp
+    from jax.sharding import NamedSharding, PartitionSpec
+
+    from venhancer_jax.models import catalog
+    from venhancer_jax.models.unet3d import UNet3DConfig
+    from venhancer_jax.pipelines import executables
+    from venhancer_jax.planning.collectives import count_collectives
+    from venhancer_jax.planning.topology import compile_on_processor, find_topology
+    from venhancer_jax.sharding.mesh import inference_mesh
+
+    devices = None
+    if platform == "tpu":
+        compile_on_processor()
+        devices = find_topology("v5e-8").devices
+    mesh = inference_mesh(devices)
+    config = UNet3DConfig.tiny(
+        width=64, multipliers=(1, 1), blocks_per_level=1, attention_levels=(0,), dtype="bfloat16"
+    )
+    network = catalog.build("venhancer", config)
+    place = NamedSharding(mesh, PartitionSpec())
+
+    def array(*shape: int, dtype: Any = jnp.float32) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct(shape, dtype, sharding=place)
+
+    params = {name: array(*x.shape, dtype=jnp.bfloat16) for name, x in network.shapes.items()}
+    one = array(1)
+    arguments = (
+        params,
+        array(1, frames, 18, 16, 4),
+        array(dtype=jnp.int32),
+        (array(), array()),
+        array(2, 7, config.context_width),
+        (array(), array()),
+        {
+            "hint": array(1, frames, 18, 16, 4),
+            "hint_t": one,
+            "scale": one,
+            "key_index": array(1, frames, dtype=jnp.int32),
+        },
+    )
+    with jax.set_mesh(mesh):
+        traced = executables.denoise.trace(network, *arguments)
+        text = traced.lower(lowering_platforms=(platform,)).compile().as_text()
+    found, _ = count_collectives(text)
+    gathered = re.findall(r"= (\w+\[[\d,]*\]\S*) all-gather(?:-start)?\(", text)
+    facts = {
+        "counts": {kind: each.count for kind, each in found.items()},
+        "bytes": {kind: each.bytes for kind, each in found.items()},
+        "gathered": gathered,
+        "temporal_transformers": sum(n.endswith("temporal.proj_in.kernel") for n in params),
+        "temporal_convolutions": sum(n.endswith("conv.kernel") and "stage" in n for n in params),
+    }
+    Path(result).write_text(json.dumps(facts))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))
