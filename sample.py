@@ -22,7 +22,7 @@ from ml_collections import ConfigDict
 from venhancer_jax.command_line import parse_config
 from venhancer_jax.errors import InputError
 from venhancer_jax.planning import command
-from venhancer_jax.startup import use_compilation_cache
+from venhancer_jax.startup import set_compile_effort, use_compilation_cache
 
 _PRESETS = ("demo", "venhancer")
 _PUBLISHED = {"v1": "venhancer_v1", "v2": "venhancer_v2"}
@@ -54,6 +54,7 @@ def _enhance(config: ConfigDict) -> int:
     join(config)
     jobs, problems = run.check(config)
     use_compilation_cache(config.compilation_cache or None)
+    set_compile_effort(config.compile_effort)
     problems += run.run(config, _system(config), jobs)
     for problem in problems:
         print(f"error: {problem}", file=sys.stderr)

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from venhancer_jax.command_line import parse_config
 from venhancer_jax.errors import InputError
 from venhancer_jax.planning import command
-from venhancer_jax.startup import use_compilation_cache
+from venhancer_jax.startup import set_compile_effort, use_compilation_cache
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -32,6 +32,7 @@ def main(arguments: Sequence[str]) -> int:
         if not values["workdir"]:
             raise InputError("no workdir: give --workdir=FOLDER for checkpoints and metrics")
         use_compilation_cache(config.compilation_cache or None)
+        set_compile_effort(config.compile_effort)
         from etils import epath
 
         from venhancer_jax.sharding.processes import join

@@ -9,8 +9,9 @@ from pathlib import Path
 import jax
 import pytest
 
+from venhancer_jax.errors import InputError
 from venhancer_jax.pipelines import executable_files
-from venhancer_jax.startup import CACHE_VARIABLE, use_compilation_cache
+from venhancer_jax.startup import CACHE_VARIABLE, set_compile_effort, use_compilation_cache
 
 TESTS = Path(__file__).parent
 RUN = """
@@ -50,6 +51,13 @@ def test_folders(chosen: dict, monkeypatch: pytest.MonkeyPatch, folder, variable
         monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", variable)
     use_compilation_cache(folder)
     assert chosen.get("jax_compilation_cache_dir") == expected
+
+
+def test_effort_arrives(chosen: dict):
+    set_compile_effort(-0.5)
+    assert chosen["jax_exec_time_optimization_effort"] == -0.5
+    with pytest.raises(InputError, match=r"compile_effort -2: expected a number from -1 to 1"):
+        set_compile_effort(-2)
 
 
 @pytest.mark.parametrize("folder", ["/some/folder", "gs://bucket/folder"])

@@ -1,4 +1,4 @@
-"""Attention in chunks is the same attention in bounded memory."""
+"""All implementations are the same attention; chunks bound its memory."""
 
 import jax
 import jax.numpy as jnp
@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from jax.extend import core
 
+from venhancer_jax.models import attention as attention_module
 from venhancer_jax.models.attention import attention
 from venhancer_jax.models.chunks import even_chunks
+from venhancer_jax.models.splash import block_length
 
 HEADS, WIDTH = 2, 8
 
@@ -123,6 +125,97 @@ def test_half_precision_keeps_its_type():
     found = attention(*x, implementation="chunked", score_bytes=800)
     assert found.dtype == jnp.bfloat16
     np.testing.assert_allclose(found.astype("f4"), textbook(*x), atol=0.02)
+
+
+@pytest.mark.parametrize(
+    ("queries", "keys"),
+    [(300, 517), (128, 256), (1500, 130)],  # padded on both sides, on none, in several blocks
+)
+def test_splash_is_attention(queries: int, keys: int):
+    x = inputs(2, queries, keys)
+    found = attention(*x, implementation="splash")
+    np.testing.assert_allclose(found, textbook(*x), atol=1e-5)
+
+
+def test_splash_has_the_gradient_of_attention():
+    x = inputs(1, 130, 200)
+
+    def gradients(implementation: str) -> tuple[jax.Array, ...]:
+        total = lambda *x: jnp.square(attention(*x, implementation=implementation)).sum()  # noqa: E731
+        return jax.grad(total, argnums=(0, 1, 2))(*x)
+
+    for splash, xla in zip(gradients("splash"), gradients("xla"), strict=True):
+        np.testing.assert_allclose(splash, xla, atol=1e-5)
+
+
+@pytest.mark.parametrize("implementation", ["xla", "chunked", "splash"])
+def test_groups_may_share_their_keys(implementation: str):
+    query, key, value = inputs(3, 13, 17)
+    shared = key[:, :1], value[:, :1]
+    repeated = (jnp.repeat(x, 3, axis=1) for x in shared)
+    found = attention(query, *shared, implementation=implementation, score_bytes=2000)
+    np.testing.assert_allclose(found, textbook(query, *repeated), atol=1e-5)
+
+
+def test_chunks_keep_no_scores_for_the_gradient():
+    of = [jax.ShapeDtypeStruct((1, 16, 256, HEADS, WIDTH), "f4")] * 3
+    budget = 4 * HEADS * 256 * 256
+
+    def scratch(implementation: str) -> int:
+        total = lambda *x: attention(  # noqa: E731
+            *x, implementation=implementation, score_bytes=budget
+        ).sum()
+        compiled = jax.jit(jax.grad(total, argnums=(0, 1, 2))).lower(*of).compile()
+        return compiled.memory_analysis().temp_size_in_bytes
+
+    # Scores of all groups are 8 MiB.
+    assert scratch("xla") > 8 * 2**20
+    assert scratch("chunked") < 4 * 2**20
+
+
+@pytest.mark.parametrize(
+    ("device", "dtype", "keys", "kernel"),
+    [
+        (("tpu", "TPU v5 lite"), "float32", 1024, "splash"),
+        (("tpu", "TPU v6 lite"), "bfloat16", 1024, "splash"),
+        (("tpu", "TPU v5 lite"), "bfloat16", 77, None),
+        (("gpu", "NVIDIA H200"), "bfloat16", 1024, "cudnn"),
+        (("gpu", "NVIDIA H200"), "float32", 1024, None),
+        (("gpu", "NVIDIA A100-SXM4-80GB"), "bfloat16", 1024, None),
+        (("cpu", "cpu"), "bfloat16", 1024, None),
+    ],
+)
+def test_auto_takes_the_kernel_of_the_device(
+    device: tuple[str, str],
+    dtype: str,
+    keys: int,
+    kernel: str | None,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    taken = []
+    monkeypatch.setattr(attention_module, "target_device", lambda: device)
+    monkeypatch.setattr(jax, "default_backend", lambda: device[0])
+    monkeypatch.setattr(attention_module, "splash_attention", lambda q, k, v: took("splash", q))
+    monkeypatch.setattr(
+        jax.nn,
+        "dot_product_attention",
+        lambda q, k, v, implementation: took(implementation, q),
+    )
+
+    def took(name: str, query: jax.Array) -> jax.Array:
+        taken.append(name)
+        return query
+
+    attention(*(x.astype(dtype) for x in inputs(1, 8, keys)))
+    assert taken == [kernel or "xla"]
+
+
+@pytest.mark.parametrize(
+    ("length", "longest", "block"),
+    [(14400, 1024, 768), (3680, 1024, 768), (260, 1024, 384), (100, 1024, 128), (256, 256, 256)],
+)
+def test_blocks_waste_little(length: int, longest: int, block: int):
+    assert block_length(length, longest) == block
 
 
 def test_unknown_implementation_is_refused():

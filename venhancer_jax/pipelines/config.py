@@ -60,6 +60,7 @@ def enhancement_config() -> ConfigDict:
     # Few shapes for many clips, so that less is compiled; and where that is kept, also gs://.
     config.shape_buckets = False
     config.compilation_cache = ""
+    config.compile_effort = 0.0  # down to -1: compiles in a quarter of the time, may run slower
     # Devices along each axis: `data` (guidance pair and windows), `fsdp` (parameters), `rows` of
     # each frame, and the rest for `context` (frames). 0: as many as the guidance pair can use.
     config.mesh = ConfigDict({"data": 0, "fsdp": 1, "rows": 1})

@@ -24,6 +24,7 @@ _SETTINGS = (
     "jax_default_matmul_precision",
     "jax_default_prng_impl",
     "jax_enable_x64",
+    "jax_exec_time_optimization_effort",
     "jax_numpy_dtype_promotion",
     "jax_threefry_partitionable",
     "jax_use_shardy_partitioner",

@@ -60,6 +60,7 @@ def training_config() -> ConfigDict:
     config.process_count = 1
     # What is kept.
     config.compilation_cache = ""  # folder of compiled programs, also gs://; empty: the user's own
+    config.compile_effort = 0.0  # down to -1: compiles in a quarter of the time, may run slower
     config.log_every = 50
     config.save_every = 1000
     config.weights_dtype = "float32"  # of the weight folder at the end: also float16
