@@ -65,6 +65,33 @@ def enhanced(
     }
 
 
+def gradients(mesh: Mapping[str, int] | None = None) -> dict[str, np.ndarray]:
+    """Of a transformer over frames and one over pixels, in more than one chunk."""
+    import jax.numpy as jnp
+    from flax import nnx
+    from pipelines.tiny_system import random_params
+
+    from venhancer_jax.models.functional import functional
+    from venhancer_jax.models.transformer import SpatialTransformer, TemporalTransformer
+    from venhancer_jax.sharding.mesh import inference_mesh
+
+    class Both(nnx.Module):
+        def __init__(self, rngs: nnx.Rngs):
+            options = {"head_dim": 16, "implementation": "auto", "dtype": jnp.float32}
+            self.spatial = SpatialTransformer(32, context_width=8, rngs=rngs, **options)
+            self.temporal = TemporalTransformer(32, pixels_at_once=5, rngs=rngs, **options)
+
+        def __call__(self, x: jax.Array, text: jax.Array) -> jax.Array:
+            return self.temporal(self.spatial(x, text))
+
+    network = functional(Both)
+    draw = np.random.default_rng(0).standard_normal
+    x, text = draw((2, 5, 6, 8, 32), np.float32), draw((2, 3, 8), np.float32)
+    gradient = jax.jit(jax.grad(lambda params: jnp.square(network(params, x, text)).mean()))
+    with jax.set_mesh(inference_mesh(jax.devices()[: None if mesh else 1], mesh)):
+        return {name: np.asarray(g) for name, g in gradient(random_params(network)).items()}
+
+
 def start(
     result: Path, cases: Cases, *, devices: int, join: tuple[str, int, int] | None = None
 ) -> subprocess.Popen:
@@ -101,6 +128,8 @@ def main(result: str, cases: Cases, join: tuple[str, int, int] | None) -> None:
     made = {}
     for name, case in cases.items():
         made |= {f"{name} {kind}": x for kind, x in enhanced(**case).items()}
+    if not join:
+        made |= {f"gradient {name}": x for name, x in gradients({"data": 2}).items()}
     np.savez(result, **made, devices=np.array(jax.device_count()))
 
 

@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from sharding.clip_on_devices import Cases, enhanced, start, start_together
+from sharding.clip_on_devices import Cases, enhanced, gradients, start, start_together
 from training.on_devices import finish
 
 from venhancer_jax.errors import InputError
@@ -57,6 +57,12 @@ def test_two_processes_give_what_one_gives(on_two_processes: list[dict[str, np.n
     for found in on_two_processes:
         assert found["devices"] == 8
         assert_as_on_one(found, "processes", TOGETHER)
+
+
+def test_gradients_are_those_of_one_device(on_eight: dict[str, np.ndarray]):
+    for name, gradient in gradients().items():
+        found = on_eight[f"gradient {name}"]
+        np.testing.assert_allclose(found, gradient, atol=1e-5 * np.abs(gradient).max() + 1e-9)
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,7 @@ def attention(
     if choice == "auto":
         choice = _fused(query, key) or "auto"
 
-    def local(q: jax.Array, k: jax.Array, v: jax.Array) -> jax.Array:
+    def local(_: tuple[()], q: jax.Array, k: jax.Array, v: jax.Array) -> jax.Array:
         shape = q.shape
         if k.shape[1] == 1:  # all groups ask the same keys: one long row of queries
             q = q.reshape(shape[0], 1, -1, *shape[3:])
@@ -66,7 +66,7 @@ def attention(
 
     axes = ("batch", "frame", "token", None, None)
     of_keys = ("batch", "frame" if key.shape[1] == query.shape[1] else None, None, None, None)
-    return locally(local, (query, key, value), (axes, of_keys, of_keys), axes)
+    return locally(local, (query, key, value), (axes, of_keys, of_keys), axes, params=())
 
 
 def _fused(query: jax.Array, key: jax.Array) -> Literal["splash", "cudnn"] | None:

@@ -8,30 +8,34 @@ import jax.numpy as jnp
 
 
 def in_chunks(
-    function: Callable[..., jax.Array], arrays: Sequence[jax.Array], at_most: int
+    function: Callable[..., jax.Array], arrays: Sequence[jax.Array], at_most: int, *, axis: int = 0
 ) -> jax.Array:
-    """A function of arrays `[B, ...]` that treats the B entries each by themselves.
+    """A function of arrays that treats the entries along an axis each by themselves.
 
     Args:
-      function: gives an array `[B, ...]`.
-      arrays: inputs of one B; zeros fill the last chunk up.
+      function: gives an array with the same entries along the same axis.
+      arrays: inputs, of one length along the axis; zeros fill the last chunk up.
       at_most: entries that the function is given at once.
+      axis: of inputs and result.
 
     Returns:
       What `function(*arrays)` gives, with the memory of one chunk, which a gradient computes anew.
     """
-    length = len(arrays[0])
+    length = arrays[0].shape[axis]
     count, size = even_chunks(length, at_most)
     if count == 1:
         return function(*arrays)
 
     def split(x: jax.Array) -> jax.Array:
-        filled = jnp.pad(x, [(0, count * size - length)] + [(0, 0)] * (x.ndim - 1))
-        return filled.reshape(count, size, *x.shape[1:])
+        fill = [(0, 0)] * x.ndim
+        fill[axis] = (0, count * size - length)
+        shape = (*x.shape[:axis], count, size, *x.shape[axis + 1 :])
+        return jnp.moveaxis(jnp.pad(x, fill).reshape(shape), axis, 0)
 
     of_chunk = jax.checkpoint(lambda chunk: function(*chunk))
-    out = jax.lax.map(of_chunk, tuple(split(x) for x in arrays))
-    return out.reshape(-1, *out.shape[2:])[:length]
+    out = jnp.moveaxis(jax.lax.map(of_chunk, tuple(split(x) for x in arrays)), 0, axis)
+    joined = out.reshape(*out.shape[:axis], -1, *out.shape[axis + 2 :])
+    return jax.lax.slice_in_dim(joined, 0, length, axis=axis)
 
 
 def even_chunks(length: int, at_most: int) -> tuple[int, int]:

@@ -8,6 +8,7 @@ from jax.typing import DTypeLike
 
 from venhancer_jax.models.attention import Implementation, attention
 from venhancer_jax.models.chunks import in_chunks
+from venhancer_jax.models.frame_attention import frame_attention, suits
 from venhancer_jax.models.layers import GroupNorm, zeros
 from venhancer_jax.sharding.local import fill_up, locally
 from venhancer_jax.sharding.mesh import constrain
@@ -40,13 +41,21 @@ class Attention(nnx.Module):
         self.head_dim = head_dim
         self.implementation: Implementation = implementation
 
-    def __call__(self, x: jax.Array, context: jax.Array | KeysValues | None = None) -> jax.Array:
+    def __call__(
+        self,
+        x: jax.Array,
+        context: jax.Array | KeysValues | None = None,
+        *,
+        among_groups: bool = False,
+    ) -> jax.Array:
         """`[B, G, N, D]`, each group attending to itself or to a context `[B, 1, M, D']`.
 
-        The context may be projected already.
+        The context may be projected already. `among_groups` attends along G instead of N.
         """
         if not isinstance(context, tuple):
             context = self.keys_values(x if context is None else context)
+        if among_groups:
+            return self.to_out(frame_attention(self.to_q(x), *context, self.head_dim))
         q, k, v = (
             rearrange(y, "b g n (heads d) -> b g n heads d", d=self.head_dim)
             for y in (self.to_q(x), *context)
@@ -104,10 +113,16 @@ class TransformerBlock(nnx.Module):
         self.attn2 = attend(context_width)
         self.ff = FeedForward(width, dtype=dtype, rngs=rngs)
 
-    def __call__(self, x: jax.Array, context: jax.Array | KeysValues | None = None) -> jax.Array:
+    def __call__(
+        self,
+        x: jax.Array,
+        context: jax.Array | KeysValues | None = None,
+        *,
+        among_groups: bool = False,
+    ) -> jax.Array:
         """Tokens `[B, G, N, D]`; the context `[B, 1, L, D']` serves all groups of its video."""
-        x = self.attn1(self.norm1(x)) + x
-        x = self.attn2(self.norm2(x), context) + x
+        x = self.attn1(self.norm1(x), among_groups=among_groups) + x
+        x = self.attn2(self.norm2(x), context, among_groups=among_groups) + x
         return self.ff(self.norm3(x)) + x
 
 
@@ -171,6 +186,7 @@ class TemporalTransformer(nnx.Module):
         )
         self.proj_out = nnx.Linear(inner, channels, kernel_init=zeros, dtype=dtype, rngs=rngs)
         self.pixels_at_once = pixels_at_once
+        self.implementation: Implementation = implementation
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """`[B, F, H, W, C]`."""
@@ -179,16 +195,28 @@ class TemporalTransformer(nnx.Module):
         # columns it would gather all of them on every device.
         tokens = rearrange(self.norm(x), "b f h w c -> b f (h w) c")
         tokens = constrain(fill_up(tokens, (None, None, "pixel", None)), _BY_FRAME)
-        out = locally(self._over_frames, [tokens], [_BY_PIXEL], _BY_PIXEL)
+        graph, params = nnx.split(self)
+
+        def over_frames(params: nnx.State, tokens: jax.Array) -> jax.Array:
+            return nnx.merge(graph, params)._over_frames(tokens)
+
+        out = locally(over_frames, [tokens], [_BY_PIXEL], _BY_PIXEL, params=params)
         out = constrain(out, _BY_FRAME)[:, :, :pixels]
         return out.reshape(x.shape) + x
 
     def _over_frames(self, tokens: jax.Array) -> jax.Array:
         """`[B, F, N, C]`, all frames of some pixels."""
         videos = len(tokens)
+        if self.implementation == "auto" and suits(tokens):
+            at_once = self.pixels_at_once // videos
+            return in_chunks(self._as_they_lie, [tokens], at_once, axis=2)
         by_pixel = rearrange(tokens, "b f n c -> (b n) f c")
-        out = in_chunks(self._of_pixels, (by_pixel,), self.pixels_at_once)
+        out = in_chunks(self._of_pixels, [by_pixel], self.pixels_at_once)
         return rearrange(out, "(b n) f c -> b f n c", b=videos)
+
+    def _as_they_lie(self, tokens: jax.Array) -> jax.Array:
+        """`[B, F, N, C]`."""
+        return self.proj_out(self.block(self.proj_in(tokens), among_groups=True))
 
     def _of_pixels(self, tokens: jax.Array) -> jax.Array:
         """`[P, F, C]`."""

@@ -5,8 +5,12 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from venhancer_jax.models.attention import Implementation, attention
+from venhancer_jax.models.chunks import in_chunks
 from venhancer_jax.models.layers import GroupNorm, upsample_nearest
 from venhancer_jax.models.resnet import ConvOfFrames, conv3x3
+
+# A frame of 720p with as many channels as it has near the pixels takes more.
+_ELEMENTS_AT_ONCE = 2**27
 
 
 def frame_norm(channels: int, *, groups: int, dtype: DTypeLike, rngs: nnx.Rngs) -> GroupNorm:
@@ -40,6 +44,11 @@ class FrameResBlock(nnx.Module):
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """`[B, F, H, W, C]`."""
+        # Frames do not see each other here: of large ones only a few need scratch memory at a time.
+        at_once = max(1, _ELEMENTS_AT_ONCE // (x.size // x.shape[1]))
+        return in_chunks(self._of_frames, [x], at_once, axis=1)
+
+    def _of_frames(self, x: jax.Array) -> jax.Array:
         y = self.conv1(nnx.silu(self.norm1(x)))
         y = self.conv2(nnx.silu(self.norm2(y)))
         return y + (x if self.shortcut is None else self.shortcut(x))

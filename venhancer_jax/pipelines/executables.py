@@ -4,6 +4,7 @@ Numbers that change between runs (guidance, noise levels, conditions) are arrays
 of prompt, steps or guidance compiles nothing.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -43,14 +44,12 @@ def project_text(network: Network, params: Params, text: jax.Array) -> TextKeys:
 @program("network")
 def encode(network: Network, params: Params, frames: jax.Array) -> Posterior:
     """Frames `[n, 1, H, W, 3]` in [-1, 1] to raw latents, each device its own frames."""
-    vae = network.bind(gathered(params))
 
-    def moments(frames: jax.Array) -> jax.Array:
-        posterior = vae.encode(frames)
+    def moments(params: Params, frames: jax.Array) -> jax.Array:
+        posterior = network.bind(params).encode(frames)
         return jnp.concatenate([posterior.mean, posterior.log_variance], axis=-1)
 
-    made = locally(lambda *own: in_chunks(moments, own, 1), [frames], [PIECES], PIECES)
-    return Posterior(*jnp.split(made, 2, axis=-1))
+    return Posterior(*jnp.split(_one_by_one(moments, params, frames), 2, axis=-1))
 
 
 @program("network")
@@ -59,8 +58,22 @@ def decode(network: Network, params: Params, latents: jax.Array) -> jax.Array:
 
     Each device decodes its own of the n chunks, one after the other.
     """
-    decode_latents = network.bind(gathered(params)).decode_latents
-    return locally(lambda *own: in_chunks(decode_latents, own, 1), [latents], [PIECES], PIECES)
+
+    def frames(params: Params, latents: jax.Array) -> jax.Array:
+        return network.bind(params).decode_latents(latents)
+
+    return _one_by_one(frames, params, latents)
+
+
+def _one_by_one(
+    function: Callable[[Params, jax.Array], jax.Array], params: Params, pieces: jax.Array
+) -> jax.Array:
+    """A function of pieces `[n, ...]`, on every device of its own pieces one by one."""
+
+    def own(params: Params, pieces: jax.Array) -> jax.Array:
+        return in_chunks(lambda piece: function(params, piece), [pieces], 1)
+
+    return locally(own, [pieces], [PIECES], PIECES, params=gathered(params))
 
 
 @program("network")

@@ -1,9 +1,11 @@
 """Runs a function on every device's own part of arrays: no collective by construction."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import PartitionSpec
 
 from venhancer_jax.sharding.mesh import constrain, is_split, parts, spec_of
 
@@ -15,6 +17,8 @@ def locally(
     arrays: Sequence[jax.Array],
     axes: Sequence[Axes],
     out_axes: Axes,
+    *,
+    params: Any,
 ) -> jax.Array:
     """The function of whole arrays, which each device computes a part of.
 
@@ -23,16 +27,18 @@ def locally(
     of several devices in use, and inside of another such call, it is just the function.
 
     Args:
-      function: of arrays; others that it uses, like parameters, are whole on every device.
+      function: of the parameters and the arrays. It must not use other traced arrays: in a gradient
+        JAX would take them for parts of the mesh outside.
       arrays: inputs.
       axes: of each array, a logical axis or None for each dimension.
       out_axes: of the result.
+      params: a tree of arrays that every device has whole.
 
     Returns:
-      What `function(*arrays)` gives.
+      What `function(params, *arrays)` gives.
     """
     if not is_split():
-        return function(*arrays)
+        return function(params, *arrays)
     lengths = {
         axis: length
         for array, names in zip(arrays, axes, strict=True)
@@ -42,10 +48,10 @@ def locally(
     padded = [constrain(fill_up(x, names), names) for x, names in zip(arrays, axes, strict=True)]
     out = jax.shard_map(
         function,
-        in_specs=tuple(spec_of(names) for names in axes),
+        in_specs=(PartitionSpec(), *(spec_of(names) for names in axes)),
         out_specs=spec_of(out_axes),
         check_vma=False,  # kernels do not tell how their results vary
-    )(*padded)
+    )(params, *padded)
     for i, axis in enumerate(out_axes):
         if axis and lengths[axis] % parts(axis):
             out = jax.lax.slice_in_dim(out, 0, lengths[axis], axis=i)
