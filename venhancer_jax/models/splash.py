@@ -21,7 +21,12 @@ _LANES = 128
 _BYTES_AT_ONCE = 512 * 2**20
 
 
-def splash_attention(query: jax.Array, key: jax.Array, value: jax.Array) -> jax.Array:
+Blocks = tuple[int, int, int]
+
+
+def splash_attention(
+    query: jax.Array, key: jax.Array, value: jax.Array, blocks: Blocks | None = None
+) -> jax.Array:
     """Softmax attention without mask that holds no scores.
 
     Off a TPU the kernel is interpreted: right, and very slow.
@@ -30,13 +35,14 @@ def splash_attention(query: jax.Array, key: jax.Array, value: jax.Array) -> jax.
       query: `[B, N, heads, head_dim]`.
       key: `[B, M, heads, head_dim]`.
       value: like `key`.
+      blocks: in place of those in `BLOCKS` (`python -m benchmarks.attention_blocks` finds them).
 
     Returns:
       `[B, N, heads, head_dim]`.
     """
     platform, kind = target_device()
     head_dim = query.shape[-1]
-    longest = BLOCKS.get(kind, BLOCKS["TPU v5 lite"])
+    longest = blocks or BLOCKS.get(kind, BLOCKS["TPU v5 lite"])
     # The kernel's memory grows with the width of a head.
     longest = tuple(max(_LANES, size * _LANES // max(head_dim, _LANES)) for size in longest)
     queries, keys = query.shape[1], key.shape[1]
@@ -86,7 +92,7 @@ def _part(length: int, longest: int) -> int:
     return _LANES * max(n for n in range(1, longest // _LANES + 1) if tiles % n == 0)
 
 
-def _kernel(heads: int, queries: int, keys: int, blocks: tuple[int, int, int], *, interpret: bool):
+def _kernel(heads: int, queries: int, keys: int, blocks: Blocks, *, interpret: bool):
     q, kv, compute = blocks
     mask = splash.MultiHeadMask([splash.FullMask((queries, keys)) for _ in range(heads)])
     sizes = splash.BlockSizes(
