@@ -5,6 +5,8 @@ import re
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
+from etils import epath
+
 from convert.checkpoint import convert
 from venhancer_jax import weights
 from venhancer_jax.errors import InputError
@@ -25,7 +27,7 @@ _HUB_ID = re.compile(r"(?P<repo>\w[\w.-]*/\w[\w.-]*)/(?P<file>.+\.(pt|pth|bin|ck
 _HUB_URL = re.compile(r"/(?P<repo>[^/]+/[^/]+)/(resolve|blob)/(?P<revision>[^/]+)/(?P<file>.+)")
 
 
-def weights_of(network: str, checkpoint: str) -> Path:
+def weights_of(network: str, checkpoint: str) -> epath.Path:
     """The weight folder of a checkpoint, fetched and converted if need be.
 
     Args:
@@ -40,13 +42,13 @@ def weights_of(network: str, checkpoint: str) -> Path:
       InputError: it cannot be found, fetched or converted.
     """
     if weights.is_weights(checkpoint):
-        return _of_network(network, Path(checkpoint))
+        return _of_network(network, epath.Path(checkpoint))
     path = resolve(checkpoint)
     folder = cache_folder() / "converted" / f"{path.stem}-{_fingerprint(network, path)}"
     if not weights.is_weights(folder):
         print(f"converting {path.name}, once; kept in {folder}", flush=True)
         convert(network, path, folder)
-    return folder
+    return epath.Path(folder)
 
 
 def resolve(checkpoint: str) -> Path:
@@ -61,7 +63,7 @@ def resolve(checkpoint: str) -> Path:
     return path if path.exists() else _fetch(PUBLISHED.get(checkpoint, checkpoint))
 
 
-def _of_network(network: str, folder: Path) -> Path:
+def _of_network(network: str, folder: epath.Path) -> epath.Path:
     found = weights.read_about(folder).get("network")
     if found != network:
         raise InputError(f"{folder} holds the weights of {found!r}, not of {network!r}")

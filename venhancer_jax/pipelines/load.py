@@ -1,10 +1,10 @@
 """Builds the VEnhancer system from weight folders."""
 
-from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+from etils import epath
 from jax.sharding import Mesh
 
 from venhancer_jax import weights as stored
@@ -25,9 +25,9 @@ WEIGHTS = ("full", "int8")
 
 
 def load_venhancer(
-    denoiser: Path | str,
-    vae: Path | str,
-    text: Path | str | None,
+    denoiser: epath.PathLike,
+    vae: epath.PathLike,
+    text: epath.PathLike | None,
     *,
     dtype: str = "auto",
     weights: str = "full",
@@ -36,7 +36,7 @@ def load_venhancer(
     """The system from converted weights.
 
     Args:
-      denoiser: weight folder of UNet and ControlNet.
+      denoiser: weight folder, also `gs://`, of UNet and ControlNet.
       vae: weight folder of the VAE.
       text: weight folder of the text tower, or None for a model that has learned no text.
       dtype: of weights and activations; `auto` is float32 on a CPU and bfloat16 elsewhere. The
@@ -53,7 +53,7 @@ def load_venhancer(
         raise InputError(f"weights {weights!r}: expected one of {', '.join(WEIGHTS)}")
     if mesh is None and jax.device_count() > 1:
         mesh = inference_mesh()
-    unet = _load("venhancer", Path(denoiser), mesh, dtype=compute)
+    unet = _load("venhancer", denoiser, mesh, dtype=compute)
     if weights == "int8":
         network, params = quantised(unet.network, unet.params, unet.config)
         unet = Part(unet.config, network, params)
@@ -61,8 +61,8 @@ def load_venhancer(
         config = NoTextConfig(width=unet.config.context_width)
         tower = Part(config, catalog.build("no_text", config), {})
     else:
-        tower = _load("text", Path(text), mesh)
-    return VEnhancer(unet, _load("vae", Path(vae), mesh, dtype=compute), tower, mesh=mesh)
+        tower = _load("text", text, mesh)
+    return VEnhancer(unet, _load("vae", vae, mesh, dtype=compute), tower, mesh=mesh)
 
 
 def demo_venhancer(**options: Any) -> VEnhancer:
@@ -93,7 +93,7 @@ def stored_shapes(config: Any, network: Network) -> dict[str, jax.ShapeDtypeStru
     return {n: jax.ShapeDtypeStruct(s.shape, types[n]) for n, s in network.shapes.items()}
 
 
-def _load(name: str, folder: Path, mesh: Mesh | None, **runtime: Any) -> Part[Any]:
+def _load(name: str, folder: epath.PathLike, mesh: Mesh | None, **runtime: Any) -> Part[Any]:
     if not stored.is_weights(folder):
         raise InputError(f"{folder} holds no converted weights of the {name} network")
     about = stored.read_about(folder)
