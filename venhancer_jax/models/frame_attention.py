@@ -101,7 +101,7 @@ def _forward(query: jax.Array, key: jax.Array, value: jax.Array, head_dim: int):
 
 
 def _backward(head_dim: int, saved: tuple[jax.Array, ...], gradient: jax.Array):
-    _, of_inputs = jax.vjp(lambda *x: by_pixel(*x, head_dim), *saved)
+    _, of_inputs = jax.vjp(lambda q, k, v: by_pixel(q, k, v, head_dim), *saved)
     return of_inputs(gradient)
 
 
