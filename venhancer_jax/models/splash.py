@@ -13,10 +13,11 @@ from venhancer_jax.sharding.mesh import target_device
 # with; the blocks in use divide the length with the least padding.
 BLOCKS = {
     "TPU v5 lite": (1024, 1024, 512),
-    "TPU v5": (2048, 2048, 512),
+    "TPU v5": (1024, 1024, 512),
     "TPU v6 lite": (2048, 2048, 1024),
 }
 _LANES = 128
+_LONGEST_BACK = 1024
 # Of queries, keys, values and results in the kernel's layout that are held at once.
 _BYTES_AT_ONCE = 512 * 2**20
 
@@ -95,15 +96,17 @@ def _part(length: int, longest: int) -> int:
 def _kernel(heads: int, queries: int, keys: int, blocks: Blocks, *, interpret: bool):
     q, kv, compute = blocks
     mask = splash.MultiHeadMask([splash.FullMask((queries, keys)) for _ in range(heads)])
+    # A gradient holds twice as much.
+    back_q, back_kv = _part(q, _LONGEST_BACK), _part(kv, _LONGEST_BACK)
     sizes = splash.BlockSizes(
         block_q=q,
         block_kv=kv,
         block_kv_compute=compute,
-        block_q_dkv=q,
-        block_kv_dkv=kv,
-        block_kv_dkv_compute=compute,
-        block_q_dq=q,
-        block_kv_dq=kv,
+        block_q_dkv=back_q,
+        block_kv_dkv=back_kv,
+        block_kv_dkv_compute=_part(back_kv, compute),
+        block_q_dq=back_q,
+        block_kv_dq=back_kv,
     )
     return splash.make_splash_mha(
         mask, head_shards=1, q_seq_shards=1, block_sizes=sizes, interpret=interpret
