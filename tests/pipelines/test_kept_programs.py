@@ -268,7 +268,7 @@ def test_another_process_with_eight_devices(tmp_path: Path):
         "PYTHONPATH": os.pathsep.join([str(TESTS.parent), str(TESTS)]),
     }
     environment.pop(VARIABLE, None)
-    code = "from pipelines.test_program import on_mesh; on_mesh()"
+    code = "from pipelines.test_kept_programs import on_mesh; on_mesh()"
     told = [
         subprocess.run(
             [sys.executable, "-c", code],

@@ -103,4 +103,5 @@ def test_a_mesh_takes_the_rest():
         "data": jax.device_count(),
         "fsdp": 1,
         "context": 1,
+        "rows": 1,
     }
