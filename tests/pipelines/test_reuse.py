@@ -311,7 +311,7 @@ def test_reusing_holds_what_is_new_and_gives_what_is_needed():
 
 def test_another_k_compiles_nothing():
     chosen = {"controlnet_reuse": 2, "steps": 4}
-    programs = executables.denoise_reusing._cache_size
+    programs = executables.denoise_reusing._jitted._cache_size
     enhance(**chosen)
     before = programs()
 

@@ -66,7 +66,7 @@ def check_flags(values: dict[str, str]) -> bool:
 
 
 def _is_quick(values: dict[str, str]) -> bool:
-    effort = values["plan_effort"] or EFFORTS[0]
+    effort = values.get("plan_effort") or EFFORTS[0]
     if effort not in EFFORTS:
         raise InputError(f"plan_effort {effort!r}: expected one of {', '.join(EFFORTS)}")
     return effort == "quick"
