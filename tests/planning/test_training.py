@@ -132,7 +132,7 @@ def test_a_step_that_does_not_fit_is_told_remat(
 ):
     monkeypatch.setattr(training, "_activations", lambda c, _: 3 if c.remat == "blocks" else 10)
     facts = _facts(config, 2**30, 0.4 * 2**30)
-    monkeypatch.setattr(training, "plan_program", lambda program, topology: facts)
+    monkeypatch.setattr(training, "plan_program", lambda program, topology, **_: facts)
 
     assert command.plan_train(config, {"plan": "v5e-8", "plan_json": ""}) == 1
     out = capsys.readouterr().out

@@ -11,7 +11,7 @@ from venhancer_jax.models.chunks import in_chunks
 from venhancer_jax.models.frame_attention import frame_attention, suits
 from venhancer_jax.models.layers import GroupNorm, zeros
 from venhancer_jax.sharding.local import fill_up, locally
-from venhancer_jax.sharding.mesh import constrain
+from venhancer_jax.sharding.mesh import constrain, is_split
 
 _BY_FRAME = ("batch", "frame", "token", None)
 _BY_PIXEL = ("batch", None, "pixel", None)
@@ -195,14 +195,18 @@ class TemporalTransformer(nnx.Module):
         # columns it would gather all of them on every device.
         tokens = rearrange(self.norm(x), "b f h w c -> b f (h w) c")
         tokens = constrain(fill_up(tokens, (None, None, "pixel", None)), _BY_FRAME)
-        graph, params = nnx.split(self)
-
-        def over_frames(params: nnx.State, tokens: jax.Array) -> jax.Array:
-            return nnx.merge(graph, params)._over_frames(tokens)
-
-        out = locally(over_frames, [tokens], [_BY_PIXEL], _BY_PIXEL, params=params)
+        out = self._on_devices(tokens) if is_split() else self._over_frames(tokens)
         out = constrain(out, _BY_FRAME)[:, :, :pixels]
         return out.reshape(x.shape) + x
+
+    def _on_devices(self, tokens: jax.Array) -> jax.Array:
+        """`_over_frames`, each device for its own pixels."""
+        graph, params = nnx.split(self)
+
+        def own(params: nnx.State, tokens: jax.Array) -> jax.Array:
+            return nnx.merge(graph, params)._over_frames(tokens)
+
+        return locally(own, [tokens], [_BY_PIXEL], _BY_PIXEL, params=params)
 
     def _over_frames(self, tokens: jax.Array) -> jax.Array:
         """`[B, F, N, C]`, all frames of some pixels."""
