@@ -62,10 +62,10 @@ def _enhance(config: ConfigDict) -> int:
 
 
 def _system(config: ConfigDict):
-    from convert import fetch
     from venhancer_jax import weights
-    from venhancer_jax.pipelines import load
+    from venhancer_jax.convert import fetch
     from venhancer_jax.pipelines.config import mesh_of
+    from venhancer_jax.pipelines.venhancer import load
 
     options = {"dtype": config.dtype, "weights": config.weights, "mesh": mesh_of(config)}
     if config.preset not in _PRESETS:

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from absl import app, flags
 
 from benchmarks.measure import timing
-from venhancer_jax.models.splash import splash_attention
+from venhancer_jax.models.kernels.splash import splash_attention
 
 TOKENS = flags.DEFINE_integer("tokens", 14400, "queries and keys: 14400 is a frame of 720p")
 HEADS = flags.DEFINE_integer("heads", 5, "of the attention")

@@ -32,24 +32,24 @@ import jax.numpy as jnp
 import numpy as np
 from absl import app, flags, logging
 
-from configs import demo
 from venhancer_jax.assets import demo_clip
+from venhancer_jax.configs import demo
 from venhancer_jax.data.resample import resample, shrink_to_cover, to_uint8
 from venhancer_jax.diffusion.noise import CounterNoise
-from venhancer_jax.diffusion.schedule import venhancer_schedule
+from venhancer_jax.diffusion.schedule import cosine_interpolated_schedule
 from venhancer_jax.metrics.lpips import lpips
 from venhancer_jax.metrics.psnr import decibels, mean_squared_error
 from venhancer_jax.metrics.vmaf import vmaf
-from venhancer_jax.models import catalog
 from venhancer_jax.models.functional import Params
-from venhancer_jax.models.unet3d import UNet3DConfig
-from venhancer_jax.pipelines import executables
+from venhancer_jax.models.venhancer.unet3d import UNet3DConfig
+from venhancer_jax.pipelines import catalog
 from venhancer_jax.pipelines.config import options_of
-from venhancer_jax.pipelines.load import demo_venhancer
 from venhancer_jax.pipelines.options import EnhanceOptions
-from venhancer_jax.pipelines.plan import plan_steps
-from venhancer_jax.pipelines.reuse import Kept, Work, plan_work
-from venhancer_jax.pipelines.venhancer import VEnhancer
+from venhancer_jax.pipelines.venhancer import programs
+from venhancer_jax.pipelines.venhancer.load import demo_venhancer
+from venhancer_jax.pipelines.venhancer.plan import plan_steps
+from venhancer_jax.pipelines.venhancer.step_cache import Kept, Work, plan_work
+from venhancer_jax.pipelines.venhancer.system import VEnhancer
 from venhancer_jax.sharding.flops import count_flops
 from venhancer_jax.video import list_videos, probe, read_frames
 
@@ -108,7 +108,7 @@ def changed(options: EnhanceOptions, changes: dict[str, Any]) -> EnhanceOptions:
     """Options with the changes of a row."""
     changes = {name: value for name, value in changes.items() if name != "weights"}
     if changes.get("guidance_interval") == "first half":
-        times = plan_steps(venhancer_schedule(), options).calls
+        times = plan_steps(cosine_interpolated_schedule(), options).calls
         changes["guidance_interval"] = (times[len(times) // 2 - 1], times[0])
     return dataclasses.replace(options, **changes)
 
@@ -137,7 +137,7 @@ def denoised(
         text=None,
         progress=progress,
     )
-    pieces = [executables.to_bytes(piece, False) for piece in system.frames_of(latents, space)]
+    pieces = [programs.to_bytes(piece, False) for piece in system.frames_of(latents, space)]
     return marks["denoise"] - marks["encode"], np.concatenate(pieces)
 
 
@@ -164,7 +164,9 @@ def speed_of(
 def work_of(changes: dict[str, Any], options: EnhanceOptions, network: str) -> float:
     """Multiply-adds of all steps with the changes, as a share of those without."""
     options = changed(options, changes)
-    works = plan_work(plan_steps(venhancer_schedule(), options).calls, options, guided=True)
+    works = plan_work(
+        plan_steps(cosine_interpolated_schedule(), options).calls, options, guided=True
+    )
     whole = flops_of(Work(), network)
     return sum(flops_of(work, network) for work in works) / (len(works) * whole)
 
@@ -181,13 +183,13 @@ def flops_of(work: Work, preset: str) -> int:
         frames = jnp.arange(shape[1])[None]
         conditions = {"hint": x, "hint_t": one, "scale": one, "key_index": frames}
         pair = number, number
-        return executables.denoise_reusing(
+        return programs.denoise_reusing(
             network, work, params, x, np.int32(500), pair, keys, pair, conditions, kept
         )
 
     x = jax.ShapeDtypeStruct(shape, jnp.float32)
     text = jax.ShapeDtypeStruct((2, 77, config.context_width), jnp.float32)
-    keys = jax.eval_shape(partial(executables.project_text, network), network.shapes, text)
+    keys = jax.eval_shape(partial(programs.compute_text_kv, network), network.shapes, text)
     everything = Work(difference="keep", control="keep", deep="keep")
     _, kept = jax.eval_shape(partial(call, everything), network.shapes, x, keys, Kept())
     return count_flops(partial(call, work), network.shapes, x, keys, kept)

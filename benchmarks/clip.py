@@ -18,16 +18,16 @@ import numpy as np
 from absl import app, flags, logging
 
 from benchmarks.measure import device_facts, peak_gib, random_params, report, timing
-from configs import demo, venhancer
-from venhancer_jax.models import catalog
-from venhancer_jax.models.no_text import NoTextConfig
-from venhancer_jax.pipelines import executables
+from venhancer_jax.configs import demo, venhancer
+from venhancer_jax.models.text.null import NullTextConfig
+from venhancer_jax.pipelines import catalog
 from venhancer_jax.pipelines.config import options_of
-from venhancer_jax.pipelines.decoding import decode_stream
-from venhancer_jax.pipelines.load import compute_dtype, demo_venhancer
 from venhancer_jax.pipelines.options import EnhanceOptions, parse_fps
-from venhancer_jax.pipelines.plan import plan_steps, plan_time
-from venhancer_jax.pipelines.venhancer import Part, VEnhancer
+from venhancer_jax.pipelines.venhancer import programs
+from venhancer_jax.pipelines.venhancer.decode import decode_stream
+from venhancer_jax.pipelines.venhancer.load import compute_dtype, demo_venhancer
+from venhancer_jax.pipelines.venhancer.plan import plan_steps, plan_time
+from venhancer_jax.pipelines.venhancer.system import Part, VEnhancer
 from venhancer_jax.sharding.flops import count_flops
 from venhancer_jax.training.networks import PRESETS
 
@@ -64,8 +64,8 @@ def system_of(preset: str, dtype: str) -> VEnhancer:
     parts: dict[str, Part[Any]] = {}
     for name, config in PRESETS[preset].items():
         changes: dict[str, Any] = {} if name == "text" else {"dtype": compute_dtype(dtype)}
-        kind = "no_text" if isinstance(config, NoTextConfig) else name
-        made: Any = catalog.from_facts(kind, catalog.to_facts(config), **changes)
+        kind = "no_text" if isinstance(config, NullTextConfig) else name
+        made: Any = catalog.config_from_dict(kind, catalog.config_to_dict(config), **changes)
         network = catalog.build(kind, made)
         parts[name] = Part(made, network, random_params(network, changes.get("dtype")))
     return VEnhancer(parts["venhancer"], parts["vae"], parts["text"])
@@ -87,8 +87,8 @@ def count_clip(
     def of(program: Any, part: Part[Any], *args: Any) -> int:
         return count_flops(functools.partial(program, part.network), part.params, *args)
 
-    encoded = frames if options.between == "previous" else time_plan.frames
-    total = encoded * of(executables.encode, vae, array(1, 1, height, width, 3))
+    encoded = frames if options.interpolation == "previous" else time_plan.frames
+    total = encoded * of(programs.encode, vae, array(1, 1, height, width, 3))
     (start, end), *_ = time_plan.windows
     keys = sum(i >= 0 for i in time_plan.key_index[start:end])
     conditions = {
@@ -102,10 +102,10 @@ def count_clip(
     features = jax.eval_shape(text.network, text.params, tokens)
     pair, number = (array(), array()), array(dtype=jnp.int32)
     x = array(1, end - start, h, w, c)
-    window = of(executables.denoise, unet, x, number, pair, features, pair, conditions)
+    window = of(programs.denoise, unet, x, number, pair, features, pair, conditions)
     calls = len(plan_steps(system.schedule, options)) * (2 if options.solver == "heun" else 1)
     total += calls * len(time_plan.windows) * window
-    of_chunk = functools.cache(lambda shape: of(executables.decode, vae, array(*shape)))
+    of_chunk = functools.cache(lambda shape: of(programs.decode, vae, array(*shape)))
     decoded = []
 
     def decode(latents: jax.Array) -> jax.Array:

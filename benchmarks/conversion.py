@@ -17,7 +17,7 @@ from typing import Any
 from absl import app, flags
 
 from benchmarks.make_checkpoint import make_checkpoint
-from convert.read import open_state_dict
+from venhancer_jax.convert.read import open_state_dict
 
 FOLDER = flags.DEFINE_string("folder", None, "where to work; needs 25 GB", required=True)
 DTYPE = flags.DEFINE_enum("dtype", "float32", ["float32", "float16"], "of the checkpoint")

@@ -17,7 +17,7 @@ from absl import app, flags
 from benchmarks.denoiser import denoise_call
 from benchmarks.measure import device_facts, peak_gib, report, timing
 from venhancer_jax.models.functional import count_parameters
-from venhancer_jax.pipelines import executables
+from venhancer_jax.pipelines.venhancer import programs
 from venhancer_jax.sharding.flops import count_flops
 from venhancer_jax.training.networks import PRESETS
 
@@ -30,12 +30,12 @@ def main(argv: list[str]) -> None:
     del argv
     (network, *inputs), chosen = denoise_call(PRESET.value)
     start = time.perf_counter()
-    lowered = executables.denoise.lower(network, *inputs)
+    lowered = programs.denoise.lower(network, *inputs)
     trace_seconds = time.perf_counter() - start
     step = lowered.compile()
     compile_seconds = time.perf_counter() - start - trace_seconds
     # Afterwards: it traces the network too, and what was traced before is traced faster.
-    flops = count_flops(functools.partial(executables.denoise, network), *inputs)
+    flops = count_flops(functools.partial(programs.denoise, network), *inputs)
     times = timing(lambda: step(*inputs), repeats=REPEATS.value, flops=flops)
     with jax.profiler.trace(PROFILE.value) if PROFILE.value else contextlib.nullcontext():
         if PROFILE.value:

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 from absl import flags
 
 from benchmarks.measure import random_params
-from venhancer_jax.models import catalog
-from venhancer_jax.models.attention import IMPLEMENTATIONS
-from venhancer_jax.models.unet3d import UNet3DConfig
+from venhancer_jax.models.layers.attention import IMPLEMENTATIONS
+from venhancer_jax.models.venhancer.unet3d import UNet3DConfig
+from venhancer_jax.pipelines import catalog
 from venhancer_jax.training.networks import PRESETS
 
 _FRAMES = flags.DEFINE_integer("frames", 5, "frames of the window")

@@ -19,8 +19,8 @@ import numpy as np
 from absl import app, flags
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from venhancer_jax.models.frame_attention import by_pixel, frame_attention
-from venhancer_jax.models.unet3d import UNet3DConfig
+from venhancer_jax.models.kernels.temporal_attention import attend_by_pixel, temporal_attention
+from venhancer_jax.models.venhancer.unet3d import UNet3DConfig
 from venhancer_jax.planning.topology import compile_on_processor, find_topology
 
 PLAN = flags.DEFINE_string("plan", "v5e-8", "chips to compile for")
@@ -61,10 +61,10 @@ def main(argv: list[str]) -> None:
             "channels": channels,
             "attentions": 2 * transformers,
             "least_gigabytes": least,
-            "xla_gigabytes": moved(lambda q, k, v, head_dim: by_pixel(q, k, v, head_dim)),
+            "xla_gigabytes": moved(lambda q, k, v, head_dim: attend_by_pixel(q, k, v, head_dim)),
             # The count leaves out kernels; this one reads its inputs and writes its result once.
             "kernel_gigabytes": least
-            + moved(lambda q, k, v, head_dim: frame_attention(q, k, v, head_dim)),
+            + moved(lambda q, k, v, head_dim: temporal_attention(q, k, v, head_dim)),
         }
         levels.append(level)
         height, width = height // 2 + 1, width // 2

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from absl import app, flags
 
-from convert.layouts import LAYOUTS, layout_entries
-from venhancer_jax.models import catalog
-from venhancer_jax.models.vae import VAEConfig
+from venhancer_jax.convert.layouts import LAYOUTS, layout_entries
+from venhancer_jax.models.autoencoders.vae import VAEConfig
+from venhancer_jax.pipelines import catalog
 
 
 def make_checkpoint(network: str, layout: str, path: Path, dtype: str = "float32") -> None:

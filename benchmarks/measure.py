@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from absl import flags
 
-from venhancer_jax.models.functional import Network, Params
+from venhancer_jax.models.functional import FunctionalModule, Params
 from venhancer_jax.sharding.chips import peak_flops
 
 _BASELINE = flags.DEFINE_string("baseline", None, "JSON of an earlier run to compare with")
@@ -74,7 +74,7 @@ def peak_gib() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
-def random_params(network: Network, dtype: Any = None) -> Params:
+def random_params(network: FunctionalModule, dtype: Any = None) -> Params:
     """Weights of ordinary size, made one by one; in their own types by default.
 
     They repeat after a million: two billion draws would take longer than what is measured.

@@ -16,13 +16,13 @@ from pathlib import Path
 import numpy as np
 from absl import app, flags, logging
 
-from configs import demo
 from venhancer_jax import evaluate
+from venhancer_jax.configs import demo
 from venhancer_jax.data.resample import resample, shrink_to_cover, to_uint8
 from venhancer_jax.metrics.report import strip_png
 from venhancer_jax.pipelines.config import options_of
-from venhancer_jax.pipelines.load import demo_venhancer
-from venhancer_jax.pipelines.venhancer import VEnhancer
+from venhancer_jax.pipelines.venhancer.load import demo_venhancer
+from venhancer_jax.pipelines.venhancer.system import VEnhancer
 from venhancer_jax.video import VideoWriter, list_videos, probe, read_frames
 
 HEIGHT, WIDTH, FRAMES, SCALE = 256, 384, 17, 4

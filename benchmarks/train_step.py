@@ -20,7 +20,7 @@ from venhancer_jax.models.functional import count_parameters
 from venhancer_jax.sharding.flops import count_flops
 from venhancer_jax.sharding.mesh import device_mesh
 from venhancer_jax.sharding.params import batch_sharding
-from venhancer_jax.training.batches import to_mesh
+from venhancer_jax.training.batches import make_global_batch
 from venhancer_jax.training.compiled import jitted_step, optimizer_of, state_shapes
 from venhancer_jax.training.data import batch_shapes
 from venhancer_jax.training.state import TrainState
@@ -66,7 +66,7 @@ def main(argv: list[str]) -> None:
     state = jax.jit(begin, out_shardings=shardings, donate_argnums=0)(task.params)
     jitted = jitted_step(config, task.objective, optimizer, mesh, like)
     shapes = batch_shapes(config)
-    batch = to_mesh(random_batch(shapes), batch_sharding(mesh))
+    batch = make_global_batch(random_batch(shapes), batch_sharding(mesh))
     with jax.set_mesh(mesh):
         flops = count_flops(jitted, state, task.frozen, batch)
         start = time.perf_counter()

@@ -14,10 +14,10 @@ import jax.numpy as jnp
 from absl import app, flags
 
 from benchmarks.measure import device_facts, peak_gib, random_params, report, timing
-from venhancer_jax.models import catalog
-from venhancer_jax.models.vae import VAEConfig
-from venhancer_jax.pipelines import executables
-from venhancer_jax.pipelines.decoding import CHUNK_FRAMES
+from venhancer_jax.models.autoencoders.vae import VAEConfig
+from venhancer_jax.pipelines import catalog
+from venhancer_jax.pipelines.venhancer import programs
+from venhancer_jax.pipelines.venhancer.decode import CHUNK_FRAMES
 from venhancer_jax.sharding.flops import count_flops
 from venhancer_jax.training.networks import PRESETS
 
@@ -42,7 +42,7 @@ def main(argv: list[str]) -> None:
     latents = jax.random.normal(jax.random.key(1), (1, FRAMES.value, *size, config.latent_channels))
     times = {}
     for name, inputs in (("encode", frames), ("decode", latents)):
-        call = functools.partial(getattr(executables, name), network)
+        call = functools.partial(getattr(programs, name), network)
         flops = count_flops(call, params, inputs)
         run = functools.partial(call, params, inputs)
         times[name] = {"shape": inputs.shape} | timing(run, repeats=REPEATS.value, flops=flops)

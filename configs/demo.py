@@ -25,7 +25,7 @@ def get_config() -> ConfigDict:
     config.steps = 1
     config.noise_levels = 21
     config.start_noise = 0.0
-    config.between = "flow"
+    config.interpolation = "flow"
     config.noise_aug = 0
     config.guidance_scale = 1.0
     return config.lock()

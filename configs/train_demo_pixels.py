@@ -8,7 +8,7 @@ Learns motion, and goes by what people see: decoded frames. Hardware: two cores.
 
 from ml_collections import ConfigDict
 
-from configs import train_demo_latent
+from venhancer_jax.configs import train_demo_latent
 
 
 def get_config() -> ConfigDict:
@@ -17,7 +17,7 @@ def get_config() -> ConfigDict:
     config.frames = 3
     # Drawn in proportion to their values: every second frame is the usual.
     config.augment.strides = (1, 2, 2)
-    config.augment.between = "flow"
+    config.augment.interpolation = "flow"
     config.loss.latent = 0.0
     config.loss.pixel = 1.0
     config.loss.perceptual = 0.3

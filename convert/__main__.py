@@ -14,10 +14,10 @@ import dataclasses
 import sys
 from typing import Any
 
-from convert.checkpoint import convert, convert_back
-from convert.fetch import resolve
+from venhancer_jax.convert.checkpoint import convert, convert_back
+from venhancer_jax.convert.fetch import resolve
 from venhancer_jax.errors import InputError
-from venhancer_jax.models import catalog
+from venhancer_jax.pipelines import catalog
 
 # Those of which there are checkpoints in PyTorch.
 NETWORKS = ("venhancer", "vae", "text")
@@ -74,7 +74,7 @@ def _config(network: str, sizes: list[str]) -> catalog.Config:
             facts[name] = ast.literal_eval(value)
         except (ValueError, SyntaxError):
             raise InputError(f"--size {size}: {value!r} is no number or tuple") from None
-    return catalog.from_facts(network, facts)
+    return catalog.config_from_dict(network, facts)
 
 
 if __name__ == "__main__":

@@ -7,12 +7,12 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 
-from convert.layouts import LAYOUTS, layout_entries
-from convert.read import StateDict, open_state_dict
-from convert.rules import Entry, check
 from venhancer_jax import weights
+from venhancer_jax.convert.layouts import LAYOUTS, layout_entries
+from venhancer_jax.convert.read import StateDict, open_state_dict
+from venhancer_jax.convert.rules import Entry, check
 from venhancer_jax.errors import InputError
-from venhancer_jax.models import catalog
+from venhancer_jax.pipelines import catalog
 
 
 def convert(
@@ -47,7 +47,7 @@ def convert(
         raise InputError(f"{source}: {error}") from None
     about = {
         "network": network,
-        "config": catalog.to_facts(stored),
+        "config": catalog.config_to_dict(stored),
         "layout": layout,
         "source": Path(source).name,
     }
@@ -76,7 +76,7 @@ def convert_back(folder: str | Path, target: str | Path, *, layout: str | None =
         raise InputError(f"layout {layout!r}: expected one of {', '.join(tables)}")
     if target.suffix not in (".pt", ".ckpt", ".bin", ".safetensors"):
         raise InputError(f"{target}: expected a name that ends in .pt or .safetensors")
-    config = catalog.from_facts(network, about["config"])
+    config = catalog.config_from_dict(network, about["config"])
     by_name = {entry.ours: entry for entry in layout_entries(network, config, layout)}
     tensors: dict[str, np.ndarray] = {}
     for name, parameter in weights.iterate_weights(folder):

@@ -3,9 +3,9 @@
 import dataclasses
 from collections.abc import Collection
 
-from convert.rules import Source, Table, linear, under
+from venhancer_jax.convert.rules import Source, Table, linear, under
 from venhancer_jax.errors import InputError
-from venhancer_jax.models.clip_text import ClipTextConfig
+from venhancer_jax.models.text.clip import ClipTextConfig
 
 # Starts of names that are no part of the text tower: the picture tower, and tables that follow
 # from the sizes.

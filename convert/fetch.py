@@ -7,8 +7,8 @@ from urllib.parse import unquote, urlparse
 
 from etils import epath
 
-from convert.checkpoint import convert
 from venhancer_jax import weights
+from venhancer_jax.convert.checkpoint import convert
 from venhancer_jax.errors import InputError
 from venhancer_jax.startup import cache_folder
 

@@ -4,11 +4,11 @@ import dataclasses
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from convert import clip, vae, venhancer
-from convert.rules import Entry, Table, entries
-from venhancer_jax.models import catalog
-from venhancer_jax.models.clip_text import ClipTextConfig
-from venhancer_jax.models.vae import VAEConfig
+from venhancer_jax.convert import clip, vae, venhancer
+from venhancer_jax.convert.rules import Entry, Table, entries
+from venhancer_jax.models.autoencoders.vae import VAEConfig
+from venhancer_jax.models.text.clip import ClipTextConfig
+from venhancer_jax.pipelines import catalog
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Records activations of a PyTorch program, for `python -m convert.parity` to replay.
 
-    from convert.record import record_blocks, record_network
+    from venhancer_jax.convert.record import record_blocks, record_network
 
     with record_blocks(model, {"input_blocks.1.0": "resblock"}, "recordings"):
         model(x, t, y)

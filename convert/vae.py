@@ -4,8 +4,8 @@ Three layouts are in use: the one of diffusers, its older form with other names 
 and the one of the original Stable Diffusion checkpoints.
 """
 
-from convert.rules import Source, Table, conv1x1, temporal_conv, under
-from venhancer_jax.models.vae import VAEConfig
+from venhancer_jax.convert.rules import Source, Table, conv1x1, temporal_conv, under
+from venhancer_jax.models.autoencoders.vae import VAEConfig
 
 _RESNET: Table = {"norm1": "norm1", "conv1": "conv1", "norm2": "norm2", "conv2": "conv2"}
 _TEMPORAL: Table = {

@@ -1,7 +1,7 @@
 """Rules of the VEnhancer checkpoints (v1 and v2 have one layout)."""
 
-from convert.rules import Source, Table, conv1d, conv1x1, temporal_conv, under
-from venhancer_jax.models.unet3d import UNet3DConfig
+from venhancer_jax.convert.rules import Source, Table, conv1d, conv1x1, temporal_conv, under
+from venhancer_jax.models.venhancer.unet3d import UNet3DConfig
 
 RESNET: Table = {
     "norm1": "in_layers.0",

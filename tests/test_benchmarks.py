@@ -86,9 +86,8 @@ def test_train_step(tmp_path: Path):
 
 def test_startup_of_a_step():
     made = run("startup", *SMALL)
-    phases = {f"{phase}_seconds" for phase in ("trace_and_lower", "compile", "write", "load")}
-    assert made.keys() == HOST | STEP | phases | {"run_seconds", "bytes", "bit_equal"}
-    assert made["bit_equal"] is True
+    phases = {f"{phase}_seconds" for phase in ("trace_and_lower", "compile_or_load", "run")}
+    assert made.keys() == HOST | STEP | phases
 
 
 @pytest.mark.slow

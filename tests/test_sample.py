@@ -16,8 +16,8 @@ from pipelines.tiny_system import clip, tiny_system
 from safetensors.numpy import save_file
 from video.video_clips import make_video, tone
 
-from venhancer_jax.pipelines import executables, load
-from venhancer_jax.pipelines.venhancer import VEnhancer
+from venhancer_jax.pipelines.venhancer import load, programs
+from venhancer_jax.pipelines.venhancer.system import VEnhancer
 from venhancer_jax.startup import CACHE_VARIABLE
 from venhancer_jax.video import probe, read_frames
 
@@ -27,7 +27,7 @@ main = runpy.run_path(str(ROOT / "sample.py"))["main"]
 
 # Instead of the demo's settings: the size and rate of the input, two steps from noise.
 QUICK = [
-    "--config.up_scale=1", "--config.target_fps=", "--config.between=previous",
+    "--config.up_scale=1", "--config.target_fps=", "--config.interpolation=previous",
     "--config.solver_mode=normal", "--config.steps=2", "--config.noise_aug=200",
     "--config.noise_levels=900", "--config.start_noise=1", "--config.guidance_scale=7.5",
 ]  # fmt: skip
@@ -201,7 +201,7 @@ def test_wrong_settings(setting: str, message: str, folder: Path, capsys: pytest
         (["--config=broken.py"], "config broken.py: SyntaxError"),
         (["--config=without.py"], "config without.py: expected a function get_config()"),
         (["--config=of_dict.py"], "config of_dict.py: expected a function get_config()"),
-        (["--config=short.py"], "the config lacks between, checkpoint, codec, compat"),
+        (["--config=short.py"], "the config lacks checkpoint, codec, compat"),
         (["--config=raises.py"], "config raises.py: ZeroDivisionError"),
         ([PUBLISHED], "no input"),
         ([PUBLISHED, "--config.input=in.mp4", "--config.version=v3"], "version 'v3': expected"),
@@ -293,8 +293,8 @@ def test_every_setting_arrives(monkeypatch: pytest.MonkeyPatch):
     options = seen["options"]
     assert options.guidance_interval == (200, 900)
     assert (options.guidance_reuse, options.controlnet_reuse, options.deep_reuse) == (2, 3, 4)
-    enhance(between="flow", shape_buckets=True)
-    assert (seen["options"].between, seen["options"].shape_buckets) == ("flow", True)
+    enhance(interpolation="flow", shape_buckets=True)
+    assert (seen["options"].interpolation, seen["options"].shape_buckets) == ("flow", True)
     enhance(target_fps="30000/1001", start_time=0.2, up_scale=1.0)
     assert seen["options"].target_fps == Fraction(30000, 1001)
     assert seen["options"].target_size is None
@@ -385,7 +385,7 @@ def test_video_that_breaks_while_it_is_enhanced(
         assert len(files(folder)) == len(seen) + 1
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(executables, "denoise", spoil)
+    monkeypatch.setattr(programs, "denoise", spoil)
     assert main([*QUICK, *settings(input="in.mp4", output="out.mp4")]) == 1
     assert "interrupted" in capsys.readouterr().err
     assert files(folder) == seen

@@ -10,7 +10,6 @@ import jax
 import pytest
 
 from venhancer_jax.errors import InputError
-from venhancer_jax.pipelines import executable_files
 from venhancer_jax.startup import CACHE_VARIABLE, set_compile_effort, use_compilation_cache
 
 TESTS = Path(__file__).parent
@@ -60,24 +59,8 @@ def test_effort_arrives(chosen: dict):
         set_compile_effort(-2)
 
 
-@pytest.mark.parametrize("folder", ["/some/folder", "gs://bucket/folder"])
-def test_executables_are_beside_it(monkeypatch: pytest.MonkeyPatch, folder: str):
-    monkeypatch.delenv(executable_files.VARIABLE, raising=False)
-    values = {"jax_compilation_cache_dir": folder, "jax_enable_compilation_cache": True}
-    monkeypatch.setattr(executable_files, "setting", values.get)
-    assert str(executable_files.folder()) == f"{folder}/executables"
-    monkeypatch.setenv(executable_files.VARIABLE, "elsewhere")
-    assert str(executable_files.folder()) == "elsewhere"
-    monkeypatch.setenv(executable_files.VARIABLE, "0")
-    assert executable_files.folder() is None
-    monkeypatch.delenv(executable_files.VARIABLE)
-    values["jax_compilation_cache_dir"] = ""
-    assert executable_files.folder() is None
-
-
 def test_a_second_run_compiles_nothing(tmp_path: Path):
     environment = os.environ | {
-        executable_files.VARIABLE: "",
         "PYTHONPATH": os.pathsep.join([str(TESTS.parent), str(TESTS)]),
     }
     environment.pop("JAX_COMPILATION_CACHE_DIR", None)
@@ -92,4 +75,3 @@ def test_a_second_run_compiles_nothing(tmp_path: Path):
     assert misses not in second
     # All that XLA was asked for came out of the cache.
     assert second["/jax/core/compile/backend_compile_duration"] == second[hits]
-    assert len([*(tmp_path / "cache").glob("executables/*")]) == 5

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from venhancer_jax.pipelines.enhance import enhance
-    from venhancer_jax.pipelines.load import demo_venhancer, load_venhancer
+    from venhancer_jax.pipelines.venhancer.load import demo_venhancer, load_venhancer
 
 __version__ = "0.1.0"
 __all__ = ["demo_venhancer", "enhance", "load_venhancer"]
@@ -20,7 +20,7 @@ def __getattr__(name: str) -> Any:
 
         return enhance.enhance
     if name in __all__:
-        from venhancer_jax.pipelines import load
+        from venhancer_jax.pipelines.venhancer import load
 
         return getattr(load, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

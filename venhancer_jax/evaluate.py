@@ -38,7 +38,7 @@ from venhancer_jax.metrics.psnr import decibels
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
+class EnhanceJob:
     """One clip to be measured: checked, so that sizes and frames agree."""
 
     pred: Clip
@@ -107,7 +107,7 @@ def _evaluate(options: argparse.Namespace) -> None:
         _write(options.strip, report.strip_png(rows))
 
 
-def _jobs(options: argparse.Namespace) -> tuple[dict[str, Job], list[str]]:
+def _jobs(options: argparse.Namespace) -> tuple[dict[str, EnhanceJob], list[str]]:
     """Jobs by the names of their clips, and what was passed over."""
     allow = options.allow_unmatched
     pairs, notes = pair(options.pred, options.target, allow_unmatched=allow)
@@ -134,7 +134,7 @@ def _jobs(options: argparse.Namespace) -> tuple[dict[str, Job], list[str]]:
     return jobs, notes
 
 
-def _checked(pred_path: Path, target_path: Path, low_path: Path | None) -> Job:
+def _checked(pred_path: Path, target_path: Path, low_path: Path | None) -> EnhanceJob:
     pred, target = open_clip(pred_path), open_clip(target_path)
     if (pred.width, pred.height) != (target.width, target.height):
         raise InputError(
@@ -148,7 +148,7 @@ def _checked(pred_path: Path, target_path: Path, low_path: Path | None) -> Job:
         )
     low = None if low_path is None else open_clip(low_path)
     ratio = Fraction(1) if low is None else _frames_each(pred, low)
-    return Job(pred=pred, target=target, low=low, low_ratio=ratio)
+    return EnhanceJob(pred=pred, target=target, low=low, low_ratio=ratio)
 
 
 def _frames_each(pred: Clip, low: Clip) -> Fraction:
@@ -177,7 +177,7 @@ def _frames_each(pred: Clip, low: Clip) -> Fraction:
 
 
 def _measure(
-    job: Job, names: Sequence[str], max_frames: int | None
+    job: EnhanceJob, names: Sequence[str], max_frames: int | None
 ) -> tuple[dict[str, float | None], np.ndarray]:
     """Scores of a clip, and its row of the picture strip."""
     count = min(job.pred.count, max_frames or job.pred.count)
@@ -196,7 +196,7 @@ def _measure(
     return {name: scores[name] for name in names}, row
 
 
-def _together(job: Job, max_frames: int | None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _together(job: EnhanceJob, max_frames: int | None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     preds, targets = job.pred.frames(max_frames), job.target.frames(max_frames)
     try:
         yield from zip(preds, targets, strict=True)
@@ -209,7 +209,7 @@ def _together(job: Job, max_frames: int | None) -> Iterator[tuple[np.ndarray, np
         ) from error
 
 
-def _lr_consistency(job: Job, max_frames: int | None) -> float | None:
+def _lr_consistency(job: EnhanceJob, max_frames: int | None) -> float | None:
     """Over the frames of the input at whose times there is a frame of the result."""
     if job.low is None:
         return None

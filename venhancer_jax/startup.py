@@ -17,11 +17,11 @@ def cache_folder() -> Path:
 
 
 def use_compilation_cache(folder: str | os.PathLike | None = None) -> None:
-    """Keeps compiled programs between runs, those of the networks also as whole executables.
+    """Keeps compiled programs between runs in JAX's compilation cache.
 
     Args:
       folder: local or `gs://`; by default what `JAX_COMPILATION_CACHE_DIR` says, or else
-        `compiled` in `cache_folder()`. Executables are in `executables` there
+        `compiled` in `cache_folder()`. Executables are in `programs` there
         (`pipelines.executable_files`).
     """
     if folder is not None or "JAX_COMPILATION_CACHE_DIR" not in os.environ:

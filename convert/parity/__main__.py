@@ -10,9 +10,9 @@ import sys
 
 import jax
 
-from convert.parity.case import Case, failed
-from convert.parity.kinds import KINDS
-from convert.parity.recording import Recording, find
+from venhancer_jax.convert.parity.case import Case, failed
+from venhancer_jax.convert.parity.kinds import KINDS
+from venhancer_jax.convert.parity.recording import Recording, find
 from venhancer_jax.errors import InputError
 from venhancer_jax.startup import use_compilation_cache
 

@@ -9,11 +9,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from convert.parity.case import BLOCK, NETWORK, Case, compare, equal, equal_tables
-from convert.parity.recording import Recording, channels_last
+from venhancer_jax.convert.parity.case import BLOCK, NETWORK, Case, compare, equal, equal_tables
+from venhancer_jax.convert.parity.recording import Recording, channels_last
 from venhancer_jax.diffusion import guidance
 from venhancer_jax.diffusion.noise import RecordedNoise
-from venhancer_jax.diffusion.schedule import Schedule, venhancer_schedule
+from venhancer_jax.diffusion.schedule import Schedule, cosine_interpolated_schedule
 from venhancer_jax.diffusion.solvers import (
     STREAM,
     HeunSteps,
@@ -22,10 +22,10 @@ from venhancer_jax.diffusion.solvers import (
     heun_steps,
     solve,
 )
-from venhancer_jax.diffusion.timesteps import even_times, fast_times, kappas_for
+from venhancer_jax.diffusion.timesteps import edm_sigmas_for, even_times, fast_times
 from venhancer_jax.diffusion.windowed import cross_fade, windowed
-from venhancer_jax.models.layers import sinusoidal_embedding
-from venhancer_jax.video import official
+from venhancer_jax.models.layers.embeddings import sinusoidal_embedding
+from venhancer_jax.pipelines.venhancer import official
 from venhancer_jax.video.windows import gaussian_weights
 
 # Key frames of the two videos that the single guided step was recorded with.
@@ -44,18 +44,18 @@ def replay_embedding(recording: Recording) -> list[Case]:
 
 def replay_schedule(recording: Recording) -> list[Case]:
     """Tables, noise levels of every sampler, forward process, times and levels."""
-    schedule, tensors = venhancer_schedule(), recording.tensors
+    schedule, tensors = cosine_interpolated_schedule(), recording.tensors
     ours: dict[str, Any] = {
         "alphas": schedule.alphas,
         "sigmas": schedule.sigmas,
-        "log_k_sigma": schedule.log_kappas,
+        "log_k_sigma": schedule.log_edm_sigmas,
         "fast_timesteps_tmax899": fast_times(899),
-        "t_grid_sigma": schedule.kappa(tensors["t_grid"]),
+        "t_grid_sigma": schedule.edm_sigma(tensors["t_grid"]),
         "t_grid_back": schedule.time(tensors["t_grid_sigma"]),
     }
     for name in tensors:
         if name.startswith("sig/"):
-            ours[name] = _kappas(schedule, name.removeprefix("sig/"))
+            ours[name] = _edm_sigmas(schedule, name.removeprefix("sig/"))
         elif match := re.fullmatch(r"diffuse/t(-?\d+)", name):
             t = int(match.group(1))
             noise = tensors["diffuse/noise"] * schedule.sigmas[t]
@@ -65,26 +65,26 @@ def replay_schedule(recording: Recording) -> list[Case]:
 
 def replay_timesteps(recording: Recording) -> list[Case]:
     """Whole time steps that the network is called with."""
-    schedule, table = venhancer_schedule(), recording.info["table"]
+    schedule, table = cosine_interpolated_schedule(), recording.info["table"]
     ours, recorded = {}, {}
     for name, facts in table.items():
-        kappas = _kappas(schedule, name)
-        ours[name] = heun_steps(schedule, kappas).t.tolist()
-        recorded[name] = facts["model_t"][: len(kappas) - 1]
+        edm_sigmas = _edm_sigmas(schedule, name)
+        ours[name] = heun_steps(schedule, edm_sigmas).t.tolist()
+        recorded[name] = facts["model_t"][: len(edm_sigmas) - 1]
     return [equal_tables(recording.path.stem, ours, recorded)]
 
 
 def replay_solvers(recording: Recording) -> list[Case]:
     """Solvers on a toy denoiser: every network input and the result."""
-    schedule, tensors, cases = venhancer_schedule(), recording.tensors, []
+    schedule, tensors, cases = cosine_interpolated_schedule(), recording.tensors, []
     for name in sorted({key.split("/")[0] for key in tensors if "/" in key}):
-        kappas = tensors[f"{name}/sigmas"]
-        steps = _toy_steps(schedule, name, kappas)
+        edm_sigmas = tensors[f"{name}/sigmas"]
+        steps = _toy_steps(schedule, name, edm_sigmas)
         noise = tensors[f"{name}/noise"]
         if isinstance(steps, LinearSteps):
             # A row was recorded for every use; an infinite start uses none.
             noise = np.concatenate([np.zeros_like(noise[: len(steps) - 1 - len(noise)]), noise])
-        levels, inputs = _levels(steps, kappas), []
+        levels, inputs = _levels(steps, edm_sigmas), []
 
         def denoise(
             x: jax.Array, t: np.integer, levels: Iterator[float] = levels, inputs: list = inputs
@@ -104,10 +104,10 @@ def replay_solvers(recording: Recording) -> list[Case]:
 
 def replay_sampler(recording: Recording) -> list[Case]:
     """Guidance, rescale, windows and blending around a toy network."""
-    schedule, tensors, cases = venhancer_schedule(), recording.tensors, []
+    schedule, tensors, cases = cosine_interpolated_schedule(), recording.tensors, []
     for name, facts in recording.companion().items():
-        frames, between = facts["F"], facts["interp"]
-        kappas = kappas_for(
+        frames, interpolation = facts["F"], facts["interp"]
+        edm_sigmas = edm_sigmas_for(
             schedule,
             solver=facts["solver"],
             mode=facts["mode"],
@@ -115,9 +115,9 @@ def replay_sampler(recording: Recording) -> list[Case]:
             t_max=899,
         )
         make = heun_steps if facts["solver"] == "heun" else dpmpp_2m_sde_steps
-        steps = make(schedule, kappas, official_start=True)
-        windows = official.time_windows(frames, between)
-        mask = official.key_index((frames - 1) // (between + 1) + 1, between)
+        steps = make(schedule, edm_sigmas, official_start=True)
+        windows = official.time_windows(frames, interpolation)
+        mask = official.key_index((frames - 1) // (interpolation + 1) + 1, interpolation)
         calls, x0s = [], []
 
         def of_window(
@@ -161,7 +161,7 @@ def replay_sampler(recording: Recording) -> list[Case]:
 
 def replay_denoise(recording: Recording) -> list[Case]:
     """One guided step at several times: x0, its thresholded forms, and the posterior."""
-    schedule, tensors, cases = venhancer_schedule(), recording.tensors, []
+    schedule, tensors, cases = cosine_interpolated_schedule(), recording.tensors, []
     x = jnp.asarray(channels_last(tensors["x"]))
     for name in sorted({key.split("/")[0] for key in tensors if re.fullmatch(r"t.*/x0", key)}):
         t = np.array([int(value) for value in name[1:].split("_")])
@@ -230,13 +230,13 @@ def _posterior(
     return mean, beta * variance_before / sigma**2
 
 
-def _kappas(schedule: Schedule, name: str) -> np.ndarray:
+def _edm_sigmas(schedule: Schedule, name: str) -> np.ndarray:
     """Noise levels by the name of a sampler in the recordings."""
     if name.startswith("disc_"):
         spacing: Any = name.removeprefix("disc_")
-        return np.append(schedule.kappa(even_times(21, 899, spacing)[:-1]), np.float32(0))
+        return np.append(schedule.edm_sigma(even_times(21, 899, spacing)[:-1]), np.float32(0))
     solver, mode, steps, t_max = name.split("/")
-    return kappas_for(
+    return edm_sigmas_for(
         schedule,
         solver=solver,
         mode="fast" if mode == "fast" else "normal",
@@ -245,15 +245,15 @@ def _kappas(schedule: Schedule, name: str) -> np.ndarray:
     )
 
 
-def _toy_steps(schedule: Schedule, name: str, kappas: np.ndarray) -> LinearSteps | HeunSteps:
+def _toy_steps(schedule: Schedule, name: str, edm_sigmas: np.ndarray) -> LinearSteps | HeunSteps:
     """Steps of a case, whose name says what differs from the defaults."""
     if name.startswith("heun"):
         churn = 20.0 if "churn20" in name else 0.0
-        return heun_steps(schedule, kappas, churn=churn, official_start=True)
+        return heun_steps(schedule, edm_sigmas, churn=churn, official_start=True)
     eta = 0.0 if "eta0" in name and "eta05" not in name else 0.5 if "eta05" in name else 1.0
     return dpmpp_2m_sde_steps(
         schedule,
-        kappas,
+        edm_sigmas,
         eta=eta,
         noise_scale=0.9 if "snoise09" in name else 1.0,
         second_order="heun" if "heuntype" in name else "midpoint",
@@ -261,10 +261,10 @@ def _toy_steps(schedule: Schedule, name: str, kappas: np.ndarray) -> LinearSteps
     )
 
 
-def _levels(steps: LinearSteps | HeunSteps, kappas: np.ndarray) -> Iterator[float]:
+def _levels(steps: LinearSteps | HeunSteps, edm_sigmas: np.ndarray) -> Iterator[float]:
     """Noise levels in the order in which the denoiser is asked."""
     if isinstance(steps, LinearSteps):
-        return iter(kappas[:-1])
-    pairs = zip(steps.churned, steps.kappas[1:], strict=True)
+        return iter(edm_sigmas[:-1])
+    pairs = zip(steps.churned, steps.edm_sigmas[1:], strict=True)
     both = ([now, after] if after and np.isfinite(now) else [now] for now, after in pairs)
     return itertools.chain.from_iterable(both)

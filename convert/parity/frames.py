@@ -9,10 +9,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from convert import clip
-from convert.layouts import layout_entries
-from convert.parity import recipe
-from convert.parity.case import (
+from venhancer_jax.convert import clip
+from venhancer_jax.convert.layouts import layout_entries
+from venhancer_jax.convert.parity import recipe
+from venhancer_jax.convert.parity.case import (
     BLOCK,
     NETWORK,
     Case,
@@ -20,17 +20,17 @@ from convert.parity.case import (
     equal,
     nearly_equal_bytes,
 )
-from convert.parity.networks import CONFIGS
-from convert.parity.recording import Recording, channels_last
-from convert.rules import entries
+from venhancer_jax.convert.parity.networks import CONFIGS
+from venhancer_jax.convert.parity.recording import Recording, channels_last
+from venhancer_jax.convert.rules import entries
 from venhancer_jax.diffusion.noise import RecordedNoise
-from venhancer_jax.models import catalog
-from venhancer_jax.models.clip_text import ClipTextConfig
-from venhancer_jax.models.vae import VAEConfig
-from venhancer_jax.pipelines import executables
-from venhancer_jax.pipelines.decoding import decode_stream
+from venhancer_jax.models.autoencoders.vae import VAEConfig
+from venhancer_jax.models.text.clip import ClipTextConfig
+from venhancer_jax.pipelines import catalog
 from venhancer_jax.pipelines.options import EnhanceOptions
-from venhancer_jax.pipelines.venhancer import Part, VEnhancer
+from venhancer_jax.pipelines.venhancer import programs
+from venhancer_jax.pipelines.venhancer.decode import decode_stream
+from venhancer_jax.pipelines.venhancer.system import Part, VEnhancer
 from venhancer_jax.text.tokenizer import tokenize
 from venhancer_jax.video import colour_fix, resize
 
@@ -129,7 +129,7 @@ def replay_resize(recording: Recording) -> list[Case]:
     ours = resize.pad(inner, sides, white=True)
     cases.append(compare(f"{recording.name}/pad_ones", ours, padded, BLOCK))
     video = channels_last(tensors["tensor2vid_in"])[0]
-    ours = executables.to_bytes(jnp.asarray(video), True)
+    ours = programs.to_bytes(jnp.asarray(video), True)
     cases.append(equal(f"{recording.name}/tensor2vid_u8", ours, tensors["tensor2vid_u8"]))
     return cases
 
@@ -196,7 +196,7 @@ def replay_pipeline(recording: Recording) -> list[Case]:
         compare(f"{recording.name}/out", video, recorded, NETWORK),
         nearly_equal_bytes(
             f"{recording.name}/frames_u8",
-            np.asarray(executables.to_bytes(jnp.asarray(video), True)),
+            np.asarray(programs.to_bytes(jnp.asarray(video), True)),
             tensors["frames_u8"],
         ),
     ]

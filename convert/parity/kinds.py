@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
-from convert.parity import diffusion, frames, networks, tables, training
-from convert.parity.case import Case
-from convert.parity.recording import Recording
+from venhancer_jax.convert.parity import diffusion, frames, networks, tables, training
+from venhancer_jax.convert.parity.case import Case
+from venhancer_jax.convert.parity.recording import Recording
 
 KINDS: dict[str, Callable[[Recording], list[Case]]] = {
     "network": networks.replay_network,

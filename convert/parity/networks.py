@@ -10,24 +10,25 @@ import numpy as np
 from einops import rearrange
 from flax import nnx
 
-from convert import venhancer
-from convert.layouts import layout_entries
-from convert.parity.case import BLOCK, FULL_SIZE, NETWORK, Case, compare
-from convert.parity.recording import Recording, channels_last, find
-from convert.rules import Table, entries
+from venhancer_jax.convert import venhancer
+from venhancer_jax.convert.layouts import layout_entries
+from venhancer_jax.convert.parity.case import BLOCK, FULL_SIZE, NETWORK, Case, compare
+from venhancer_jax.convert.parity.recording import Recording, channels_last, find
+from venhancer_jax.convert.rules import Table, entries
 from venhancer_jax.errors import InputError
-from venhancer_jax.models import catalog
-from venhancer_jax.models.controlnet import ControlledUNet, key_index_of_mask
-from venhancer_jax.models.functional import Network, Params, functional
-from venhancer_jax.models.resnet import Downsample, ResBlock, TemporalConvStack, Upsample
-from venhancer_jax.models.transformer import (
+from venhancer_jax.models.functional import FunctionalModule, Params, functionalize
+from venhancer_jax.models.layers.convolutions import Downsample, Upsample
+from venhancer_jax.models.layers.resnet import ResBlock, TemporalConvLayer
+from venhancer_jax.models.layers.transformer import (
     Attention,
     FeedForward,
     SpatialTransformer,
     TemporalTransformer,
     TransformerBlock,
 )
-from venhancer_jax.models.unet3d import UNet3D, UNet3DConfig
+from venhancer_jax.models.venhancer.controlnet import ControlledUNet, key_index_of_mask
+from venhancer_jax.models.venhancer.unet3d import UNet3D, UNet3DConfig
+from venhancer_jax.pipelines import catalog
 
 # The reduced networks of the recordings, which some name instead of spelling out.
 CONFIGS = {
@@ -79,7 +80,7 @@ def replay_base(recording: Recording) -> list[Case]:
     """The UNet alone."""
     config, tensors = config_of(dict(recording.info)), recording.tensors
     tolerance = FULL_SIZE if config == UNet3DConfig.venhancer() else NETWORK
-    network = functional(lambda rngs: UNet3D(config, rngs))
+    network = functionalize(lambda rngs: UNet3D(config, rngs))
     shapes = {name: leaf.shape for name, leaf in network.shapes.items()}
     params = recording.params(entries(venhancer.unet(config), shapes))
     inputs = (channels_last(tensors["x"]), tensors["t"], tensors["y"])
@@ -133,7 +134,7 @@ def replay_block(recording: Recording) -> list[Case]:
     shapes = {n: tuple(s) for n, s in info["params"].items()}
     head_dim = info.get("head_dim", 16 if name == "cross_attention" else 32)
     build, table, run = _BLOCKS[name](shapes, head_dim)
-    network = functional(build)
+    network = functionalize(build)
     ours = {name: leaf.shape for name, leaf in network.shapes.items()}
     params = recording.params(entries(table, ours))
     # Frames are folded into the batch; the note of a recording says how many videos there are.
@@ -154,7 +155,7 @@ def _per_frame(features: jax.Array) -> jax.Array:
     return features.reshape(-1, *features.shape[2:])
 
 
-def _controlled(recording: Recording) -> tuple[Network, Params, tuple, dict, float]:
+def _controlled(recording: Recording) -> tuple[FunctionalModule, Params, tuple, dict, float]:
     """Network, parameters, inputs, conditions and tolerance of a network recording."""
     config, tensors = config_of(dict(recording.info)), recording.tensors
     network = catalog.build("venhancer", config)
@@ -221,7 +222,7 @@ def _temporal_conv(shapes: dict[str, tuple[int, ...]], head_dim: int) -> _Built:
         if ours.startswith(prefix)
     }
     return (
-        lambda rngs: TemporalConvStack(channels, dtype=jnp.float32, rngs=rngs),
+        lambda rngs: TemporalConvLayer(channels, dtype=jnp.float32, rngs=rngs),
         table,
         lambda m, videos, x: jnp.moveaxis(m(jnp.moveaxis(x, 1, -1)), -1, 1),
     )

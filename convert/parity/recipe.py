@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import jax.numpy as jnp
 import numpy as np
 
-from convert.rules import Entry
+from venhancer_jax.convert.rules import Entry
 from venhancer_jax.models.functional import Params
 
 

@@ -15,9 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from convert.parity import recipe
-from convert.read import open_state_dict
-from convert.rules import Entry, from_torch
+from venhancer_jax.convert.parity import recipe
+from venhancer_jax.convert.read import open_state_dict
+from venhancer_jax.convert.rules import Entry, from_torch
 from venhancer_jax.errors import InputError
 from venhancer_jax.models.functional import Params
 

@@ -4,14 +4,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from convert.parity.case import Case, compare, equal, equal_tables
-from convert.parity.recording import Recording
-from venhancer_jax.models import catalog
-from venhancer_jax.models.unet3d import UNet3DConfig
+from venhancer_jax.convert.parity.case import Case, compare, equal, equal_tables
+from venhancer_jax.convert.parity.recording import Recording
+from venhancer_jax.models.venhancer.unet3d import UNet3DConfig
+from venhancer_jax.pipelines import catalog
+from venhancer_jax.pipelines.venhancer import official
+from venhancer_jax.pipelines.venhancer.prompts import NEGATIVE, POSITIVE
 from venhancer_jax.sharding.flops import count_flops
-from venhancer_jax.text.prompts import NEGATIVE, POSITIVE
 from venhancer_jax.text.tokenizer import tokenize
-from venhancer_jax.video import official
 from venhancer_jax.video.windows import sliding_windows
 
 
@@ -33,11 +33,11 @@ def replay_sizes(recording: Recording) -> list[Case]:
 
     def interpolation(key: str) -> dict[str, float]:
         rate, target = (float(part) for part in key.removeprefix("in").split("_target"))
-        between = official.interpolated_frames(rate, target)
+        interpolation = official.interpolated_frames(rate, target)
         return {
             "R1_interp": max(round(target / rate) - 1, 0),
-            "R3_interp": between,
-            "R3_out_fps": official.output_fps(rate, between),
+            "R3_interp": interpolation,
+            "R3_out_fps": official.output_fps(rate, interpolation),
         }
 
     def size(key: str) -> tuple[int, int, float]:

@@ -8,15 +8,15 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from convert.layouts import layout_entries
-from convert.parity import recipe
-from convert.parity.case import NETWORK, Case, compare
-from convert.parity.networks import config_of
-from convert.parity.recording import Recording, channels_last
-from convert.rules import Entry
-from venhancer_jax.diffusion.schedule import venhancer_schedule
-from venhancer_jax.models import catalog
+from venhancer_jax.convert.layouts import layout_entries
+from venhancer_jax.convert.parity import recipe
+from venhancer_jax.convert.parity.case import NETWORK, Case, compare
+from venhancer_jax.convert.parity.networks import config_of
+from venhancer_jax.convert.parity.recording import Recording, channels_last
+from venhancer_jax.convert.rules import Entry
+from venhancer_jax.diffusion.schedule import cosine_interpolated_schedule
 from venhancer_jax.models.functional import Params
+from venhancer_jax.pipelines import catalog
 from venhancer_jax.training.loss import v_loss, v_target
 
 # Relative tolerances: of losses; of gradient norms, some of which are zero but for rounding; and
@@ -73,7 +73,7 @@ def replay_train_step(recording: Recording) -> list[Case]:
 
 
 def _batch(recording: Recording) -> dict[str, jax.Array]:
-    tensors, schedule = recording.tensors, venhancer_schedule()
+    tensors, schedule = recording.tensors, cosine_interpolated_schedule()
     t = tensors["t"]
     alpha = schedule.alphas[t].reshape(-1, 1, 1, 1, 1)
     sigma = schedule.sigmas[t].reshape(-1, 1, 1, 1, 1)

@@ -11,16 +11,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from convert.__main__ import main
-from convert.checkpoint import convert, convert_back
-from convert.layouts import layout_entries
-from convert.read import open_state_dict
-from convert.rules import to_torch
+from venhancer_jax.convert.__main__ import main
+from venhancer_jax.convert.checkpoint import convert, convert_back
+from venhancer_jax.convert.layouts import layout_entries
+from venhancer_jax.convert.read import open_state_dict
+from venhancer_jax.convert.rules import to_torch
 from venhancer_jax.errors import InputError
-from venhancer_jax.models.catalog import Config
-from venhancer_jax.models.clip_text import ClipTextConfig
-from venhancer_jax.models.unet3d import UNet3DConfig
-from venhancer_jax.models.vae import VAEConfig
+from venhancer_jax.models.autoencoders.vae import VAEConfig
+from venhancer_jax.models.text.clip import ClipTextConfig
+from venhancer_jax.models.venhancer.unet3d import UNet3DConfig
+from venhancer_jax.pipelines.catalog import Config
 from venhancer_jax.weights import is_weights, iterate_weights, read_about
 
 torch: Any = pytest.importorskip("torch")
@@ -132,7 +132,7 @@ def test_a_large_file_is_opened_anew_while_it_is_read(
         return load(path, **options)
 
     monkeypatch.setattr(torch, "load", counted)
-    monkeypatch.setattr("convert.read.REOPEN_BYTES", 2000)
+    monkeypatch.setattr("venhancer_jax.convert.read.REOPEN_BYTES", 2000)
     assert_same(save(text, tmp_path / "source.pt"), text)
     # Every tensor is read twice above: for its type and for its numbers.
     held = 2 * sum(x.nbytes for x in text.values()) / 2000

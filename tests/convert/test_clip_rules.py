@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 import transformers
 
-from convert import clip, rules
+from venhancer_jax.convert import clip, rules
 from venhancer_jax.errors import InputError
-from venhancer_jax.models.clip_text import ClipTextConfig, ClipTextEncoder
-from venhancer_jax.models.functional import functional
+from venhancer_jax.models.functional import functionalize
+from venhancer_jax.models.text.clip import ClipTextConfig, ClipTextEncoder
 
 TINY = ClipTextConfig.tiny(vocabulary=50, length=20)
 
 
 def entries(config: ClipTextConfig, table: rules.Table) -> list[rules.Entry]:
-    shapes = functional(lambda rngs: ClipTextEncoder(config, rngs)).shapes
+    shapes = functionalize(lambda rngs: ClipTextEncoder(config, rngs)).shapes
     return rules.entries(table, {name: x.shape for name, x in shapes.items()})
 
 

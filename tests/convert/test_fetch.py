@@ -10,11 +10,11 @@ import pytest
 from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 from safetensors.numpy import save_file
 
-from convert import fetch
-from convert.fetch import PUBLISHED, resolve, weights_of
-from convert.layouts import layout_entries
+from venhancer_jax.convert import fetch
+from venhancer_jax.convert.fetch import PUBLISHED, resolve, weights_of
+from venhancer_jax.convert.layouts import layout_entries
 from venhancer_jax.errors import InputError
-from venhancer_jax.models.clip_text import ClipTextConfig
+from venhancer_jax.models.text.clip import ClipTextConfig
 from venhancer_jax.weights import is_weights, iterate_weights, save_weights
 
 TEXT = ClipTextConfig.tiny(vocabulary=11, length=7, width=8, heads=2, layers=2)

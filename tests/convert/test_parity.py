@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convert.parity.__main__ import main, replay
-from convert.parity.case import compare, equal, nearly_equal_bytes
-from convert.parity.recording import Recording, find
+from venhancer_jax.convert.parity.__main__ import main, replay
+from venhancer_jax.convert.parity.case import compare, equal, nearly_equal_bytes
+from venhancer_jax.convert.parity.recording import Recording, find
 
 GOLDENS = Path(__file__).parents[1] / "goldens" / "venhancer"
 # Weights of published size: minutes and gigabytes.

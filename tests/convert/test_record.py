@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from convert.parity.__main__ import main
-from convert.parity.recording import find
-from convert.record import record_blocks, record_network
+from venhancer_jax.convert.parity.__main__ import main
+from venhancer_jax.convert.parity.recording import find
+from venhancer_jax.convert.record import record_blocks, record_network
 
 
 class GEGLU(torch.nn.Module):
@@ -86,7 +86,7 @@ def test_a_module_that_is_not_called_is_named(model: Model, tmp_path: Path):
         pass
 
 
-class Network(torch.nn.Module):
+class FunctionalModule(torch.nn.Module):
     def forward(
         self,
         x: torch.Tensor,
@@ -102,7 +102,7 @@ def test_a_network_is_recorded_by_the_names_of_its_arguments(tmp_path: Path):
     kwargs = {"in_dim": 4, "dim": 32}
     x, t, y = torch.randn(1, 4, 2, 10, 8), torch.tensor([9]), torch.randn(1, 77, 64)
 
-    network = Network()
+    network = FunctionalModule()
     with record_network(network, path, kwargs):
         network(x, t, y, hint=x[:, :, :1])
 
@@ -114,7 +114,7 @@ def test_a_network_is_recorded_by_the_names_of_its_arguments(tmp_path: Path):
 def test_a_network_recording_asks_for_its_checkpoint(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
-    path, network = tmp_path / "run.safetensors", Network()
+    path, network = tmp_path / "run.safetensors", FunctionalModule()
     kwargs = {
         "in_dim": 4,
         "dim": 32,

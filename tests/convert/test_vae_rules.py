@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from convert import rules, vae
+from venhancer_jax.convert import rules, vae
 from venhancer_jax.errors import InputError
-from venhancer_jax.models.functional import functional
-from venhancer_jax.models.vae import VAE, VAEConfig
+from venhancer_jax.models.autoencoders.vae import VAE, VAEConfig
+from venhancer_jax.models.functional import functionalize
 
 SMALL = {"channels": (8, 16, 16, 24), "groups": 4}
 SVD, SD21 = VAEConfig.svd(**SMALL), VAEConfig.sd21(**SMALL)
@@ -97,7 +97,7 @@ def entries_of(table: Callable, config: VAEConfig) -> list[rules.Entry]:
 
 
 def shapes_of(config: VAEConfig) -> dict[str, tuple[int, ...]]:
-    network = functional(lambda rngs: VAE(config, rngs))
+    network = functionalize(lambda rngs: VAE(config, rngs))
     return {name: leaf.shape for name, leaf in network.shapes.items()}
 
 

@@ -8,15 +8,15 @@ from venhancer_jax.data.augment import (
     AugmentConfig,
     augment,
     crop,
+    downsample_then_upsample,
     draw,
     key_frames,
     pick_frames,
-    shrink_and_enlarge,
 )
 from venhancer_jax.data.resample import METHODS, resample, shrink_to_cover
 from venhancer_jax.errors import InputError
 from venhancer_jax.text.tokenizer import tokenize
-from venhancer_jax.video.motion import frames_between
+from venhancer_jax.video.motion import interpolate_frames
 
 DRAWS = 10_000
 
@@ -127,7 +127,7 @@ def test_frames_between_follow_the_flow():
     frames = np.concatenate([np.roll(wide, 2 * i, axis=2) for i in range(6)])[:, :, :96]
     config = AugmentConfig(frames=6, height=64, width=96, strides=(3,), scales=(2,))
     previous = augment(frames, "", config, np.random.default_rng(0))
-    config = dataclasses.replace(config, between="flow")
+    config = dataclasses.replace(config, interpolation="flow")
     flow = augment(frames, "", config, np.random.default_rng(0))
 
     keys = [0, 3, 5]
@@ -135,7 +135,7 @@ def test_frames_between_follow_the_flow():
     np.testing.assert_array_equal(flow["low"][keys], previous["low"][keys])
     for start, end in ((0, 3), (3, 5)):
         times = [(n - start) / (end - start) for n in range(start + 1, end)]
-        expected = frames_between(flow["low"][start], flow["low"][end], times)
+        expected = interpolate_frames(flow["low"][start], flow["low"][end], times)
         np.testing.assert_array_equal(flow["low"][start + 1 : end], expected)
 
 
@@ -149,7 +149,7 @@ def test_same_generator_same_example():
 
 def test_scale_one_leaves_frames_as_they_are():
     frames = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3), np.uint8)
-    np.testing.assert_array_equal(shrink_and_enlarge(frames, 1, AugmentConfig()), frames)
+    np.testing.assert_array_equal(downsample_then_upsample(frames, 1, AugmentConfig()), frames)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -223,7 +223,7 @@ def test_clips_that_are_too_short_or_too_slow():
         {"noise_levels": (0, 300)},
         {"text_dropout": 2},
         {"down": "nearest"},
-        {"between": "blend"},
+        {"interpolation": "blend"},
         {"frames": 0},
         {"rate": Fraction(0)},
     ],

@@ -65,16 +65,16 @@ def test_jpeg_quality_orders_loss(frames):
 @pytest.mark.parametrize("codec", ["libx264", "mpeg4"])
 def test_codec_gives_the_same_bytes_each_time(codec):
     noise = np.random.default_rng(0).integers(0, 256, (9, 20, 14, 3)).astype(np.float32)
-    assert len({degrade.recode(noise, codec, 1e4).tobytes() for _ in range(12)}) == 1
+    assert len({degrade.compress(noise, codec, 1e4).tobytes() for _ in range(12)}) == 1
 
 
 @pytest.mark.parametrize("codec", ["libx264", "mpeg4"])
 def test_codec_keeps_shape_and_levels(frames, codec):
     odd = np.concatenate([frames] * 8)[:, :47, :63].astype(np.float32)
-    coded = degrade.recode(odd, codec, 2e6)
+    coded = degrade.compress(odd, codec, 2e6)
     assert coded.shape == odd.shape
     assert psnr(coded, odd) > 25
-    assert psnr(degrade.recode(odd, codec, 1e4), odd) < psnr(coded, odd)
+    assert psnr(degrade.compress(odd, codec, 1e4), odd) < psnr(coded, odd)
 
 
 def test_noise_of_the_asked_strength():

@@ -4,11 +4,11 @@ import numpy as np
 
 from venhancer_jax.diffusion.schedule import (
     STEPS,
+    cosine_interpolated_schedule,
     cosine_interpolated_sigmas,
-    venhancer_schedule,
 )
 
-SCHEDULE = venhancer_schedule()
+SCHEDULE = cosine_interpolated_schedule()
 
 
 def test_published_levels():
@@ -41,32 +41,32 @@ def test_larger_frames_are_noised_more():
 def test_levels_preserve_variance_and_grow():
     np.testing.assert_allclose(SCHEDULE.alphas**2 + SCHEDULE.sigmas**2, 1, atol=1e-6)
     assert (np.diff(SCHEDULE.sigmas) > 0).all()
-    assert (np.diff(SCHEDULE.log_kappas) > 0).all()
+    assert (np.diff(SCHEDULE.log_edm_sigmas) > 0).all()
 
 
 def test_kappa_at_whole_times_is_the_ratio():
     t = np.arange(STEPS - 1)
     np.testing.assert_allclose(
-        SCHEDULE.kappa(t), SCHEDULE.sigmas[t] / SCHEDULE.alphas[t], rtol=2e-6
+        SCHEDULE.edm_sigma(t), SCHEDULE.sigmas[t] / SCHEDULE.alphas[t], rtol=2e-6
     )
 
 
 def test_kappa_between_times_is_interpolated_in_its_logarithm():
-    low, high = SCHEDULE.kappa(np.array([454.0, 455.0])).astype(float)
+    low, high = SCHEDULE.edm_sigma(np.array([454.0, 455.0])).astype(float)
     np.testing.assert_allclose(
-        SCHEDULE.kappa(np.array([454.25])), low**0.75 * high**0.25, rtol=2e-6
+        SCHEDULE.edm_sigma(np.array([454.25])), low**0.75 * high**0.25, rtol=2e-6
     )
 
 
 def test_kappa_is_infinite_from_the_last_but_one_time_on():
-    kappa = SCHEDULE.kappa(np.array([998, 998.5, 999]))
-    assert np.isfinite(kappa).tolist() == [True, False, False]
-    assert (kappa[1:] == np.inf).all()
+    edm_sigma = SCHEDULE.edm_sigma(np.array([998, 998.5, 999]))
+    assert np.isfinite(edm_sigma).tolist() == [True, False, False]
+    assert (edm_sigma[1:] == np.inf).all()
 
 
 def test_time_is_the_inverse_of_kappa():
     t = np.linspace(0, 998, 4321, dtype=np.float32)
-    np.testing.assert_allclose(SCHEDULE.time(SCHEDULE.kappa(t)), t, atol=2e-3)
+    np.testing.assert_allclose(SCHEDULE.time(SCHEDULE.edm_sigma(t)), t, atol=2e-3)
 
 
 def test_time_outside_the_schedule():
@@ -74,8 +74,8 @@ def test_time_outside_the_schedule():
 
 
 def test_schedules_compute_in_float32():
-    for array in (SCHEDULE.alphas, SCHEDULE.sigmas, SCHEDULE.log_kappas):
+    for array in (SCHEDULE.alphas, SCHEDULE.sigmas, SCHEDULE.log_edm_sigmas):
         assert array.dtype == np.float32
         assert array.shape == (STEPS,)
-    assert SCHEDULE.kappa(np.array([3.5])).dtype == np.float32
+    assert SCHEDULE.edm_sigma(np.array([3.5])).dtype == np.float32
     assert SCHEDULE.time(np.array([0.5])).dtype == np.float32

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from venhancer_jax.diffusion.noise import RecordedNoise
-from venhancer_jax.diffusion.schedule import venhancer_schedule
+from venhancer_jax.diffusion.schedule import cosine_interpolated_schedule
 from venhancer_jax.diffusion.solvers import (
     STREAM,
     HeunSteps,
@@ -23,15 +23,15 @@ from venhancer_jax.diffusion.solvers import (
     heun_steps,
     solve,
 )
-from venhancer_jax.diffusion.timesteps import even_times, kappas_for
+from venhancer_jax.diffusion.timesteps import edm_sigmas_for, even_times
 
 SHAPE = (1, 2, 2, 3, 4)
 MEAN, STD = 0.7, 0.5
-SCHEDULE = venhancer_schedule()
-FAST = kappas_for(
+SCHEDULE = cosine_interpolated_schedule()
+FAST = edm_sigmas_for(
     SCHEDULE, solver="dpmpp_2m_sde", mode="fast", steps=15, t_max=899, whole_times=True
 )
-FROM_INFINITY = kappas_for(
+FROM_INFINITY = edm_sigmas_for(
     SCHEDULE, solver="heun", mode="normal", steps=6, t_max=999, whole_times=True
 )
 
@@ -44,26 +44,28 @@ NOISE = normal(1, 14, *SHAPE)
 START = normal(2, *SHAPE)
 
 
-def clean(x: np.ndarray, kappa: float) -> np.ndarray:
+def clean(x: np.ndarray, edm_sigma: float) -> np.ndarray:
     """The perfect denoiser where noise has level kappa."""
-    if np.isinf(kappa):
+    if np.isinf(edm_sigma):
         return np.full_like(x, MEAN)
-    return (MEAN * kappa**2 + x * STD**2) / (kappa**2 + STD**2)
+    return (MEAN * edm_sigma**2 + x * STD**2) / (edm_sigma**2 + STD**2)
 
 
-def flow(x: np.ndarray, kappa: float, to: float) -> np.ndarray:
+def flow(x: np.ndarray, edm_sigma: float, to: float) -> np.ndarray:
     """The probability flow of the perfect denoiser from one level to another."""
-    return MEAN + (x - MEAN) * math.sqrt((STD**2 + to**2) / (STD**2 + kappa**2))
+    return MEAN + (x - MEAN) * math.sqrt((STD**2 + to**2) / (STD**2 + edm_sigma**2))
 
 
-def of_levels(kappas: Iterable[float]) -> Callable[[jax.Array, jax.Array], jax.Array]:
+def of_levels(edm_sigmas: Iterable[float]) -> Callable[[jax.Array, jax.Array], jax.Array]:
     """The perfect denoiser of a network's input, when asked for these levels one after another."""
-    levels = iter(kappas)
+    levels = iter(edm_sigmas)
 
     def denoise(x: jax.Array, t: jax.Array) -> jax.Array:
-        kappa = next(levels)
-        in_kappa = np.asarray(x, np.float64) * (1 if np.isinf(kappa) else np.hypot(1, kappa))
-        return jnp.asarray(clean(in_kappa, kappa), jnp.float32)
+        edm_sigma = next(levels)
+        in_kappa = np.asarray(x, np.float64) * (
+            1 if np.isinf(edm_sigma) else np.hypot(1, edm_sigma)
+        )
+        return jnp.asarray(clean(in_kappa, edm_sigma), jnp.float32)
 
     return denoise
 
@@ -74,13 +76,13 @@ def run(steps: LinearSteps | HeunSteps, levels: Iterable[float], start=START) ->
 
 
 def textbook_2m_sde(
-    x: np.ndarray, kappas: np.ndarray, *, eta: float, noise_scale: float, second_order: str
+    x: np.ndarray, edm_sigmas: np.ndarray, *, eta: float, noise_scale: float, second_order: str
 ) -> np.ndarray:
     """The usual loop over exponential integrators, `x` at the first level."""
-    x, kappas = x.astype(np.float64), kappas.astype(np.float64)
+    x, edm_sigmas = x.astype(np.float64), edm_sigmas.astype(np.float64)
     last, last_h = None, None
-    for i in range(len(kappas) - 1):
-        now, after = kappas[i], kappas[i + 1]
+    for i in range(len(edm_sigmas) - 1):
+        now, after = edm_sigmas[i], edm_sigmas[i + 1]
         x0 = clean(x, now)
         if after == 0:
             return x0
@@ -147,12 +149,12 @@ def test_network_is_told_whole_times():
         return x
 
     # 454.5 and 455.5 are halves: both are rounded to the even neighbour.
-    kappas = np.append(SCHEDULE.kappa(np.array([899, 455.5, 454.5, 90.2])), 0)
-    steps = dpmpp_2m_sde_steps(SCHEDULE, kappas, eta=0)
+    edm_sigmas = np.append(SCHEDULE.edm_sigma(np.array([899, 455.5, 454.5, 90.2])), 0)
+    steps = dpmpp_2m_sde_steps(SCHEDULE, edm_sigmas, eta=0)
     solve(denoise, jnp.asarray(START), steps, RecordedNoise({}))
     assert told == [899, 456, 454, 90]
     told.clear()
-    steps = heun_steps(SCHEDULE, kappas[[0, 3, 4]])
+    steps = heun_steps(SCHEDULE, edm_sigmas[[0, 3, 4]])
     solve(denoise, jnp.asarray(START), steps, RecordedNoise({}))
     assert told == [899, 90, 90]
 
@@ -160,11 +162,11 @@ def test_network_is_told_whole_times():
 @pytest.mark.parametrize("second_order", ["midpoint", "heun"])
 def test_2m_is_second_order(second_order: str):
     def error(count: int) -> float:
-        kappas = np.append(np.geomspace(8, 0.2, count + 1), 0)
-        steps = dpmpp_2m_sde_steps(SCHEDULE, kappas, eta=0, second_order=second_order)
+        edm_sigmas = np.append(np.geomspace(8, 0.2, count + 1), 0)
+        steps = dpmpp_2m_sde_steps(SCHEDULE, edm_sigmas, eta=0, second_order=second_order)
         start = START * math.hypot(1, 8)
         expected = clean(flow(start, 8, 0.2), 0.2)
-        return np.abs(run(steps, kappas) - expected).max()
+        return np.abs(run(steps, edm_sigmas) - expected).max()
 
     # Four in the limit; two would be first order.
     assert 2.8 < error(48) / error(96) < 5
@@ -178,7 +180,7 @@ def test_unknown_second_order_is_refused():
 def heun_levels(steps: HeunSteps) -> list[float]:
     """The levels that Heun's method asks for."""
     levels = []
-    for now, after in zip(steps.churned, steps.kappas[1:], strict=True):
+    for now, after in zip(steps.churned, steps.edm_sigmas[1:], strict=True):
         levels.append(now)
         if after > 0 and np.isfinite(now):
             levels.append(after)
@@ -187,8 +189,8 @@ def heun_levels(steps: HeunSteps) -> list[float]:
 
 def test_heun_is_second_order():
     def error(count: int) -> float:
-        kappas = np.append(np.geomspace(8, 0.2, count + 1), 0)
-        steps = heun_steps(SCHEDULE, kappas)
+        edm_sigmas = np.append(np.geomspace(8, 0.2, count + 1), 0)
+        steps = heun_steps(SCHEDULE, edm_sigmas)
         start = START * math.hypot(1, 8)
         expected = clean(flow(start, 8, 0.2), 0.2)
         return np.abs(run(steps, heun_levels(steps)) - expected).max()
@@ -198,13 +200,13 @@ def test_heun_is_second_order():
 
 @pytest.mark.parametrize("churn", [0.0, 2.0, 40.0])
 def test_heun_is_the_textbook_loop(churn: float):
-    kappas = np.append(np.geomspace(8, 0.2, 7), 0)
+    edm_sigmas = np.append(np.geomspace(8, 0.2, 7), 0)
     limits = {"churn_min": 0.3, "churn_max": 5.0}
-    steps = heun_steps(SCHEDULE, kappas, churn=churn, noise_scale=0.9, **limits)
+    steps = heun_steps(SCHEDULE, edm_sigmas, churn=churn, noise_scale=0.9, **limits)
     x = START.astype(np.float64) * math.hypot(1, 8)
-    for i in range(len(kappas) - 1):
-        now, after = kappas[i], kappas[i + 1]
-        gamma = min(churn / (len(kappas) - 1), math.sqrt(2) - 1) if 0.3 <= now <= 5 else 0
+    for i in range(len(edm_sigmas) - 1):
+        now, after = edm_sigmas[i], edm_sigmas[i + 1]
+        gamma = min(churn / (len(edm_sigmas) - 1), math.sqrt(2) - 1) if 0.3 <= now <= 5 else 0
         churned = now * (1 + gamma)
         x = x + 0.9 * NOISE[i] * math.sqrt(churned**2 - now**2)
         slope = (x - clean(x, churned)) / churned

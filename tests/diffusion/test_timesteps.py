@@ -3,21 +3,21 @@
 import numpy as np
 import pytest
 
-from venhancer_jax.diffusion.schedule import venhancer_schedule
+from venhancer_jax.diffusion.schedule import cosine_interpolated_schedule
 from venhancer_jax.diffusion.timesteps import (
     FAST_LEAST_LEVELS,
+    edm_sigmas_for,
     even_times,
     fast_times,
-    kappas_for,
 )
 
-SCHEDULE = venhancer_schedule()
+SCHEDULE = cosine_interpolated_schedule()
 # What the network of the published program is told in its fast mode.
 FAST = [899, 799, 699, 599, 500, 454, 409, 363, 318, 272, 227, 181, 136, 90]
 
 
-def kappas(**changes) -> np.ndarray:
-    return kappas_for(
+def edm_sigmas(**changes) -> np.ndarray:
+    return edm_sigmas_for(
         SCHEDULE, **{"solver": "dpmpp_2m_sde", "mode": "fast", "steps": 15, "t_max": 899} | changes
     )
 
@@ -54,15 +54,15 @@ def test_even_times(spacing, times):
 
 def test_fast_mode_has_fourteen_evaluations_whatever_the_steps():
     for steps in (3, 50):
-        np.testing.assert_array_equal(kappas(steps=steps), kappas())
-    times = np.round(SCHEDULE.time(kappas()[:-1])).astype(int)
+        np.testing.assert_array_equal(edm_sigmas(steps=steps), edm_sigmas())
+    times = np.round(SCHEDULE.time(edm_sigmas()[:-1])).astype(int)
     assert times.tolist() == FAST
 
 
 @pytest.mark.parametrize("steps", [1, 15, 50])
 @pytest.mark.parametrize("solver", ["dpmpp_2m_sde", "heun"])
 def test_normal_mode_has_as_many_evaluations_as_steps(solver: str, steps: int):
-    found = kappas(solver=solver, mode="normal", steps=steps)
+    found = edm_sigmas(solver=solver, mode="normal", steps=steps)
     # The multistep solver leaves out the last of one more: its stride is shorter.
     stride = 900 / (steps + 1 if solver == "dpmpp_2m_sde" else steps)
     np.testing.assert_allclose(
@@ -71,25 +71,25 @@ def test_normal_mode_has_as_many_evaluations_as_steps(solver: str, steps: int):
 
 
 def test_only_the_multistep_solver_drops_its_last_time():
-    assert len(kappas()) == 15
-    assert len(kappas(solver="heun")) == 16
-    np.testing.assert_array_equal(kappas(solver="heun")[:14], kappas()[:14])
+    assert len(edm_sigmas()) == 15
+    assert len(edm_sigmas(solver="heun")) == 16
+    np.testing.assert_array_equal(edm_sigmas(solver="heun")[:14], edm_sigmas()[:14])
 
 
 def test_levels_fall_to_zero():
     for changes in ({}, {"whole_times": True}, {"mode": "normal", "steps": 50}):
-        found = kappas(**changes)
+        found = edm_sigmas(**changes)
         assert found[-1] == 0
         assert (np.diff(found) < 0).all()
 
 
 def test_whole_times_are_levels_of_the_schedule():
     t = np.array(FAST)
-    np.testing.assert_array_equal(kappas(whole_times=True)[:-1], SCHEDULE.kappa(t))
-    assert (kappas()[5:] != kappas(whole_times=True)[5:]).sum() == 9
+    np.testing.assert_array_equal(edm_sigmas(whole_times=True)[:-1], SCHEDULE.edm_sigma(t))
+    assert (edm_sigmas()[5:] != edm_sigmas(whole_times=True)[5:]).sum() == 9
 
 
 def test_the_last_time_is_infinite_noise():
-    found = kappas(t_max=999)
+    found = edm_sigmas(t_max=999)
     assert found[0] == np.inf
     assert np.isfinite(found[1:]).all()

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from jax.extend import core
 
-from venhancer_jax.models import attention as attention_module
-from venhancer_jax.models.attention import attention
-from venhancer_jax.models.chunks import even_chunks
-from venhancer_jax.models.splash import block_length
+from venhancer_jax.models.kernels.splash import block_length
+from venhancer_jax.models.layers import attention as attention_module
+from venhancer_jax.models.layers.attention import attention
+from venhancer_jax.models.layers.chunking import split_evenly
 
 HEADS, WIDTH = 2, 8
 
@@ -228,4 +228,4 @@ def test_unknown_implementation_is_refused():
     [(12, 5, (3, 4)), (12, 100, (1, 12)), (7, 6, (2, 4)), (6, 0, (6, 1))],
 )
 def test_even_chunks(length: int, at_most: int, chunks: tuple[int, int]):
-    assert even_chunks(length, at_most) == chunks
+    assert split_evenly(length, at_most) == chunks

@@ -7,15 +7,20 @@ import pytest
 import torch
 import transformers
 
-from convert import clip, rules
-from venhancer_jax.models.clip_text import ClipTextConfig, ClipTextEncoder
-from venhancer_jax.models.functional import Network, Params, count_parameters, functional
+from venhancer_jax.convert import clip, rules
+from venhancer_jax.models.functional import (
+    FunctionalModule,
+    Params,
+    count_parameters,
+    functionalize,
+)
+from venhancer_jax.models.text.clip import ClipTextConfig, ClipTextEncoder
 
 SMALL = ClipTextConfig.tiny(vocabulary=200, length=20)
 
 
-def network(config: ClipTextConfig) -> Network:
-    return functional(lambda rngs: ClipTextEncoder(config, rngs))
+def network(config: ClipTextConfig) -> FunctionalModule:
+    return functionalize(lambda rngs: ClipTextEncoder(config, rngs))
 
 
 def some_tokens(rows: int = 3) -> np.ndarray:

@@ -6,11 +6,15 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from venhancer_jax.models import frame_attention as module
-from venhancer_jax.models import transformer
-from venhancer_jax.models.frame_attention import by_pixel, frame_attention, suits
-from venhancer_jax.models.functional import functional
-from venhancer_jax.models.transformer import TemporalTransformer
+from venhancer_jax.models.functional import functionalize
+from venhancer_jax.models.kernels import temporal_attention as module
+from venhancer_jax.models.kernels.temporal_attention import (
+    attend_by_pixel,
+    suits,
+    temporal_attention,
+)
+from venhancer_jax.models.layers import transformer
+from venhancer_jax.models.layers.transformer import TemporalTransformer
 
 
 def inputs(frames: int, pixels: int, width: int) -> list[jax.Array]:
@@ -25,7 +29,7 @@ def inputs(frames: int, pixels: int, width: int) -> list[jax.Array]:
 def test_kernel_is_attention(frames: int, pixels: int, width: int, head_dim: int):
     x = inputs(frames, pixels, width)
     np.testing.assert_allclose(
-        frame_attention(*x, head_dim), by_pixel(*x, head_dim), rtol=1e-5, atol=1e-5
+        temporal_attention(*x, head_dim), attend_by_pixel(*x, head_dim), rtol=1e-5, atol=1e-5
     )
 
 
@@ -37,7 +41,7 @@ def test_by_pixel_is_the_textbook():
         scores = q[b, :, n, lanes] @ k[b, :, n, lanes].T / 2
         weights = np.exp(scores) / np.exp(scores).sum(1, keepdims=True)
         expected[b, :, n, lanes] = weights @ v[b, :, n, lanes]
-    np.testing.assert_allclose(by_pixel(*inputs(3, 4, 8), 4), expected, atol=1e-5)
+    np.testing.assert_allclose(attend_by_pixel(*inputs(3, 4, 8), 4), expected, atol=1e-5)
 
 
 def test_gradient():
@@ -47,7 +51,9 @@ def test_gradient():
         total = lambda *x: jnp.square(function(*x, 16)).sum()  # noqa: E731
         return jax.grad(total, argnums=(0, 1, 2))(*x)
 
-    for found, expected in zip(gradients(frame_attention), gradients(by_pixel), strict=True):
+    for found, expected in zip(
+        gradients(temporal_attention), gradients(attend_by_pixel), strict=True
+    ):
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
@@ -63,7 +69,7 @@ def test_transformer_is_the_same_with_it(monkeypatch: pytest.MonkeyPatch, pixels
             rngs=rngs,
         )
 
-    network = functional(build)
+    network = functionalize(build)
     draw = np.random.default_rng(0).standard_normal
     params = {n: draw(s.shape).astype("f4") / 6 for n, s in network.shapes.items()}
     x = draw((2, 5, 3, 4, 32)).astype("f4")

@@ -9,10 +9,10 @@ import pytest
 from flax import nnx
 
 from venhancer_jax.models.functional import (
-    Network,
+    FunctionalModule,
     Params,
     count_parameters,
-    functional,
+    functionalize,
     with_prefix,
 )
 
@@ -33,7 +33,7 @@ class Toy(nnx.Module):
         return self.layers[0](x)
 
 
-NETWORK = functional(lambda rngs: Toy(4, rngs))
+NETWORK = functionalize(lambda rngs: Toy(4, rngs))
 PARAMS = NETWORK.init(jax.random.key(0))
 X = np.random.default_rng(0).standard_normal((2, 4), np.float32)
 
@@ -91,7 +91,7 @@ def test_static_in_jit():
     traced = []
 
     @partial(jax.jit, static_argnums=0)
-    def run(network: Network, params: Params, x: jax.Array) -> jax.Array:
+    def run(network: FunctionalModule, params: Params, x: jax.Array) -> jax.Array:
         traced.append(network)
         return network(params, x)
 
@@ -101,7 +101,7 @@ def test_static_in_jit():
 
 
 def test_a_network_of_any_size_takes_no_memory():
-    huge = functional(lambda rngs: Toy(2**20, rngs))
+    huge = functionalize(lambda rngs: Toy(2**20, rngs))
     assert count_parameters(huge.shapes) == 2 * (2**40 + 2**20) + 2**20
 
 

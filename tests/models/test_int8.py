@@ -8,10 +8,10 @@ import pytest
 from pipelines.tiny_system import random_params
 
 from venhancer_jax.errors import InputError
-from venhancer_jax.models import catalog
-from venhancer_jax.models.int8 import quantised
-from venhancer_jax.models.text_keys import project_text
-from venhancer_jax.models.unet3d import UNet3DConfig
+from venhancer_jax.models.layers.text_kv_cache import compute_text_kv
+from venhancer_jax.models.venhancer.int8 import quantised
+from venhancer_jax.models.venhancer.unet3d import UNet3DConfig
+from venhancer_jax.pipelines import catalog
 
 CONFIG = UNet3DConfig.tiny(blocks_per_level=1, multipliers=(1, 2), attention_levels=(0,))
 FULL = catalog.build("venhancer", CONFIG)
@@ -29,7 +29,7 @@ CONDITIONS = {
 
 
 def call(network, params, x):
-    keys = project_text(network.bind(params), TEXT)
+    keys = compute_text_kv(network.bind(params), TEXT)
     return network(params, x, T, keys, **CONDITIONS)
 
 

@@ -1,12 +1,12 @@
 import jax
 import jax.numpy as jnp
 
-from venhancer_jax.models import catalog
-from venhancer_jax.models.no_text import NoTextConfig
+from venhancer_jax.models.text.null import NullTextConfig
+from venhancer_jax.pipelines import catalog
 
 
 def test_the_same_features_whatever_the_tokens():
-    network = catalog.build("no_text", NoTextConfig(width=5))
+    network = catalog.build("no_text", NullTextConfig(width=5))
     tokens = jax.random.randint(jax.random.key(0), (3, 77), 0, 49408)
 
     features = network({}, tokens)

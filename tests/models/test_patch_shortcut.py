@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from venhancer_jax.models import catalog
-from venhancer_jax.models.patch_shortcut import low_frequencies
-from venhancer_jax.models.vae import VAEConfig
+from venhancer_jax.models.autoencoders.patch_shortcut import low_frequencies
+from venhancer_jax.models.autoencoders.vae import VAEConfig
+from venhancer_jax.pipelines import catalog
 
 
 @pytest.mark.parametrize(("patch", "channels"), [(2, 5), (4, 16), (8, 64)])

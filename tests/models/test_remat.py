@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from venhancer_jax.models.functional import Network, Params, functional
+from venhancer_jax.models.functional import FunctionalModule, Params, functionalize
 from venhancer_jax.models.remat import REMATS, rematerialised
-from venhancer_jax.models.unet3d import UNet3D, UNet3DConfig
+from venhancer_jax.models.venhancer.unet3d import UNet3D, UNet3DConfig
 
 CONFIG = UNet3DConfig.tiny(
     width=64, blocks_per_level=1, multipliers=(1,), attention_levels=(), context_width=16
@@ -29,7 +29,7 @@ class Measured:
     temporary: int
 
 
-def _random(network: Network) -> Params:
+def _random(network: FunctionalModule) -> Params:
     """Not fresh parameters, as the head of those is zero and stops the gradient."""
     generator = np.random.default_rng(0)
     return {
@@ -47,7 +47,7 @@ def measured() -> dict[str, Measured]:
     found, params = {}, None
     for name in REMATS:
         config = dataclasses.replace(CONFIG, remat=name)
-        network = functional(lambda rngs, config=config: UNet3D(config, rngs))
+        network = functionalize(lambda rngs, config=config: UNet3D(config, rngs))
         params = params or _random(network)
 
         def loss(params: Params, network=network) -> jax.Array:

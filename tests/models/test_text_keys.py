@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from pipelines.tiny_system import random_params
 
-from venhancer_jax.models import catalog
-from venhancer_jax.models.text_keys import context_of, part_of, project_text
-from venhancer_jax.models.unet3d import UNet3DConfig
+from venhancer_jax.models.layers.text_kv_cache import compute_text_kv, context_for, text_for
+from venhancer_jax.models.venhancer.unet3d import UNet3DConfig
+from venhancer_jax.pipelines import catalog
 from venhancer_jax.sharding.flops import count_flops
 
 CONFIG = UNet3DConfig.tiny(blocks_per_level=1, multipliers=(1, 2), attention_levels=(0,))
@@ -20,7 +20,7 @@ TEXT = jax.random.normal(jax.random.key(1), (2, 77, CONFIG.context_width))
 
 
 def project(params, text):
-    return project_text(NETWORK.bind(params), text)
+    return compute_text_kv(NETWORK.bind(params), text)
 
 
 def test_every_cross_attention_has_its_keys():
@@ -71,9 +71,9 @@ def test_parts():
     pair = (TEXT, TEXT)
     keys = {"unet.encoder.spatial": pair, "controlnet.encoder.spatial": (TEXT, -TEXT)}
 
-    assert part_of(keys, "unet") == {"encoder.spatial": pair}
-    assert part_of(TEXT, "unet") is TEXT
-    assert context_of({"spatial": pair}, "spatial") is pair
-    assert context_of(TEXT, "spatial") is TEXT
+    assert text_for(keys, "unet") == {"encoder.spatial": pair}
+    assert text_for(TEXT, "unet") is TEXT
+    assert context_for({"spatial": pair}, "spatial") is pair
+    assert context_for(TEXT, "spatial") is TEXT
     with pytest.raises(KeyError, match="spatial"):
-        context_of(part_of(keys, "encoder"), "spatial")
+        context_for(text_for(keys, "encoder"), "spatial")

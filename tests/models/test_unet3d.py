@@ -7,16 +7,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from venhancer_jax.models import catalog
-from venhancer_jax.models.controlnet import key_index_of_mask
-from venhancer_jax.models.functional import Network, Params, count_parameters, with_prefix
-from venhancer_jax.models.unet3d import UNet3DConfig
+from venhancer_jax.models.functional import FunctionalModule, Params, count_parameters, with_prefix
+from venhancer_jax.models.venhancer.controlnet import key_index_of_mask
+from venhancer_jax.models.venhancer.unet3d import UNet3DConfig
+from venhancer_jax.pipelines import catalog
 
 CONFIG = UNet3DConfig.tiny(blocks_per_level=1, multipliers=(1, 2), attention_levels=(0,))
 F, H, W, K = 3, 6, 4, 2
 
 
-def _random_params(network: Network) -> Params:
+def _random_params(network: FunctionalModule) -> Params:
     """No layer at zero: every input must matter."""
     params = {}
     for name, spec in network.shapes.items():
@@ -33,12 +33,12 @@ def _normal(seed: int, *shape: int) -> jax.Array:
 
 
 @pytest.fixture(scope="module")
-def network() -> Network:
+def network() -> FunctionalModule:
     return catalog.build("venhancer", CONFIG)
 
 
 @pytest.fixture(scope="module")
-def params(network: Network) -> Params:
+def params(network: FunctionalModule) -> Params:
     return _random_params(network)
 
 
@@ -58,7 +58,7 @@ def conditions() -> dict[str, jax.Array]:
 
 
 @pytest.fixture(scope="module")
-def run(network: Network):
+def run(network: FunctionalModule):
     return jax.jit(network.__call__)
 
 
@@ -74,7 +74,7 @@ def test_published_size():
     assert count_parameters(with_prefix(shapes, "controlnet")) == 633_575_936
 
 
-def test_fresh_controlnet_changes_nothing(network: Network, inputs, conditions):
+def test_fresh_controlnet_changes_nothing(network: FunctionalModule, inputs, conditions):
     params = network.init(jax.random.key(0))
     # The head starts at zero too: give it something to say.
     params["unet.head.conv.kernel"] = _normal(3, *params["unet.head.conv.kernel"].shape)

@@ -14,16 +14,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from convert import rules
-from convert import vae as tables
+from venhancer_jax.convert import rules
+from venhancer_jax.convert import vae as tables
+from venhancer_jax.models.autoencoders.blocks import SpatialAttention
+from venhancer_jax.models.autoencoders.vae import VAE, DiagonalGaussian, VAEConfig
 from venhancer_jax.models.functional import (
-    Network,
+    FunctionalModule,
     Params,
     count_parameters,
-    functional,
+    functionalize,
 )
-from venhancer_jax.models.vae import VAE, Posterior, VAEConfig
-from venhancer_jax.models.vae_blocks import FrameAttention
 
 CHANNELS = (32, 64, 64, 96)
 CONFIGS = {"svd": VAEConfig.svd(channels=CHANNELS), "sd21": VAEConfig.sd21(channels=CHANNELS)}
@@ -37,7 +37,7 @@ class Pair:
     config: VAEConfig
     reference: Any
     params: Params
-    encode: Callable[[Params, jax.Array], Posterior]
+    encode: Callable[[Params, jax.Array], DiagonalGaussian]
     decode: Callable[[Params, jax.Array], jax.Array]
 
 
@@ -78,9 +78,9 @@ def pair(request: pytest.FixtureRequest, torch: ModuleType) -> Pair:
 class Tiny:
     """The smallest VAE."""
 
-    network: Network
+    network: FunctionalModule
     params: Params
-    encode: Callable[[Params, jax.Array], Posterior]
+    encode: Callable[[Params, jax.Array], DiagonalGaussian]
     decode: Callable[[Params, jax.Array], jax.Array]
 
 
@@ -170,8 +170,8 @@ def test_low_precision_is_for_the_decoder_alone(tiny: Tiny):
 
 
 def test_attention_of_a_large_frame_is_bounded_in_memory():
-    attention = functional(
-        lambda rngs: FrameAttention(
+    attention = functionalize(
+        lambda rngs: SpatialAttention(
             32, groups=8, implementation="auto", dtype=jnp.float32, rngs=rngs
         )
     )
@@ -196,17 +196,17 @@ def test_sizes_of_presets():
     assert count_parameters(build(VAEConfig.tiny()).shapes) < 500_000
 
 
-def build(config: VAEConfig) -> Network:
-    return functional(lambda rngs: VAE(config, rngs))
+def build(config: VAEConfig) -> FunctionalModule:
+    return functionalize(lambda rngs: VAE(config, rngs))
 
 
-def bind(network: Network, params: Params) -> VAE:
+def bind(network: FunctionalModule, params: Params) -> VAE:
     vae = network.bind(params)
     assert isinstance(vae, VAE)
     return vae
 
 
-def calls(network: Network) -> tuple[Callable, Callable]:
+def calls(network: FunctionalModule) -> tuple[Callable, Callable]:
     """Compiled `encode` and `decode`."""
     return (
         jax.jit(lambda params, frames: bind(network, params).encode(frames)),
@@ -214,7 +214,7 @@ def calls(network: Network) -> tuple[Callable, Callable]:
     )
 
 
-def entries_of(network: Network, table: rules.Table) -> list[rules.Entry]:
+def entries_of(network: FunctionalModule, table: rules.Table) -> list[rules.Entry]:
     return rules.entries(table, {name: leaf.shape for name, leaf in network.shapes.items()})
 
 

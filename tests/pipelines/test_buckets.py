@@ -7,9 +7,9 @@ import pytest
 from pipelines.tiny_system import clip, tiny_system
 
 from venhancer_jax.errors import InputError
-from venhancer_jax.pipelines import buckets, executables
 from venhancer_jax.pipelines.options import EnhanceOptions
-from venhancer_jax.pipelines.plan import plan_time
+from venhancer_jax.pipelines.venhancer import buckets, programs
+from venhancer_jax.pipelines.venhancer.plan import plan_time
 from venhancer_jax.video.windows import equal_windows
 
 SYSTEM = tiny_system()
@@ -24,8 +24,8 @@ def enhance(frames: list[np.ndarray], **changes) -> np.ndarray:
 
 def compiled() -> list[int]:
     """How many programs there are of each network."""
-    parts = (executables.encode, executables.denoise, executables.decode)
-    return [part._jitted._cache_size() for part in parts]
+    parts = (programs.encode, programs.denoise, programs.decode)
+    return [part._cache_size() for part in parts]
 
 
 @pytest.mark.parametrize("stride", range(1, 10))
@@ -50,10 +50,10 @@ def test_the_list_of_the_default_window():
 
 
 def test_mirrored():
-    assert buckets.mirrored(3, 8).tolist() == [0, 1, 2, 1, 0, 1, 2, 1]
-    assert buckets.mirrored(3, 3).tolist() == [0, 1, 2]
-    assert buckets.mirrored(1, 3).tolist() == [0, 0, 0]
-    assert buckets.mirrored(2, 5).tolist() == [0, 1, 0, 1, 0]
+    assert buckets.mirror_pad_indices(3, 8).tolist() == [0, 1, 2, 1, 0, 1, 2, 1]
+    assert buckets.mirror_pad_indices(3, 3).tolist() == [0, 1, 2]
+    assert buckets.mirror_pad_indices(1, 3).tolist() == [0, 0, 0]
+    assert buckets.mirror_pad_indices(2, 5).tolist() == [0, 1, 0, 1, 0]
 
 
 def test_without_the_option_nothing_changes():
@@ -82,9 +82,9 @@ def test_sizes_are_coarser():
     assert exact.working_size == (20, 28)
 
 
-@pytest.mark.parametrize("between", ["previous", "flow"])
-def test_clips_of_several_lengths_and_sizes_share_programs(between: str):
-    chosen = {"target_fps": Fraction(20), "between": between, "shape_buckets": True}
+@pytest.mark.parametrize("interpolation", ["previous", "flow"])
+def test_clips_of_several_lengths_and_sizes_share_programs(interpolation: str):
+    chosen = {"target_fps": Fraction(20), "interpolation": interpolation, "shape_buckets": True}
     # A grid of 7 frames is extended to 9.
     first = enhance([f[:22, :28] for f in clip(5)], **chosen)
     before = compiled()
@@ -97,7 +97,7 @@ def test_clips_of_several_lengths_and_sizes_share_programs(between: str):
 
 def test_what_is_added_is_the_clip_backwards(monkeypatch: pytest.MonkeyPatch):
     made = []
-    monkeypatch.setattr(executables, "denoise", lambda *args: made.append(args) or args[2])
+    monkeypatch.setattr(programs, "denoise", lambda *args: made.append(args) or args[2])
     enhance(clip(4), noise_aug=0, start_noise=0.0, shape_buckets=True)
     (_, _, x, *_, conditions), *_ = made
     assert x.shape[1] == 5

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from venhancer_jax.pipelines.decoding import decode_stream
+from venhancer_jax.pipelines.venhancer.decode import decode_stream
 
 PIXELS = 2
 

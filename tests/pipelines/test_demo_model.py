@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from configs import demo
 from venhancer_jax.assets import demo_clip, demo_weights
+from venhancer_jax.configs import demo
 from venhancer_jax.data.resample import resample, to_uint8
 from venhancer_jax.metrics.lpips import lpips
 from venhancer_jax.pipelines.config import options_of
-from venhancer_jax.pipelines.load import demo_venhancer
+from venhancer_jax.pipelines.venhancer.load import demo_venhancer
 from venhancer_jax.video import probe, read_frames
 
 
@@ -41,8 +41,8 @@ def test_enhanced_frames_are_nearer_than_enlarged_ones():
     keys = lpips(made[::2], target[::2]) / lpips(enlarged, target[::2])
     assert keys.max() < 0.7
     blended = to_uint8((enlarged[:-1].astype(np.float32) + enlarged[1:]) / 2)
-    between = lpips(made[1::2], target[1::2]) / lpips(blended, target[1::2])
-    assert between.max() < 0.8
+    interpolation = lpips(made[1::2], target[1::2]) / lpips(blended, target[1::2])
+    assert interpolation.max() < 0.8
 
 
 def test_the_same_frames_again():

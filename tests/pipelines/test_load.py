@@ -9,11 +9,11 @@ import pytest
 import sample
 from venhancer_jax import weights
 from venhancer_jax.errors import InputError
-from venhancer_jax.models import catalog
-from venhancer_jax.models.clip_text import ClipTextConfig
-from venhancer_jax.models.unet3d import UNet3DConfig
-from venhancer_jax.models.vae import VAEConfig
-from venhancer_jax.pipelines.load import compute_dtype, load_venhancer
+from venhancer_jax.models.autoencoders.vae import VAEConfig
+from venhancer_jax.models.text.clip import ClipTextConfig
+from venhancer_jax.models.venhancer.unet3d import UNet3DConfig
+from venhancer_jax.pipelines import catalog
+from venhancer_jax.pipelines.venhancer.load import compute_dtype, load_venhancer
 from venhancer_jax.video import probe
 
 CONFIGS = {
@@ -36,7 +36,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
             (n, 0.1 * generator.standard_normal(s.shape, dtype=np.float32))
             for n, s in shapes.items()
         )
-        about = {"network": name, "config": catalog.to_facts(config)}
+        about = {"network": name, "config": catalog.config_to_dict(config)}
         weights.save_weights(root / name, items, about)
     return {name: root / name for name in CONFIGS}
 

@@ -6,11 +6,12 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from venhancer_jax.diffusion.schedule import venhancer_schedule
+from venhancer_jax.diffusion.schedule import cosine_interpolated_schedule
 from venhancer_jax.diffusion.solvers import HeunSteps, LinearSteps
 from venhancer_jax.errors import InputError
 from venhancer_jax.pipelines.options import EnhanceOptions, parse_fps
-from venhancer_jax.pipelines.plan import (
+from venhancer_jax.pipelines.venhancer import official
+from venhancer_jax.pipelines.venhancer.plan import (
     MAX_STRIDE,
     SpacePlan,
     TimePlan,
@@ -19,9 +20,8 @@ from venhancer_jax.pipelines.plan import (
     plan_steps,
     plan_time,
 )
-from venhancer_jax.video import official
 
-SCHEDULE = venhancer_schedule()
+SCHEDULE = cosine_interpolated_schedule()
 OFFICIAL = EnhanceOptions(compat="official")
 # Heights are 16 more than a multiple of 64, widths multiples of 64.
 ROWS, COLUMNS = (16, 64), 64
@@ -110,12 +110,12 @@ def test_more_than_nine_times_the_rate_is_refused():
 @pytest.mark.parametrize(("rate", "target"), [(24, 60), (16, 24), (23.976, 60), (2, 120), (24, 24)])
 def test_official_times_are_the_tables(rate: float, target: float):
     plan = time(40, rate, target, compat="official")
-    between = official.interpolated_frames(float(parse_fps(rate)), target)
-    assert plan.stride == between + 1
-    assert plan.rate == parse_fps(rate) * (between + 1)
-    assert list(plan.key_index) == official.key_index(40, between)
+    interpolation = official.interpolated_frames(float(parse_fps(rate)), target)
+    assert plan.stride == interpolation + 1
+    assert plan.rate == parse_fps(rate) * (interpolation + 1)
+    assert list(plan.key_index) == official.key_index(40, interpolation)
     assert plan.take == tuple(range(plan.frames))
-    assert list(plan.windows) == official.time_windows(plan.frames, between)
+    assert list(plan.windows) == official.time_windows(plan.frames, interpolation)
 
 
 @pytest.mark.parametrize("stride", range(1, 10))
@@ -234,8 +234,8 @@ def test_official_steps_keep_fractional_times_and_the_start():
     exact = plan_steps(SCHEDULE, OFFICIAL)
     whole = plan_steps(SCHEDULE, EnhanceOptions())
     np.testing.assert_array_equal(exact.t, whole.t)
-    np.testing.assert_allclose(SCHEDULE.kappa(np.array([899]))[0], exact.start)
-    np.testing.assert_allclose(np.hypot(1, SCHEDULE.kappa(np.array([899]))[0]), whole.start)
-    levels = 1 / np.sqrt(1 + SCHEDULE.kappa(whole.t).astype(float) ** 2)
+    np.testing.assert_allclose(SCHEDULE.edm_sigma(np.array([899]))[0], exact.start)
+    np.testing.assert_allclose(np.hypot(1, SCHEDULE.edm_sigma(np.array([899]))[0]), whole.start)
+    levels = 1 / np.sqrt(1 + SCHEDULE.edm_sigma(whole.t).astype(float) ** 2)
     np.testing.assert_allclose(whole.to_network, levels, rtol=1e-6)
     assert np.abs(exact.to_network[5:] / levels[5:] - 1).min() > 1e-5

@@ -11,11 +11,11 @@ from pipelines.tiny_system import clip, tiny_system
 
 from venhancer_jax.diffusion.solvers import solve
 from venhancer_jax.errors import InputError
-from venhancer_jax.models.int8 import quantised
-from venhancer_jax.pipelines import executables
+from venhancer_jax.models.venhancer.int8 import quantised
 from venhancer_jax.pipelines.options import EnhanceOptions
-from venhancer_jax.pipelines.plan import plan_steps
-from venhancer_jax.pipelines.reuse import Kept, Reusing, Work, plan_work
+from venhancer_jax.pipelines.venhancer import programs
+from venhancer_jax.pipelines.venhancer.plan import plan_steps
+from venhancer_jax.pipelines.venhancer.step_cache import Kept, Reusing, Work, plan_work
 from venhancer_jax.sharding.flops import count_flops
 
 SYSTEM = tiny_system()
@@ -44,14 +44,14 @@ def inputs(videos: int = 1, text: int = 2):
         jax.random.normal(keys[0], (videos, 3, 12, 16, 4)),
         np.int32(500),
         (jnp.float32(0.6), jnp.float32(0.8)),
-        executables.project_text(NETWORK, PARAMS, features),
+        programs.compute_text_kv(NETWORK, PARAMS, features),
         (jnp.float32(3), jnp.float32(0.2)),
         conditions,
     )
 
 
 def step(work: Work, kept: Kept = NOTHING, arguments=None):
-    return executables.denoise_reusing(NETWORK, work, PARAMS, *(arguments or inputs()), kept)
+    return programs.denoise_reusing(NETWORK, work, PARAMS, *(arguments or inputs()), kept)
 
 
 def same(a, b, share: float = 1e-5) -> None:
@@ -114,7 +114,7 @@ def test_what_lacks_the_deep_levels_is_computed_early():
 def test_keeping_changes_nothing():
     x0, kept = step(Work(**EVERYTHING))
 
-    same(x0, executables.denoise(NETWORK, PARAMS, *inputs()))
+    same(x0, programs.denoise(NETWORK, PARAMS, *inputs()))
     assert all(part is not None for part in kept)
     assert step(Work())[1] == Kept()
 
@@ -128,7 +128,7 @@ def test_what_was_just_kept_gives_the_same(part: str):
     again, _ = step(work, kept)
     x, t, *rest = inputs()
     later, _ = step(work, kept, (x[:, ::-1], t - 200, *rest))
-    exact = executables.denoise(NETWORK, PARAMS, x[:, ::-1], t - 200, *rest)
+    exact = programs.denoise(NETWORK, PARAMS, x[:, ::-1], t - 200, *rest)
 
     same(again, x0)
     assert float(jnp.abs(later - exact).max()) > 1e-3
@@ -157,7 +157,7 @@ def test_first_level_of_the_controlnet_is_enough():
 def test_batch_of_videos():
     """Each video has its own cache, and the prompt's half comes first."""
     arguments = inputs(videos=2)
-    exact = executables.denoise(NETWORK, PARAMS, *arguments)
+    exact = programs.denoise(NETWORK, PARAMS, *arguments)
     x0, kept = step(Work(**EVERYTHING), arguments=arguments)
     again, _ = step(Work(**dict.fromkeys(EVERYTHING, "reuse")), kept, arguments)
 
@@ -166,14 +166,14 @@ def test_batch_of_videos():
     for i in range(2):
         x, t, levels, text, guidance, conditions = arguments
         one = jax.tree.map(lambda y, i=i: y[i : i + 1], conditions)
-        alone = executables.denoise(NETWORK, PARAMS, x[i : i + 1], t, levels, text, guidance, one)
+        alone = programs.denoise(NETWORK, PARAMS, x[i : i + 1], t, levels, text, guidance, one)
         same(exact[i : i + 1], alone)
 
 
 def test_without_guidance_the_prompt_alone_answers():
     x, t, levels, text, guidance, conditions = inputs()
     prompt = jax.tree.map(lambda y: y[:1], text)
-    alone = executables.denoise(NETWORK, PARAMS, x, t, levels, prompt, guidance, conditions)
+    alone = programs.denoise(NETWORK, PARAMS, x, t, levels, prompt, guidance, conditions)
 
     same(step(Work(difference=None))[0], alone)
 
@@ -185,9 +185,7 @@ def test_reuse_skips_work():
     def flops(**changes) -> int:
         work = Work(**changes)
         return count_flops(
-            lambda params, kept: executables.denoise_reusing(
-                NETWORK, work, params, *arguments, kept
-            ),
+            lambda params, kept: programs.denoise_reusing(NETWORK, work, params, *arguments, kept),
             NETWORK.shapes,
             kept,
         )
@@ -206,13 +204,13 @@ def test_reuse_skips_work():
 def works(monkeypatch: pytest.MonkeyPatch) -> list[Work]:
     """The work of every call that is made."""
     made = []
-    denoise = executables.denoise_reusing
+    denoise = programs.denoise_reusing
 
     def recorded(network, work, *rest):
         made.append(work)
         return denoise(network, work, *rest)
 
-    monkeypatch.setattr(executables, "denoise_reusing", recorded)
+    monkeypatch.setattr(programs, "denoise_reusing", recorded)
     return made
 
 
@@ -232,8 +230,8 @@ def test_integers_reuse_too():
     params = {name: jnp.asarray(x) for name, x in PARAMS.items()}
     made = quantised(NETWORK, params, SYSTEM.denoiser.config)
 
-    x0, kept = executables.denoise_reusing(made[0], Work(**EVERYTHING), made[1], *inputs(), NOTHING)
-    again, _ = executables.denoise_reusing(
+    x0, kept = programs.denoise_reusing(made[0], Work(**EVERYTHING), made[1], *inputs(), NOTHING)
+    again, _ = programs.denoise_reusing(
         made[0], Work(**dict.fromkeys(EVERYTHING, "reuse")), made[1], *inputs(), kept
     )
 
@@ -311,13 +309,13 @@ def test_reusing_holds_what_is_new_and_gives_what_is_needed():
 
 def test_another_k_compiles_nothing():
     chosen = {"controlnet_reuse": 2, "steps": 4}
-    programs = executables.denoise_reusing._jitted._cache_size
+    compiled = programs.denoise_reusing._cache_size
     enhance(**chosen)
-    before = programs()
+    before = compiled()
 
     enhance(**(chosen | {"controlnet_reuse": 3, "steps": 5}))
 
-    assert programs() == before > 0
+    assert compiled() == before > 0
 
 
 @pytest.mark.parametrize("name", ["guidance_reuse", "controlnet_reuse", "deep_reuse"])

@@ -12,10 +12,10 @@ from pipelines.tiny_system import clip, tiny_system
 
 from venhancer_jax.diffusion.noise import CounterNoise, RecordedNoise
 from venhancer_jax.errors import InputError
-from venhancer_jax.pipelines import executables
 from venhancer_jax.pipelines.options import EnhanceOptions
-from venhancer_jax.pipelines.plan import plan_time
-from venhancer_jax.video.motion import frames_between
+from venhancer_jax.pipelines.venhancer import programs
+from venhancer_jax.pipelines.venhancer.plan import plan_time
+from venhancer_jax.video.motion import interpolate_frames
 
 SYSTEM = tiny_system()
 RATE = Fraction(10)
@@ -58,7 +58,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[dict]:
         made.append({"x": x, "text": values, "guidance": guidance} | conditions)
         return x
 
-    monkeypatch.setattr(executables, "denoise", denoise)
+    monkeypatch.setattr(programs, "denoise", denoise)
     return made
 
 
@@ -202,16 +202,22 @@ def test_frames_between_start_from_the_motion(calls):
     """The flow fills in the start; the hints stay those of the key frames."""
     frames = [np.roll(np.tile(clip(1)[0], (2, 2, 1)), 2 * i, axis=1) for i in range(3)]
     found = {}
-    for between in ("previous", "flow"):
-        enhance(frames, target_fps=RATE * 2, start_noise=0.0, noise_levels=100, between=between)
-        found[between] = calls[0]
+    for interpolation in ("previous", "flow"):
+        enhance(
+            frames,
+            target_fps=RATE * 2,
+            start_noise=0.0,
+            noise_levels=100,
+            interpolation=interpolation,
+        )
+        found[interpolation] = calls[0]
         calls.clear()
     previous, flow = found["previous"]["x"], found["flow"]["x"]
     np.testing.assert_allclose(flow[:, ::2], previous[:, ::2], atol=1e-5)
     assert float(jnp.abs(flow[:, 1::2] - previous[:, 1::2]).max()) > 0.01
     np.testing.assert_allclose(found["flow"]["hint"], found["previous"]["hint"], atol=1e-5)
     assert found["flow"]["key_index"].tolist() == found["previous"]["key_index"].tolist()
-    made = frames_between(frames[0], frames[1], [0.5])[0]
+    made = interpolate_frames(frames[0], frames[1], [0.5])[0]
     _, (mean, _) = SYSTEM._encoded([made], 1, options(), lambda *_: None)
     alpha = SYSTEM.schedule.alphas[99]
     np.testing.assert_allclose(flow[:, 1], alpha * mean[:, 0], atol=1e-4)
@@ -231,13 +237,13 @@ def test_windows_have_the_hints_of_their_key_frames(calls):
 
 def test_frames_to_interpolate_are_told_apart(monkeypatch: pytest.MonkeyPatch):
     frames = enhance(clip(2), target_fps=RATE * 2)
-    denoise = executables.denoise
+    denoise = programs.denoise
 
     def all_keys(*args):
         conditions = args[-1] | {"key_index": jnp.array([[0, 0, 1]])}
         return denoise(*args[:-1], conditions)
 
-    monkeypatch.setattr(executables, "denoise", all_keys)
+    monkeypatch.setattr(programs, "denoise", all_keys)
     assert (frames != enhance(clip(2), target_fps=RATE * 2)).any()
 
 

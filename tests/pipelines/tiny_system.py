@@ -5,12 +5,12 @@ import zlib
 
 import numpy as np
 
-from venhancer_jax.models import catalog
-from venhancer_jax.models.clip_text import ClipTextConfig
-from venhancer_jax.models.functional import Network, Params
-from venhancer_jax.models.unet3d import UNet3DConfig
-from venhancer_jax.models.vae import VAEConfig
-from venhancer_jax.pipelines.venhancer import Part, VEnhancer
+from venhancer_jax.models.autoencoders.vae import VAEConfig
+from venhancer_jax.models.functional import FunctionalModule, Params
+from venhancer_jax.models.text.clip import ClipTextConfig
+from venhancer_jax.models.venhancer.unet3d import UNet3DConfig
+from venhancer_jax.pipelines import catalog
+from venhancer_jax.pipelines.venhancer.system import Part, VEnhancer
 
 
 @functools.cache
@@ -36,7 +36,7 @@ def tiny_system(**changes) -> VEnhancer:
     return VEnhancer(parts["venhancer"], parts["vae"], parts["text"], **changes)
 
 
-def random_params(network: Network) -> Params:
+def random_params(network: FunctionalModule) -> Params:
     """Weights of unit gain and no zeros, which untrained networks have in their last layers."""
     return {name: _random(name, spec.shape) for name, spec in network.shapes.items()}
 

@@ -5,7 +5,13 @@ import jax.numpy as jnp
 import pytest
 from planning.tiny import needs_libtpu
 
-from venhancer_jax.planning.program import Facts, Program, kept_nowhere, needed_bytes, plan_program
+from venhancer_jax.planning.program import (
+    Program,
+    ProgramStats,
+    kept_nowhere,
+    needed_bytes,
+    plan_program,
+)
 from venhancer_jax.planning.topology import find_topology
 from venhancer_jax.planning.work import count_chip_flops
 from venhancer_jax.sharding.flops import count_flops
@@ -14,7 +20,7 @@ from venhancer_jax.sharding.mesh import inference_mesh, replicated
 GIB = 2**30
 
 
-def plan(function, *shapes: tuple[int, ...], name: str = "v5e-8", **facts) -> Facts:
+def plan(function, *shapes: tuple[int, ...], name: str = "v5e-8", **facts) -> ProgramStats:
     topology = find_topology(name)
     mesh = inference_mesh(topology.devices)
     arguments = tuple(

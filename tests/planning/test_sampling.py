@@ -14,9 +14,9 @@ from pipelines.tiny_system import clip, tiny_system
 from planning.tiny import needs_libtpu
 
 from venhancer_jax.errors import InputError
-from venhancer_jax.pipelines import executables
 from venhancer_jax.pipelines.options import EnhanceOptions
-from venhancer_jax.pipelines.plan import plan_time
+from venhancer_jax.pipelines.venhancer import programs
+from venhancer_jax.pipelines.venhancer.plan import plan_time
 from venhancer_jax.planning import command, sampling
 from venhancer_jax.planning.sampling_plan import plan_sampling
 from venhancer_jax.planning.topology import find_topology
@@ -39,7 +39,7 @@ def _shapes(tree: Any) -> list[tuple[tuple[int, ...], np.dtype]]:
     [
         {},
         {"guidance_scale": 1.0, "window": 4},
-        {"target_fps": Fraction(20), "between": "flow", "window": 7},
+        {"target_fps": Fraction(20), "interpolation": "flow", "window": 7},
     ],
     ids=["guided", "unguided", "flow"],
 )
@@ -55,13 +55,13 @@ def test_what_is_planned_is_what_runs(changes: dict, monkeypatch: pytest.MonkeyP
         return call
 
     functions = {
-        "text": executables.embed_text,
-        "encode": executables.encode,
-        "denoise": executables.denoise,
-        "decode": executables.decode,
+        "text": programs.embed_text,
+        "encode": programs.encode,
+        "denoise": programs.denoise,
+        "decode": programs.decode,
     }
     for name, function in functions.items():
-        monkeypatch.setattr(executables, function.__name__, spy(name, function))
+        monkeypatch.setattr(programs, function.__name__, spy(name, function))
     options = EnhanceOptions(up_scale=1.0, solver_mode="normal", steps=2, **changes)
     list(system.enhance(clip(6), rate=Fraction(10), options=options))
 

@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 from venhancer_jax.errors import InputError
 from venhancer_jax.planning import command, training
 from venhancer_jax.planning.changes import SLACK
-from venhancer_jax.planning.program import Facts
+from venhancer_jax.planning.program import ProgramStats
 from venhancer_jax.planning.topology import find_topology
 from venhancer_jax.sharding.mesh import device_mesh
 from venhancer_jax.training import run
@@ -96,11 +96,11 @@ def test_without_wheels(
     assert "NOT COMPILED" in capsys.readouterr().out
 
 
-def _facts(config: ConfigDict, temporary: int, limit: float) -> Facts:
+def _facts(config: ConfigDict, temporary: int, limit: float) -> ProgramStats:
     """Of a step with these temporaries, where there is room for so many bytes beside its state."""
     devices = find_topology("v5e-8").devices
     state = training.shard_bytes(training.step_of(config, devices).arguments)
-    return Facts(
+    return ProgramStats(
         name="step", compiled=True, argument_bytes=state, temporary_bytes=temporary,
         resident_bytes=0, limit_bytes=round((state + limit) / SLACK) + 1, flops=1,
         flops_per_chip=1, memory_traffic=1, collectives={}, unknown_loops=0, compile_seconds=1,

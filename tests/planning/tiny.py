@@ -5,9 +5,9 @@ import importlib.util
 import pytest
 from ml_collections import ConfigDict
 
-from venhancer_jax.models.no_text import NoTextConfig
-from venhancer_jax.models.unet3d import UNet3DConfig
-from venhancer_jax.models.vae import VAEConfig
+from venhancer_jax.models.autoencoders.vae import VAEConfig
+from venhancer_jax.models.text.null import NullTextConfig
+from venhancer_jax.models.venhancer.unet3d import UNet3DConfig
 from venhancer_jax.pipelines.config import enhancement_config
 from venhancer_jax.planning import sampling
 
@@ -21,7 +21,7 @@ NETWORKS = {
         width=64, multipliers=(1,), blocks_per_level=1, attention_levels=()
     ),
     "vae": VAEConfig.tiny(channels=(8, 16), groups=4, mid_attention=False, temporal_decoder=False),
-    "text": NoTextConfig(width=64),
+    "text": NullTextConfig(width=64),
 }
 
 

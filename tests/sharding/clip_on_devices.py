@@ -35,7 +35,7 @@ def enhanced(
     from venhancer_jax.diffusion.noise import CounterNoise
     from venhancer_jax.pipelines.options import EnhanceOptions
     from venhancer_jax.sharding.mesh import inference_mesh
-    from venhancer_jax.sharding.processes import on_host
+    from venhancer_jax.sharding.processes import fetch_to_host
 
     system = tiny_system(mesh=None if mesh is None else inference_mesh(sizes=mesh))
     options = EnhanceOptions(
@@ -56,10 +56,10 @@ def enhanced(
         latents, space, _ = system.denoised(
             **given, noise=noise, text=None, progress=lambda *_: None
         )
-    pieces = [on_host(piece) for piece in system.frames_of(latents, space)]
+    pieces = [fetch_to_host(piece) for piece in system.frames_of(latents, space)]
     return {
-        "noise": np.concatenate([on_host(x).ravel() for x in drawn]),
-        "latents": on_host(latents),
+        "noise": np.concatenate([fetch_to_host(x).ravel() for x in drawn]),
+        "latents": fetch_to_host(latents),
         "pixels": np.concatenate(pieces),
         "bytes": np.stack([*system.enhance(**given, noise=CounterNoise(3))]),
     }
@@ -71,8 +71,8 @@ def gradients(mesh: Mapping[str, int] | None = None) -> dict[str, np.ndarray]:
     from flax import nnx
     from pipelines.tiny_system import random_params
 
-    from venhancer_jax.models.functional import functional
-    from venhancer_jax.models.transformer import SpatialTransformer, TemporalTransformer
+    from venhancer_jax.models.functional import functionalize
+    from venhancer_jax.models.layers.transformer import SpatialTransformer, TemporalTransformer
     from venhancer_jax.sharding.mesh import inference_mesh
 
     class Both(nnx.Module):
@@ -84,7 +84,7 @@ def gradients(mesh: Mapping[str, int] | None = None) -> dict[str, np.ndarray]:
         def __call__(self, x: jax.Array, text: jax.Array) -> jax.Array:
             return self.temporal(self.spatial(x, text))
 
-    network = functional(Both)
+    network = functionalize(Both)
     draw = np.random.default_rng(0).standard_normal
     x, text = draw((2, 5, 6, 8, 32), np.float32), draw((2, 3, 8), np.float32)
     gradient = jax.jit(jax.grad(lambda params: jnp.square(network(params, x, text)).mean()))

@@ -34,9 +34,9 @@ def main(result: str, platform: str, frames: int) -> None:
     import jax.numpy as jnp
     from jax.sharding import NamedSharding, PartitionSpec
 
-    from venhancer_jax.models import catalog
-    from venhancer_jax.models.unet3d import UNet3DConfig
-    from venhancer_jax.pipelines import executables
+    from venhancer_jax.models.venhancer.unet3d import UNet3DConfig
+    from venhancer_jax.pipelines import catalog
+    from venhancer_jax.pipelines.venhancer import programs
     from venhancer_jax.planning.collectives import count_collectives
     from venhancer_jax.planning.topology import compile_on_processor, find_topology
     from venhancer_jax.sharding.mesh import inference_mesh
@@ -72,14 +72,14 @@ def main(result: str, platform: str, frames: int) -> None:
         },
     )
     with jax.set_mesh(mesh):
-        traced = executables.denoise.trace(network, *arguments)
+        traced = programs.denoise.trace(network, *arguments)
         text = traced.lower(lowering_platforms=(platform,)).compile().as_text()
     found, _ = count_collectives(text)
-    gathered = re.findall(r"= (\w+\[[\d,]*\]\S*) all-gather(?:-start)?\(", text)
+    all_gathered = re.findall(r"= (\w+\[[\d,]*\]\S*) all-gather(?:-start)?\(", text)
     facts = {
         "counts": {kind: each.count for kind, each in found.items()},
         "bytes": {kind: each.bytes for kind, each in found.items()},
-        "gathered": gathered,
+        "gathered": all_gathered,
         "temporal_transformers": sum(n.endswith("temporal.proj_in.kernel") for n in params),
         "temporal_convolutions": sum(n.endswith("conv.kernel") and "stage" in n for n in params),
     }

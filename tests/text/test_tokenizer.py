@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from venhancer_jax.text.prompts import NEGATIVE, POSITIVE, join_prompt
+from venhancer_jax.pipelines.venhancer.prompts import NEGATIVE, POSITIVE, join_prompt
 from venhancer_jax.text.tokenizer import END, START, clean, tokenize
 
 GOLDEN = Path(__file__).parents[1] / "goldens" / "venhancer" / "tokens.json"

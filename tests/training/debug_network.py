@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 from pipelines.tiny_system import random_params
 
-from venhancer_jax.models import catalog
+from venhancer_jax.pipelines import catalog
 from venhancer_jax.training import run
 from venhancer_jax.training.config import training_config
 from venhancer_jax.training.networks import PRESETS, export

@@ -78,7 +78,7 @@ def main(task: str, result: Path, runs: Sequence[tuple[str, dict[str, Any]]]) ->
     from training.debug_network import debug_config, train_debug
     from training.toy import toy_config, train_toy
 
-    from venhancer_jax.sharding.processes import join, on_host
+    from venhancer_jax.sharding.processes import fetch_to_host, join
     from venhancer_jax.startup import use_compilation_cache
 
     use_compilation_cache()
@@ -94,7 +94,7 @@ def main(task: str, result: Path, runs: Sequence[tuple[str, dict[str, Any]]]) ->
         for name, tree in parts.items():
             for path, x in jax.tree.leaves_with_path(tree):
                 place = jax.tree_util.keystr(path, simple=True, separator="/")
-                found[f"{i}/{name}/{place}"] = on_host(x)
+                found[f"{i}/{name}/{place}"] = fetch_to_host(x)
         found[f"{i}/step"] = np.array(int(state.step))
         found[f"{i}/split"] = np.array(sum(not x.is_fully_replicated for x in state.ema.values()))
     np.savez(result, **found)

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from training.toy import SOURCE
 
-from venhancer_jax.models import catalog
-from venhancer_jax.models.clip_text import ClipTextConfig
-from venhancer_jax.models.functional import Network
-from venhancer_jax.models.vae import VAEConfig
+from venhancer_jax.models.autoencoders.vae import VAEConfig
+from venhancer_jax.models.functional import FunctionalModule
+from venhancer_jax.models.text.clip import ClipTextConfig
+from venhancer_jax.pipelines import catalog
 from venhancer_jax.sharding.mesh import device_mesh
 from venhancer_jax.sharding.params import fsdp_sharding
 from venhancer_jax.training import fresh
@@ -21,9 +21,9 @@ NETWORKS = {
 }
 
 
-def _fresh(network: Network, seed: int) -> dict[str, jax.Array]:
+def _fresh(network: FunctionalModule, seed: int) -> dict[str, jax.Array]:
     shardings = fsdp_sharding(device_mesh({"data": -1}), network.shapes)
-    params = fresh.fresh_params(network, jax.random.key(seed), shardings)
+    params = fresh.init_sharded_params(network, jax.random.key(seed), shardings)
     for name, x in params.items():
         assert x.sharding == shardings[name]
     return params

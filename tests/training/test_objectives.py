@@ -10,16 +10,16 @@ import pytest
 
 from venhancer_jax.diffusion.guidance import v_to_x0
 from venhancer_jax.diffusion.noise import CounterNoise
-from venhancer_jax.diffusion.schedule import venhancer_schedule
+from venhancer_jax.diffusion.schedule import cosine_interpolated_schedule
 from venhancer_jax.diffusion.solvers import solve
 from venhancer_jax.metrics.lpips import lpips
-from venhancer_jax.models import catalog
-from venhancer_jax.models.functional import Network, Params, functional
-from venhancer_jax.models.no_text import NoTextConfig
-from venhancer_jax.models.unet3d import Head, UNet3DConfig
-from venhancer_jax.models.vae import VAEConfig
+from venhancer_jax.models.autoencoders.vae import VAEConfig
+from venhancer_jax.models.functional import FunctionalModule, Params, functionalize
+from venhancer_jax.models.text.null import NullTextConfig
+from venhancer_jax.models.venhancer.unet3d import Head, UNet3DConfig
+from venhancer_jax.pipelines import catalog
 from venhancer_jax.pipelines.options import EnhanceOptions
-from venhancer_jax.pipelines.plan import plan_steps
+from venhancer_jax.pipelines.venhancer.plan import plan_steps
 from venhancer_jax.training.autoencoder import Autoencoder, latent_scale
 from venhancer_jax.training.conditioning import Conditioning, Example, to_signed
 from venhancer_jax.training.objective import stream
@@ -30,7 +30,7 @@ from venhancer_jax.training.step import make_step
 
 KEY = jax.random.key(7)
 START = 80
-SCHEDULE = venhancer_schedule()
+SCHEDULE = cosine_interpolated_schedule()
 UNET = UNet3DConfig.tiny(
     width=64, blocks_per_level=1, multipliers=(1,), attention_levels=(), context_width=16
 )
@@ -38,7 +38,7 @@ VAE = catalog.build(
     "vae",
     VAEConfig.tiny(channels=(8, 8), groups=4, mid_attention=False, temporal_decoder=False),
 )
-TEXT = catalog.build("no_text", NoTextConfig(width=16))
+TEXT = catalog.build("no_text", NullTextConfig(width=16))
 
 
 class Given(Conditioning):
@@ -75,7 +75,7 @@ def _example(clean: jax.Array, low: jax.Array) -> Example:
     )
 
 
-def _random(network: Network) -> Params:
+def _random(network: FunctionalModule) -> Params:
     generator = np.random.default_rng(1)
     return {
         name: jnp.asarray(
@@ -115,7 +115,7 @@ def test_a_silent_denoiser_gives_the_faded_input(vae_params, batch):
     network = catalog.build("venhancer", UNET)
     conditioning = Conditioning(network, VAE, TEXT, 0.5, SCHEDULE)
     frozen = {"denoiser": {}, "vae": vae_params, "text": {}}
-    head = functional(lambda rngs: Head(UNET, rngs)).init(jax.random.key(2))
+    head = functionalize(lambda rngs: Head(UNET, rngs)).init(jax.random.key(2))
     params = _random(network) | {f"unet.head.{name}": value for name, value in head.items()}
     example = jax.jit(conditioning.example)(frozen, batch, KEY)
 

@@ -11,10 +11,10 @@ from etils import epath
 from pipelines.tiny_system import random_params, tiny_system
 
 from venhancer_jax.data.augment import AugmentConfig, augment
-from venhancer_jax.diffusion.schedule import venhancer_schedule
-from venhancer_jax.models import catalog
+from venhancer_jax.diffusion.schedule import cosine_interpolated_schedule
+from venhancer_jax.models.autoencoders.vae import VAEConfig
 from venhancer_jax.models.functional import Params
-from venhancer_jax.models.vae import VAEConfig
+from venhancer_jax.pipelines import catalog
 from venhancer_jax.pipelines.options import EnhanceOptions
 from venhancer_jax.sharding.mesh import device_mesh
 from venhancer_jax.training.autoencoder import Autoencoder
@@ -92,7 +92,7 @@ def _enhancer_task(objective: type[Diffusion] | type[OneStep], **options: Any) -
     conditioning = Conditioning(
         *(part.network for part in parts.values()),
         system.vae.config.scaling_factor,
-        venhancer_schedule(),
+        cosine_interpolated_schedule(),
     )
     frozen = {"denoiser": {}} | {name: parts[name].params for name in ("vae", "text")}
     task = objective(conditioning, **options)
@@ -107,7 +107,7 @@ def test_each_objective_is_sampled_as_it_is_trained():
     task = _enhancer_task(Diffusion)
     many = sampler(task, _all_params(task), steps=7)
     task = _enhancer_task(OneStep, start=80)
-    one = sampler(task, _all_params(task), steps=7, between="flow")
+    one = sampler(task, _all_params(task), steps=7, interpolation="flow")
 
     assert isinstance(many, Enhancing) and isinstance(one, Enhancing)
     for options in (many.options, one.options):
@@ -116,7 +116,7 @@ def test_each_objective_is_sampled_as_it_is_trained():
     assert (many.options.start_noise, many.options.guidance_scale) == (1, 7.5)
     assert (one.options.steps, one.options.noise_levels) == (1, 81)
     assert (one.options.start_noise, one.options.guidance_scale) == (0, 1)
-    assert (many.options.between, one.options.between) == ("previous", "flow")
+    assert (many.options.interpolation, one.options.interpolation) == ("previous", "flow")
 
 
 def test_validation_of_a_vae_leaves_pictures_and_videos(tmp_path: Path):

@@ -7,11 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from venhancer_jax.diffusion.schedule import venhancer_schedule
-from venhancer_jax.models import catalog
-from venhancer_jax.models.clip_text import ClipTextConfig
-from venhancer_jax.models.unet3d import UNet3DConfig
-from venhancer_jax.models.vae import VAEConfig
+from venhancer_jax.diffusion.schedule import cosine_interpolated_schedule
+from venhancer_jax.models.autoencoders.vae import VAEConfig
+from venhancer_jax.models.text.clip import ClipTextConfig
+from venhancer_jax.models.venhancer.unet3d import UNet3DConfig
+from venhancer_jax.pipelines import catalog
 from venhancer_jax.training.checkpoints import Checkpoints
 from venhancer_jax.training.conditioning import Conditioning
 from venhancer_jax.training.diffusion import Diffusion
@@ -34,7 +34,7 @@ CONDITIONING = Conditioning(
     NETWORKS["vae"],
     NETWORKS["text"],
     VAE.scaling_factor,
-    venhancer_schedule(),
+    cosine_interpolated_schedule(),
 )
 
 

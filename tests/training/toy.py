@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from flax import nnx
 from ml_collections import ConfigDict
 
-from venhancer_jax.models.functional import functional
+from venhancer_jax.models.functional import functionalize
 from venhancer_jax.sharding.params import fsdp_sharding
 from venhancer_jax.training import run
 from venhancer_jax.training.config import training_config
@@ -42,7 +42,7 @@ class Toy(nnx.Module):
         return self.last(x + self.middle(x))
 
 
-SOURCE = Source(ToyConfig(), functional(lambda rngs: Toy(ToyConfig(), rngs)), "")
+SOURCE = Source(ToyConfig(), functionalize(lambda rngs: Toy(ToyConfig(), rngs)), "")
 
 
 class Denoise:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from venhancer_jax.errors import InputError
-from venhancer_jax.video.motion import frames_between
+from venhancer_jax.video.motion import interpolate_frames
 
 
 def picture(shift: float, seed: int = 0, size: tuple[int, int] = (48, 80)) -> np.ndarray:
@@ -26,7 +26,7 @@ def test_frames_follow_the_motion(speed: int):
     first, second = picture(0), picture(speed)
     times = [Fraction(1, 4), 0.5, 0.75]
 
-    made = frames_between(first, second, times)
+    made = interpolate_frames(first, second, times)
 
     assert [frame.dtype for frame in made] == [np.uint8] * 3
     inside = np.s_[8:-8, 12:-12]
@@ -41,7 +41,7 @@ def test_frames_follow_the_motion(speed: int):
 def test_a_still_scene_stays():
     frame = picture(0)
 
-    (made,) = frames_between(frame, frame, [0.5])
+    (made,) = interpolate_frames(frame, frame, [0.5])
 
     assert np.abs(made.astype(int) - frame).max() <= 1
 
@@ -49,7 +49,7 @@ def test_a_still_scene_stays():
 def test_a_cut_is_not_mixed():
     first, second = np.full((32, 48, 3), 10, np.uint8), np.full((32, 48, 3), 240, np.uint8)
 
-    early, late = frames_between(first, second, [0.25, 0.75])
+    early, late = interpolate_frames(first, second, [0.25, 0.75])
 
     assert (early == first).all()
     assert (late == second).all()
@@ -57,4 +57,4 @@ def test_a_cut_is_not_mixed():
 
 def test_too_small_frames_are_told():
     with pytest.raises(InputError, match="16 pixels"):
-        frames_between(picture(0, size=(8, 80)), picture(1, size=(8, 80)), [0.5])
+        interpolate_frames(picture(0, size=(8, 80)), picture(1, size=(8, 80)), [0.5])

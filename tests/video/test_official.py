@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from venhancer_jax.video import official
+from venhancer_jax.pipelines.venhancer import official
 
 Windows = list[tuple[int, int]]
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from venhancer_jax.pipelines.executables import to_bytes
+from venhancer_jax.pipelines.venhancer.programs import to_bytes
 from venhancer_jax.video.resize import pad, resize_bilinear, to_signed
 
 FRAMES = np.random.default_rng(0).standard_normal((2, 11, 18, 3), np.float32)

@@ -14,7 +14,7 @@ from venhancer_jax.data import degrade as real_world
 from venhancer_jax.data.resample import METHODS, resample, shrink_to_cover, to_uint8
 from venhancer_jax.errors import InputError
 from venhancer_jax.text.tokenizer import tokenize
-from venhancer_jax.video.motion import BETWEENS, Between, frames_between
+from venhancer_jax.video.motion import FRAME_INTERPOLATIONS, FrameInterpolation, interpolate_frames
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -37,7 +37,7 @@ class AugmentConfig:
       last_is_key: the last frame is a key frame for every stride. In the paper the number of frames
         is one more than a multiple of m; with a fixed number the last interval is shorter where it
         is not, and without this key the frames behind the last would be extrapolated.
-      between: what stands in `low` between key frames: the key frame before (`previous`), or frames
+      interpolation: what stands in `low` between key frames: the key frame before (`previous`), or frames
         that the optical flow moves there (`flow`).
       down: kernel that shrinks: `bilinear` (paper), `bicubic` or `area`.
       up: kernel that enlarges again.
@@ -56,7 +56,7 @@ class AugmentConfig:
     strides: tuple[int, ...] = tuple(range(1, 9))
     scales: tuple[float, ...] = tuple(range(1, 9))
     last_is_key: bool = True
-    between: Between = "previous"
+    interpolation: FrameInterpolation = "previous"
     down: str = "bilinear"
     up: str = "bilinear"
     antialias: bool = True
@@ -81,14 +81,16 @@ class AugmentConfig:
                 raise InputError(f"{name}={getattr(self, name)}: expected a share from 0 to 1")
         if self.down not in METHODS or self.up not in METHODS:
             raise InputError(f"down={self.down!r}, up={self.up!r}: expected {', '.join(METHODS)}")
-        if self.between not in BETWEENS:
-            raise InputError(f"between={self.between!r}: expected {', '.join(BETWEENS)}")
+        if self.interpolation not in FRAME_INTERPOLATIONS:
+            raise InputError(
+                f"interpolation={self.interpolation!r}: expected {', '.join(FRAME_INTERPOLATIONS)}"
+            )
         if self.rate is not None and self.rate <= 0:
             raise InputError(f"rate={self.rate}: expected frames per second, above 0, or None")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Draw:
+class AugmentParams:
     """What is drawn of one example besides its place in the clip."""
 
     stride: int
@@ -98,9 +100,9 @@ class Draw:
     real_world: bool
 
 
-def draw(config: AugmentConfig, rng: np.random.Generator) -> Draw:
+def draw(config: AugmentConfig, rng: np.random.Generator) -> AugmentParams:
     """Draws stride, scale, noise level and dropout, independent of each other."""
-    return Draw(
+    return AugmentParams(
         stride=int(_proportional(config.strides, rng)),
         scale=float(_proportional(config.scales, rng)),
         noise_aug=draw_noise_level(config, rng),
@@ -177,7 +179,7 @@ def key_frames(frames: int, stride: int, *, last_is_key: bool = True) -> np.ndar
     return keys
 
 
-def shrink_and_enlarge(frames: np.ndarray, scale: float, config: AugmentConfig) -> np.ndarray:
+def downsample_then_upsample(frames: np.ndarray, scale: float, config: AugmentConfig) -> np.ndarray:
     """What is left of uint8 frames `[K, H, W, 3]` that were smaller by `scale` for a while."""
     size = frames.shape[1:3]
     small = max(1, round(size[0] / scale)), max(1, round(size[1] / scale))
@@ -202,7 +204,7 @@ def augment(
     Returns:
       `video`: the target, uint8 `[F, H, W, 3]`.
       `low`: the degraded key frames at the target's size, uint8 `[F, H, W, 3]`; between and behind
-        them stands what `config.between` says, so that the shape does not depend on the stride.
+        them stands what `config.interpolation` says: the shape does not depend on the stride.
       `key_index`: int32 `[F]`, the place of each key frame in `low`, which is its own number, and
         -1 for frames between; as the ControlNet takes it.
       `scale`: float32, s.
@@ -217,12 +219,12 @@ def augment(
         small = max(2, round(size[0] / drawn.scale)), max(2, round(size[1] / drawn.scale))
         low = _enlarge(real_world.degrade(frames[keys], small, rng), size, config)
     else:
-        low = shrink_and_enlarge(frames[keys], drawn.scale, config)
+        low = downsample_then_upsample(frames[keys], drawn.scale, config)
     key_index = np.full(len(frames), -1, np.int32)
     key_index[keys] = keys
     return {
         "video": frames,
-        "low": _with_frames_between(low, keys, len(frames), config.between),
+        "low": _interpolated(low, keys, len(frames), config.interpolation),
         "key_index": key_index,
         "scale": np.asarray(drawn.scale, np.float32),
         "noise_aug": np.asarray(drawn.noise_aug, np.int32),
@@ -231,16 +233,16 @@ def augment(
     }
 
 
-def _with_frames_between(
-    low: np.ndarray, keys: np.ndarray, count: int, between: Between
+def _interpolated(
+    low: np.ndarray, keys: np.ndarray, count: int, interpolation: FrameInterpolation
 ) -> np.ndarray:
     """All `count` frames, of which those with the numbers `keys` are given."""
     whole = low[np.searchsorted(keys, np.arange(count), side="right") - 1]
-    if between == "flow":
+    if interpolation == "flow":
         for i, (start, end) in enumerate(itertools.pairwise(keys.tolist())):
             times = [(n - start) / (end - start) for n in range(start + 1, end)]
             if times:
-                whole[start + 1 : end] = frames_between(low[i], low[i + 1], times)
+                whole[start + 1 : end] = interpolate_frames(low[i], low[i + 1], times)
     return whole
 
 

@@ -101,7 +101,7 @@ def add_noise(
     return np.clip(frames + noise, 0, 255).astype(np.float32)
 
 
-def recode(frames: np.ndarray, codec: str, bit_rate: float) -> np.ndarray:
+def compress(frames: np.ndarray, codec: str, bit_rate: float) -> np.ndarray:
     """Frames after encoding by a video codec.
 
     Args:
@@ -137,7 +137,7 @@ def recode(frames: np.ndarray, codec: str, bit_rate: float) -> np.ndarray:
 
 
 def _convert(picture: av.VideoFrame, layout: str) -> av.VideoFrame:
-    """Between full-range RGB and limited-range BT.601."""
+    """Converts between full-range RGB and limited-range BT.601."""
     to_yuv = layout != "rgb24"
     return picture.reformat(
         format=layout,
@@ -151,7 +151,7 @@ def _convert(picture: av.VideoFrame, layout: str) -> av.VideoFrame:
 def _random_codec(frames: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     codec = _CODECS[rng.choice(len(_CODECS), p=_CODEC_SHARES)]
     enlarged = max(1.0, frames.shape[1] * frames.shape[2] / _BIT_RATE_PIXELS)
-    return recode(frames, codec, rng.uniform(*_BIT_RATES) * enlarged)
+    return compress(frames, codec, rng.uniform(*_BIT_RATES) * enlarged)
 
 
 def _random_resize(

@@ -17,12 +17,12 @@ class Schedule:
     Attributes:
       alphas: `[1000]` float32, falling to exactly 0.
       sigmas: `[1000]` float32, rising to exactly 1.
-      log_kappas: `[1000]` float32, the logarithm of kappa = sigma / alpha; infinite at the end.
+      log_edm_sigmas: `[1000]` float32, the logarithm of kappa = sigma / alpha; infinite at the end.
     """
 
     alphas: np.ndarray
     sigmas: np.ndarray
-    log_kappas: np.ndarray
+    log_edm_sigmas: np.ndarray
 
     @classmethod
     def of(cls, alphas: np.ndarray, sigmas: np.ndarray) -> "Schedule":
@@ -30,21 +30,21 @@ class Schedule:
         with np.errstate(divide="ignore"):
             return cls(alphas, sigmas, np.log(sigmas / alphas))
 
-    def kappa(self, t: np.ndarray) -> np.ndarray:
+    def edm_sigma(self, t: np.ndarray) -> np.ndarray:
         """`sigma / alpha` at any time in [0, 999], its logarithm interpolated linearly."""
         t = np.asarray(t, np.float32)
         low, high = np.floor(t).astype(int), np.ceil(t).astype(int)
         w = t - low.astype(np.float32)
         with np.errstate(invalid="ignore"):
-            log = (1 - w) * self.log_kappas[low] + w * self.log_kappas[high]
+            log = (1 - w) * self.log_edm_sigmas[low] + w * self.log_edm_sigmas[high]
         return np.exp(np.where(np.isfinite(log), log, np.inf)).astype(np.float32)
 
-    def time(self, kappa: np.ndarray) -> np.ndarray:
-        """The inverse of `kappa`: float32 times in [0, 999]."""
+    def time(self, edm_sigma: np.ndarray) -> np.ndarray:
+        """The inverse of `edm_sigma`: float32 times in [0, 999]."""
         with np.errstate(divide="ignore"):
-            log = np.log(np.asarray(kappa, np.float32))
-        low = np.clip(np.searchsorted(self.log_kappas, log, side="right") - 1, 0, STEPS - 2)
-        start, end = self.log_kappas[low], self.log_kappas[low + 1]
+            log = np.log(np.asarray(edm_sigma, np.float32))
+        low = np.clip(np.searchsorted(self.log_edm_sigmas, log, side="right") - 1, 0, STEPS - 2)
+        start, end = self.log_edm_sigmas[low], self.log_edm_sigmas[low + 1]
         with np.errstate(invalid="ignore"):
             w = np.clip((start - log) / (start - end), 0, 1)
         t = (1 - w) * low + w * (low + 1)
@@ -52,7 +52,7 @@ class Schedule:
 
 
 @functools.cache
-def venhancer_schedule() -> Schedule:
+def cosine_interpolated_schedule() -> Schedule:
     """The schedule of the published prior.
 
     Its sigmas are `cosine_interpolated_sigmas()`. It is read from a table, since the float32

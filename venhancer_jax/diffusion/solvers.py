@@ -58,7 +58,7 @@ class HeunSteps:
 
     Attributes:
       start: factor of the noised latents that begin the process.
-      kappas: `[T + 1]` noise levels, the last one 0, the first one possibly infinite.
+      edm_sigmas: `[T + 1]` noise levels, the last one 0, the first one possibly infinite.
       churned: noise level after fresh noise is added.
       noise: weight of that noise.
       t: whole time step of the churned level.
@@ -66,7 +66,7 @@ class HeunSteps:
     """
 
     start: float
-    kappas: np.ndarray
+    edm_sigmas: np.ndarray
     churned: np.ndarray
     noise: np.ndarray
     t: np.ndarray
@@ -81,14 +81,14 @@ class HeunSteps:
         times = []
         for i, t in enumerate(self.t):
             times.append(int(t))
-            if np.isfinite(self.churned[i]) and self.kappas[i + 1] > 0:
+            if np.isfinite(self.churned[i]) and self.edm_sigmas[i + 1] > 0:
                 times.append(int(self.t_next[i]))
         return tuple(times)
 
 
 def dpmpp_2m_sde_steps(
     schedule: Schedule,
-    kappas: np.ndarray,
+    edm_sigmas: np.ndarray,
     *,
     eta: float = 1.0,
     noise_scale: float = 1.0,
@@ -99,7 +99,7 @@ def dpmpp_2m_sde_steps(
 
     Args:
       schedule: of the network.
-      kappas: `[T + 1]`, falling, the last one 0.
+      edm_sigmas: `[T + 1]`, falling, the last one 0.
       eta: 0 for an ordinary, 1 for the stochastic differential equation.
       noise_scale: factor of the fresh noise.
       second_order: `midpoint` or `heun`.
@@ -108,11 +108,11 @@ def dpmpp_2m_sde_steps(
     """
     if second_order not in ("midpoint", "heun"):
         raise ValueError(f"second_order {second_order!r}: expected 'midpoint' or 'heun'")
-    steps = len(kappas) - 1
-    kappas = np.asarray(kappas, np.float64)
+    steps = len(edm_sigmas) - 1
+    edm_sigmas = np.asarray(edm_sigmas, np.float64)
     keep, clean, change, noise = np.zeros((4, steps))
     last_h = None
-    for i, (now, after) in enumerate(itertools.pairwise(kappas)):
+    for i, (now, after) in enumerate(itertools.pairwise(edm_sigmas)):
         if after == 0:
             clean[i] = 1
         elif np.isinf(now):
@@ -127,9 +127,9 @@ def dpmpp_2m_sde_steps(
                 change[i] = (decay / 2 if second_order == "midpoint" else heun) * h / last_h
             last_h = h
     return LinearSteps(
-        start=_start(kappas[0], official_start),
-        t=_whole_times(schedule, kappas[:-1]),
-        to_network=_to_network(kappas[:-1]),
+        start=_start(edm_sigmas[0], official_start),
+        t=_whole_times(schedule, edm_sigmas[:-1]),
+        to_network=_to_network(edm_sigmas[:-1]),
         keep=keep,
         clean=clean,
         change=change,
@@ -163,7 +163,7 @@ def ddim_steps(schedule: Schedule, times: np.ndarray, *, eta: float = 0.0) -> Li
 
 def heun_steps(
     schedule: Schedule,
-    kappas: np.ndarray,
+    edm_sigmas: np.ndarray,
     *,
     churn: float = 0.0,
     churn_min: float = 0.0,
@@ -175,26 +175,26 @@ def heun_steps(
 
     Args:
       schedule: of the network.
-      kappas: `[T + 1]`, falling, the last one 0.
+      edm_sigmas: `[T + 1]`, falling, the last one 0.
       churn: total of the noise that is added on the way.
       churn_min: lowest level at which noise is added.
       churn_max: highest such level.
       noise_scale: factor of the fresh noise.
       official_start: as of `dpmpp_2m_sde_steps`.
     """
-    kappas = np.asarray(kappas, np.float64)
-    now, steps = kappas[:-1], len(kappas) - 1
+    edm_sigmas = np.asarray(edm_sigmas, np.float64)
+    now, steps = edm_sigmas[:-1], len(edm_sigmas) - 1
     churns = (now >= churn_min) & (now <= churn_max) & np.isfinite(now)
     gamma = np.where(churns, min(churn / steps, np.sqrt(2) - 1), 0.0)
     churned = now * (1 + gamma)
     finite = np.where(np.isfinite(now), now, 0)
     return HeunSteps(
-        start=_start(kappas[0], official_start),
-        kappas=kappas,
+        start=_start(edm_sigmas[0], official_start),
+        edm_sigmas=edm_sigmas,
         churned=churned,
         noise=finite * np.sqrt((1 + gamma) ** 2 - 1) * noise_scale,
         t=_whole_times(schedule, churned),
-        t_next=_whole_times(schedule, kappas[1:]),
+        t_next=_whole_times(schedule, edm_sigmas[1:]),
     )
 
 
@@ -258,7 +258,7 @@ def heun_step(
 ) -> tuple[jax.Array, None]:
     """Step `i`: an Euler step, corrected by the slope at its end."""
     del last
-    now, after = steps.churned[i], steps.kappas[i + 1]
+    now, after = steps.churned[i], steps.edm_sigmas[i + 1]
     if fresh is not None:
         x = x + np.float32(steps.noise[i]) * fresh
     x0 = denoise(x * np.float32(_to_network(now)), steps.t[i])
@@ -273,18 +273,18 @@ def heun_step(
     return x + slope * np.float32(after - now), None
 
 
-def _start(kappa: float, official: bool) -> float:
+def _start(edm_sigma: float, official: bool) -> float:
     """An infinite level is pure noise, which is carried as it is."""
-    if np.isinf(kappa):
+    if np.isinf(edm_sigma):
         return 1.0
-    return kappa if official else np.sqrt(1 + kappa**2)
+    return edm_sigma if official else np.sqrt(1 + edm_sigma**2)
 
 
-def _to_network(kappa: np.ndarray) -> np.ndarray:
+def _to_network(edm_sigma: np.ndarray) -> np.ndarray:
     """The network sees latents of unit variance."""
-    return np.where(np.isinf(kappa), 1.0, 1 / np.sqrt(1 + np.square(kappa)))
+    return np.where(np.isinf(edm_sigma), 1.0, 1 / np.sqrt(1 + np.square(edm_sigma)))
 
 
-def _whole_times(schedule: Schedule, kappas: np.ndarray) -> np.ndarray:
+def _whole_times(schedule: Schedule, edm_sigmas: np.ndarray) -> np.ndarray:
     # A level carries its time to 1e-4 only: halves must be halves again before they are rounded.
-    return np.round(np.round(schedule.time(kappas), 3)).astype(np.int32)
+    return np.round(np.round(schedule.time(edm_sigmas), 3)).astype(np.int32)

@@ -37,7 +37,7 @@ def even_times(steps: int, t_max: int, spacing: Spacing = "trailing") -> np.ndar
     return times.astype(np.float32)
 
 
-def kappas_for(
+def edm_sigmas_for(
     schedule: Schedule,
     *,
     solver: str,
@@ -62,5 +62,5 @@ def kappas_for(
     drops_last = solver == "dpmpp_2m_sde"
     times = fast_times(t_max) if mode == "fast" else even_times(steps + drops_last, t_max)
     times = times[: len(times) - drops_last]
-    kappas = schedule.kappa(np.round(times) if whole_times else times)
-    return np.append(kappas, np.float32(0))
+    edm_sigmas = schedule.edm_sigma(np.round(times) if whole_times else times)
+    return np.append(edm_sigmas, np.float32(0))

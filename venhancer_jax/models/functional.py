@@ -18,7 +18,7 @@ Path = tuple[Any, ...]  # strings and integers
 
 
 @dataclasses.dataclass(frozen=True)
-class Network:
+class FunctionalModule:
     """A network without its parameters; hashable, so it may be closed over or static in `jit`.
 
     Attributes:
@@ -67,11 +67,11 @@ class KeyStream:
         return jax.random.fold_in(self._key, self._count)
 
 
-def functional(build: Callable[[nnx.Rngs], nnx.Module]) -> Network:
-    """Turns a module constructor into a `Network`, allocating nothing."""
+def functionalize(build: Callable[[nnx.Rngs], nnx.Module]) -> FunctionalModule:
+    """Turns a module constructor into a `FunctionalModule`, allocating nothing."""
     graph, state = nnx.split(jax.eval_shape(lambda: _build(build, jax.random.key(0))))
     leaves = tuple((path, leaf.get_value()) for path, leaf in nnx.to_flat_state(state))
-    return Network(build, graph, leaves)
+    return FunctionalModule(build, graph, leaves)
 
 
 def count_parameters(params: Params | dict[str, jax.ShapeDtypeStruct]) -> int:

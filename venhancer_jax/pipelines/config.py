@@ -36,7 +36,7 @@ def enhancement_config() -> ConfigDict:
     config.steps = 15
     config.noise_levels = 900  # of 1,000: how much noise the process starts from
     config.start_noise = 1.0  # 0 for models that enhance in one step
-    config.between = "previous"  # or flow: what frames between key frames start from
+    config.interpolation = "previous"  # or flow: what frames between key frames start from
     config.guidance_scale = 7.5
     config.guidance_rescale = 0.2
     # Cheaper steps: time steps with guidance, and how often a part is computed anew (1: always).
@@ -96,7 +96,7 @@ def options_of(config: ConfigDict, prompt: str) -> EnhanceOptions:
         "up_scale", "negative_prompt", "noise_aug", "solver", "solver_mode", "steps",
         "noise_levels", "start_noise", "guidance_scale", "guidance_rescale", "guidance_interval",
         "guidance_reuse", "controlnet_reuse", "deep_reuse", "window", "seed", "compat",
-        "between", "shape_buckets",
+        "interpolation", "shape_buckets",
     )  # fmt: skip
     values: dict[str, Any] = {name: config[name] for name in names}
     return EnhanceOptions(

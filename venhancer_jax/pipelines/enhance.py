@@ -8,7 +8,7 @@ import numpy as np
 
 from venhancer_jax.errors import InputError
 from venhancer_jax.pipelines.options import EnhanceOptions, parse_fps
-from venhancer_jax.pipelines.venhancer import Progress, VEnhancer
+from venhancer_jax.pipelines.venhancer.system import Progress, VEnhancer
 
 
 def enhance(

@@ -6,7 +6,7 @@ from typing import Literal
 
 from venhancer_jax.diffusion.timesteps import FAST_LEAST_LEVELS, MODES, Mode
 from venhancer_jax.errors import InputError
-from venhancer_jax.video.motion import BETWEENS, Between
+from venhancer_jax.video.motion import FRAME_INTERPOLATIONS, FrameInterpolation
 
 SOLVERS = ("dpmpp_2m_sde", "heun", "ddim")
 COMPATS = ("default", "official")
@@ -46,7 +46,7 @@ class EnhanceOptions:
       noise_levels: the process starts at this many of the 1,000 levels.
       start_noise: share of the noise of the first level that is there; 0 for models that enhance in
         one step.
-      between: what the frames between two key frames start from: the one before (`previous`, as the
+      interpolation: what the frames between two key frames start from: the one before (`previous`, as the
         published networks), or both, moved there by the optical flow (`flow`).
       shape_buckets: brings clips to one of few shapes, for which programs may be compiled already;
         changes results a little (`buckets`).
@@ -74,7 +74,7 @@ class EnhanceOptions:
     compat: Literal["default", "official"] = "default"
     noise_levels: int = 900
     start_noise: float = 1.0
-    between: Between = "previous"
+    interpolation: FrameInterpolation = "previous"
     shape_buckets: bool = False
     official_scale: int = 8
     official_pad: tuple[int, int] = (720, 1280)
@@ -83,7 +83,7 @@ class EnhanceOptions:
         _one_of("solver", self.solver, SOLVERS)
         _one_of("solver_mode", self.solver_mode, MODES)
         _one_of("compat", self.compat, COMPATS)
-        _one_of("between", self.between, BETWEENS)
+        _one_of("interpolation", self.interpolation, FRAME_INTERPOLATIONS)
         _within("up_scale", self.up_scale, 1 / 16, MAX_SCALE)
         _within("noise_aug", self.noise_aug, 0, MAX_NOISE_AUG)
         _within("steps", self.steps, 1, 1000)
@@ -103,8 +103,10 @@ class EnhanceOptions:
             raise InputError(
                 f"steps {self.steps}: expected fewer than noise_levels, {self.noise_levels}"
             )
-        if self.official and self.between != "previous":
-            raise InputError(f"between {self.between!r}: compat 'official' knows only 'previous'")
+        if self.official and self.interpolation != "previous":
+            raise InputError(
+                f"interpolation {self.interpolation!r}: compat 'official' knows only 'previous'"
+            )
         if self.official and self.shape_buckets:
             raise InputError("shape_buckets: compat 'official' repeats the published shapes")
         if self.target_size is not None:

@@ -13,11 +13,11 @@ from tqdm import tqdm
 
 from venhancer_jax.errors import InputError
 from venhancer_jax.pipelines.config import check_keys, options_of
-from venhancer_jax.pipelines.load import compute_dtype
 from venhancer_jax.pipelines.options import EnhanceOptions
-from venhancer_jax.pipelines.plan import TimePlan, plan_space, plan_time
-from venhancer_jax.pipelines.venhancer import VEnhancer
-from venhancer_jax.sharding.processes import is_first, tell
+from venhancer_jax.pipelines.venhancer.load import compute_dtype
+from venhancer_jax.pipelines.venhancer.plan import TimePlan, plan_space, plan_time
+from venhancer_jax.pipelines.venhancer.system import VEnhancer
+from venhancer_jax.sharding.processes import is_main_process, log_on_main
 from venhancer_jax.video import (
     VideoInfo,
     VideoWriter,
@@ -32,7 +32,7 @@ _ALL_SOUND = 1e9  # seconds
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Job:
+class EnhanceJob:
     """One video to enhance, checked.
 
     Attributes:
@@ -54,7 +54,7 @@ class Job:
     audio_seconds: float
 
 
-def check(config: ConfigDict) -> tuple[list[Job], list[str]]:
+def check(config: ConfigDict) -> tuple[list[EnhanceJob], list[str]]:
     """Everything that can be told to be wrong before weights are loaded.
 
     Returns:
@@ -67,7 +67,7 @@ def check(config: ConfigDict) -> tuple[list[Job], list[str]]:
     compute_dtype(config.dtype)
     options_of(config, config.prompt)
     try:
-        work = find_work(config)
+        work = list_jobs(config)
     except OSError as error:
         raise InputError(f"{error.filename}: {error.strerror}") from error
     jobs, problems = [], []
@@ -85,7 +85,7 @@ def check(config: ConfigDict) -> tuple[list[Job], list[str]]:
     return jobs, problems
 
 
-def find_work(config: ConfigDict) -> list[tuple[Path, Path]]:
+def list_jobs(config: ConfigDict) -> list[tuple[Path, Path]]:
     """Input and output of every video that a config asks for.
 
     Raises:
@@ -115,7 +115,7 @@ def find_work(config: ConfigDict) -> list[tuple[Path, Path]]:
     return work
 
 
-def run(config: ConfigDict, system: VEnhancer, jobs: list[Job]) -> list[str]:
+def run(config: ConfigDict, system: VEnhancer, jobs: list[EnhanceJob]) -> list[str]:
     """Enhances one video after the other.
 
     Args:
@@ -135,7 +135,7 @@ def run(config: ConfigDict, system: VEnhancer, jobs: list[Job]) -> list[str]:
     return problems
 
 
-def enhance_file(config: ConfigDict, system: VEnhancer, job: Job) -> None:
+def enhance_file(config: ConfigDict, system: VEnhancer, job: EnhanceJob) -> None:
     """Enhances one video; the result appears whole or not at all, with the original sound.
 
     With several processes all of them have to call this; the first one writes.
@@ -152,30 +152,30 @@ def enhance_file(config: ConfigDict, system: VEnhancer, job: Job) -> None:
     info, plan = job.info, job.time
     space = system.plan_space(info.height, info.width, job.options)
     height, width = space.size
-    tell(
+    log_on_main(
         f"{job.source} -> {job.target}: {info.width}x{info.height} to {width}x{height},"
         f" {float(info.rate):g} to {float(plan.rate):g} frames a second,"
         f" {job.frames} to {len(plan.take)} frames, prompt {job.options.prompt!r}"
     )
     given = {"rate": info.rate, "options": job.options}
-    if not is_first():
+    if not is_main_process():
         for _ in system.enhance(_frames(config, info), **given):
             pass  # takes its part in the work
         return
-    with Bars(job.frames) as bars, _writer(config, job, space.size) as out:
+    with ProgressBars(job.frames) as bars, _writer(config, job, space.size) as out:
         for frame in system.enhance(_frames(config, info), progress=bars.update, **given):
             out.write(frame)
-    tell(f"wrote {job.target} in {time.perf_counter() - started:.1f} s")
+    log_on_main(f"wrote {job.target} in {time.perf_counter() - started:.1f} s")
 
 
-class Bars:
+class ProgressBars:
     """A progress bar with the time left for each stage."""
 
     def __init__(self, frames: int):
         self._frames = frames
         self._bar: tqdm | None = None
 
-    def __enter__(self) -> "Bars":
+    def __enter__(self) -> "ProgressBars":
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -192,7 +192,7 @@ class Bars:
         self._bar.update(done - self._bar.n)
 
 
-def _job(config: ConfigDict, source: Path, target: Path, *, index: int) -> Job:
+def _job(config: ConfigDict, source: Path, target: Path, *, index: int) -> EnhanceJob:
     """Checks one video, the number `index` of all."""
     info = probe(source)
     prompt = prompt_for(
@@ -212,7 +212,7 @@ def _job(config: ConfigDict, source: Path, target: Path, *, index: int) -> Job:
     # What is too small is so for all networks.
     space = plan_space(info.height, info.width, options, rows=(0, 1), columns=1)
     whole = frames == left
-    job = Job(
+    job = EnhanceJob(
         source=source,
         target=target,
         info=info,
@@ -230,7 +230,7 @@ def _frames(config: ConfigDict, info: VideoInfo) -> Iterator[np.ndarray]:
     return read_frames(info, start_time=config.start_time, max_frames=config.max_frames)
 
 
-def _writer(config: ConfigDict, job: Job, size: tuple[int, int]) -> VideoWriter:
+def _writer(config: ConfigDict, job: EnhanceJob, size: tuple[int, int]) -> VideoWriter:
     return VideoWriter(
         job.target,
         width=size[1],
@@ -258,7 +258,7 @@ def _check_writable(target: Path) -> None:
 
 def _skipped(source: Path, error: InputError) -> str:
     """Tells that a video is left out; returns why."""
-    tell(f"skipped {source}")
+    log_on_main(f"skipped {source}")
     message = str(error)
     return message if message.startswith(str(source)) else f"{source}: {message}"
 

@@ -4,15 +4,15 @@ import dataclasses
 import math
 from collections.abc import Iterator
 
-from venhancer_jax.pipelines.venhancer import VEnhancer
-from venhancer_jax.planning.program import Facts
+from venhancer_jax.pipelines.venhancer.system import VEnhancer
+from venhancer_jax.planning.program import ProgramStats
 from venhancer_jax.planning.sampling import Clip, split
 from venhancer_jax.planning.topology import (
     Topology,
+    fake_devices,
     larger_memories,
     neighbours,
     public_name,
-    stand_ins,
 )
 from venhancer_jax.sharding.mesh import inference_mesh
 
@@ -21,7 +21,7 @@ SLACK = 0.97
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Change:
+class Suggestion:
     """Something else to ask for.
 
     Attributes:
@@ -36,8 +36,8 @@ class Change:
 
 
 def sampling_changes(
-    worst: Facts, clip: Clip, system: VEnhancer, topology: Topology
-) -> Iterator[Change]:
+    worst: ProgramStats, clip: Clip, system: VEnhancer, topology: Topology
+) -> Iterator[Suggestion]:
     """What would make an enhancement fit, each by itself: settings first, then chips, then size.
 
     Args:
@@ -54,12 +54,12 @@ def sampling_changes(
     yield from other_chips(worst, topology)
 
 
-def other_chips(worst: Facts, topology: Topology) -> Iterator[Change]:
+def other_chips(worst: ProgramStats, topology: Topology) -> Iterator[Suggestion]:
     """The kind of chip with the least memory that suffices."""
     needed = worst.bytes_per_chip
     for name, limit in larger_memories(round(needed / SLACK)):
         basis = f"what it takes now; one {name} has {limit / 2**30:.2f} GiB"
-        yield Change(
+        yield Suggestion(
             ask=f"chips with more memory, as --plan={public_name(name, len(topology.devices))}",
             bytes_per_chip=needed,
             basis=basis,
@@ -67,36 +67,36 @@ def other_chips(worst: Facts, topology: Topology) -> Iterator[Change]:
         return
 
 
-def with_share(facts: Facts, share: float) -> int:
+def with_share(facts: ProgramStats, share: float) -> int:
     """Bytes on a chip where temporaries are this share of what they are."""
     return round(facts.argument_bytes + facts.resident_bytes + share * facts.temporary_bytes)
 
 
-def share_that_fits(facts: Facts) -> float:
+def share_that_fits(facts: ProgramStats) -> float:
     """The share of its temporaries for which there is room; 0 or less if the rest is too much."""
     rest = facts.argument_bytes + facts.resident_bytes
     return (SLACK * facts.limit_bytes - rest) / max(1, facts.temporary_bytes)
 
 
-def _fewer_frames(worst: Facts, clip: Clip) -> Iterator[Change]:
+def _fewer_frames(worst: ProgramStats, clip: Clip) -> Iterator[Suggestion]:
     frames = math.floor(clip.window * share_that_fits(worst))
     # A window has at least two key frames.
     if frames > max(2, clip.time.stride):
-        yield Change(
+        yield Suggestion(
             ask=f"windows of {frames} frames, --config.window={frames}",
             bytes_per_chip=with_share(worst, frames / clip.window),
             basis=f"{_found(worst)} temporaries of {clip.window} frames, in proportion",
         )
 
 
-def _more_chips(worst: Facts, clip: Clip, topology: Topology) -> Iterator[Change]:
+def _more_chips(worst: ProgramStats, clip: Clip, topology: Topology) -> Iterator[Suggestion]:
     pair = 2 if clip.options.guidance_scale != 1 else 1
     parts = split(inference_mesh(topology.devices).shape, pair, clip.window)
     for name, count in neighbours(topology):
-        mesh = inference_mesh(stand_ins(count, topology.chip, topology.platform))
+        mesh = inference_mesh(fake_devices(count, topology.chip, topology.platform))
         share = parts / split(mesh.shape, pair, clip.window)
         if share < min(1.0, share_that_fits(worst)):
-            yield Change(
+            yield Suggestion(
                 ask=f"more chips, --plan={name}",
                 bytes_per_chip=with_share(worst, share),
                 basis=f"{_found(worst)} temporaries of {parts:g} parts of the work, in proportion",
@@ -104,7 +104,7 @@ def _more_chips(worst: Facts, clip: Clip, topology: Topology) -> Iterator[Change
             return
 
 
-def _smaller(worst: Facts, clip: Clip, system: VEnhancer) -> Iterator[Change]:
+def _smaller(worst: ProgramStats, clip: Clip, system: VEnhancer) -> Iterator[Suggestion]:
     share, size = share_that_fits(worst), clip.space.size
     pixels = math.prod(clip.space.working_size)
     for percent in range(95, 5, -5):
@@ -112,7 +112,7 @@ def _smaller(worst: Facts, clip: Clip, system: VEnhancer) -> Iterator[Change]:
         options = dataclasses.replace(clip.options, target_size=(height, width))
         fits = math.prod(system.plan_space(*size, options).working_size) / pixels
         if fits <= share:
-            yield Change(
+            yield Suggestion(
                 ask=f"a smaller output, --config.target_size={height},{width}",
                 bytes_per_chip=with_share(worst, fits),
                 basis=f"{_found(worst)} temporaries, in proportion to the pixels worked on",
@@ -120,5 +120,5 @@ def _smaller(worst: Facts, clip: Clip, system: VEnhancer) -> Iterator[Change]:
             return
 
 
-def _found(facts: Facts) -> str:
+def _found(facts: ProgramStats) -> str:
     return "the compiler's" if facts.compiled else "the estimated"

@@ -3,8 +3,8 @@
 import dataclasses
 from collections.abc import Mapping
 
-from venhancer_jax.planning.changes import Change
-from venhancer_jax.planning.program import Facts
+from venhancer_jax.planning.changes import Suggestion
+from venhancer_jax.planning.program import ProgramStats
 from venhancer_jax.planning.topology import Topology
 
 
@@ -27,9 +27,9 @@ class Plan:
     subject: str
     mesh: Mapping[str, int]
     main: str
-    programs: Mapping[str, Facts]
+    programs: Mapping[str, ProgramStats]
     costs: Mapping[str, float]
-    changes: tuple[Change, ...]
+    changes: tuple[Suggestion, ...]
     notes: tuple[str, ...]
 
     @property
@@ -38,11 +38,11 @@ class Plan:
         return all(facts.fits for facts in self.programs.values())
 
     @property
-    def largest(self) -> Facts:
+    def largest(self) -> ProgramStats:
         """The program that takes the most memory."""
         return largest(self.programs)
 
 
-def largest(programs: Mapping[str, Facts]) -> Facts:
+def largest(programs: Mapping[str, ProgramStats]) -> ProgramStats:
     """The program that takes the most memory."""
     return max(programs.values(), key=lambda facts: facts.bytes_per_chip)

@@ -60,7 +60,7 @@ class Program:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Facts:
+class ProgramStats:
     """What a program takes.
 
     Attributes:
@@ -106,7 +106,7 @@ class Facts:
         return self.bytes_per_chip <= self.limit_bytes
 
 
-def plan_program(program: Program, topology: Topology, *, quick: bool = False) -> Facts:
+def plan_program(program: Program, topology: Topology, *, quick: bool = False) -> ProgramStats:
     """Compiles a program for a topology; without its compiler, estimates.
 
     A program that the compiler refuses because it is too large has facts as well.
@@ -149,7 +149,7 @@ def plan_program(program: Program, topology: Topology, *, quick: bool = False) -
     # What the text does not show is at least split evenly.
     per_chip = max(seen, flops / len(topology.devices)) if seen else flops / program.parts
     traffic = traffic or arguments + 2 * temporary
-    return Facts(
+    return ProgramStats(
         name=program.name,
         compiled=not topology.missing,
         argument_bytes=arguments,

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from venhancer_jax.planning.plan import Plan
-from venhancer_jax.planning.program import Facts
+from venhancer_jax.planning.program import ProgramStats
 
 _GIB = 2**30
 _COLUMNS = (
@@ -89,7 +89,7 @@ def text_of(plan: Plan) -> str:
     return "\n".join(lines)
 
 
-def _of_program(facts: Facts) -> dict[str, Any]:
+def _of_program(facts: ProgramStats) -> dict[str, Any]:
     return {
         "fits": facts.fits,
         "bytes_per_chip": facts.bytes_per_chip,
@@ -109,7 +109,7 @@ def _of_program(facts: Facts) -> dict[str, Any]:
     }
 
 
-def _row(facts: Facts) -> tuple[str, ...]:
+def _row(facts: ProgramStats) -> tuple[str, ...]:
     memory = (
         facts.bytes_per_chip,
         facts.argument_bytes,

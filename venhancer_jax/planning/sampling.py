@@ -16,19 +16,19 @@ from ml_collections import ConfigDict
 from venhancer_jax import weights
 from venhancer_jax.diffusion.solvers import solve
 from venhancer_jax.errors import InputError
-from venhancer_jax.models import catalog
-from venhancer_jax.models.clip_text import ClipTextConfig
-from venhancer_jax.models.no_text import NoTextConfig
-from venhancer_jax.pipelines import decoding, executables, run
+from venhancer_jax.models.text.clip import ClipTextConfig
+from venhancer_jax.models.text.null import NullTextConfig
+from venhancer_jax.pipelines import catalog, run
 from venhancer_jax.pipelines.config import mesh_of, options_of
-from venhancer_jax.pipelines.load import compute_dtype, stored_shapes
 from venhancer_jax.pipelines.options import EnhanceOptions
-from venhancer_jax.pipelines.plan import SpacePlan, TimePlan, plan_steps, plan_time
-from venhancer_jax.pipelines.venhancer import Part, VEnhancer
+from venhancer_jax.pipelines.venhancer import decode, programs
+from venhancer_jax.pipelines.venhancer.load import compute_dtype, stored_shapes
+from venhancer_jax.pipelines.venhancer.plan import SpacePlan, TimePlan, plan_steps, plan_time
+from venhancer_jax.pipelines.venhancer.system import Part, VEnhancer
 from venhancer_jax.planning.analytic import shard_bytes
 from venhancer_jax.planning.program import Program
 from venhancer_jax.planning.topology import Topology
-from venhancer_jax.sharding.mesh import parts, replicated, spec_of
+from venhancer_jax.sharding.mesh import num_shards, partition_spec, replicated
 from venhancer_jax.sharding.params import fsdp_sharding
 from venhancer_jax.training.networks import PRESETS
 from venhancer_jax.video.windows import sliding_windows
@@ -102,12 +102,12 @@ def abstract_system(config: ConfigDict, topology: Topology) -> VEnhancer:
     unet = _config(config.preset, "venhancer", config.checkpoint)
     text = _config(config.preset, "text", config.text_checkpoint)
     if config.text_checkpoint == "none":
-        text = NoTextConfig(width=unet.context_width)
+        text = NullTextConfig(width=unet.context_width)
     vae = _config(config.preset, "vae", config.vae_checkpoint)
     return VEnhancer(
         _part("venhancer", dataclasses.replace(unet, dtype=dtype), mesh),
         _part("vae", dataclasses.replace(vae, dtype=dtype), mesh),
-        _part("no_text" if isinstance(text, NoTextConfig) else "text", text, mesh),
+        _part("no_text" if isinstance(text, NullTextConfig) else "text", text, mesh),
         mesh=mesh,
     )
 
@@ -154,7 +154,7 @@ def clip_of(config: ConfigDict, system: VEnhancer, described: str) -> Clip:
 def programs_of(system: VEnhancer, clip: Clip) -> list[Program]:
     """What an enhancement compiles: text, encode, denoise, decode.
 
-    The arguments are those that `VEnhancer` calls `executables` with.
+    The arguments are those that `VEnhancer` calls `programs` with.
     """
     assert system.mesh is not None
     mesh, options = system.mesh, clip.options
@@ -165,8 +165,8 @@ def programs_of(system: VEnhancer, clip: Clip) -> list[Program]:
     latent = (rows // pixels, columns // pixels, channels)
     window, pair = clip.window, 2 if options.guidance_scale != 1 else 1
     with jax.set_mesh(mesh):
-        pieces, windows = parts("piece"), max(1, parts("batch") // pair)
-        by_piece = NamedSharding(mesh, spec_of(executables.PIECES))
+        pieces, windows = num_shards("piece"), max(1, num_shards("batch") // pair)
+        by_piece = NamedSharding(mesh, partition_spec(programs.PIECES))
     weights_bytes = sum(shard_bytes(p.params) for p in (system.text, system.vae, system.denoiser))
     held = _LATENTS_HELD * 4 * clip.time.frames * math.prod(latent)
 
@@ -192,7 +192,7 @@ def programs_of(system: VEnhancer, clip: Clip) -> list[Program]:
     text = jax.tree.map(
         lambda x: array(*x.shape, dtype=x.dtype),
         jax.eval_shape(
-            lambda p, t: executables.project_text(system.denoiser.network, p, t),
+            lambda p, t: programs.compute_text_kv(system.denoiser.network, p, t),
             system.denoiser.params,
             features,
         ),
@@ -208,12 +208,12 @@ def programs_of(system: VEnhancer, clip: Clip) -> list[Program]:
     }
     one = array()
     chunk, tiles, share = _decoded(clip.time.frames, latent[:2], pieces)
-    encoded = clip.time.frames if options.between == "flow" else clip.frames
+    encoded = clip.time.frames if options.interpolation == "flow" else clip.frames
     return [
-        program("text", executables.embed_text, system.text, tokens, parts=1),
+        program("text", programs.embed_text, system.text, tokens, parts=1),
         program(
             "encode",
-            executables.encode,
+            programs.encode,
             system.vae,
             array(pieces, 1, rows, columns, 3, sharding=by_piece),
             parts=pieces,
@@ -221,7 +221,7 @@ def programs_of(system: VEnhancer, clip: Clip) -> list[Program]:
         ),
         program(
             "denoise",
-            executables.denoise,
+            programs.denoise,
             system.denoiser,
             array(windows, window, *latent),
             array(dtype=jnp.int32),
@@ -234,7 +234,7 @@ def programs_of(system: VEnhancer, clip: Clip) -> list[Program]:
         ),
         program(
             "decode",
-            executables.decode,
+            programs.decode,
             system.vae,
             array(pieces, chunk, *tiles, channels, sharding=by_piece),
             parts=pieces,
@@ -257,7 +257,7 @@ def split(mesh: Mapping[str, int], videos: int, frames: int) -> float:
 
 def _config(preset: str, name: str, checkpoint: str) -> Any:
     if checkpoint and weights.is_weights(checkpoint):
-        found: Any = catalog.from_facts(name, weights.read_about(checkpoint)["config"])
+        found: Any = catalog.config_from_dict(name, weights.read_about(checkpoint)["config"])
         return found.only_used() if isinstance(found, ClipTextConfig) else found
     return PRESETS[preset][name]
 
@@ -294,9 +294,9 @@ def _decoded(
     chunks, *tiles = [
         [end - start for start, end in sliding_windows(length, size, overlap)]
         for length, size, overlap in (
-            (frames, decoding.CHUNK_FRAMES, decoding.CHUNK_OVERLAP),
-            (latent[0], decoding.TILE_SIZE[0], decoding.TILE_OVERLAP[0]),
-            (latent[1], decoding.TILE_SIZE[1], decoding.TILE_OVERLAP[1]),
+            (frames, decode.CHUNK_FRAMES, decode.CHUNK_OVERLAP),
+            (latent[0], decode.TILE_SIZE[0], decode.TILE_OVERLAP[0]),
+            (latent[1], decode.TILE_SIZE[1], decode.TILE_OVERLAP[1]),
         )
     ]
     runs = [(length, len(list(alike))) for length, alike in itertools.groupby(chunks)]

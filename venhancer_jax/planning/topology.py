@@ -75,7 +75,7 @@ _NO_TPU_HERE = {
 
 
 @dataclasses.dataclass(frozen=True)
-class StandIn:
+class FakeDevice:
     """A device that nothing can be compiled for; tells how arrays would lie on a mesh of them."""
 
     id: int
@@ -113,9 +113,9 @@ def find_wheel(module: str) -> bool:
     return importlib.util.find_spec(module) is not None
 
 
-def stand_ins(count: int, chip: Chip, platform: str) -> tuple[StandIn, ...]:
+def fake_devices(count: int, chip: Chip, platform: str) -> tuple[FakeDevice, ...]:
     """So many devices that nothing can be compiled for."""
-    return tuple(StandIn(i, chip.kinds[0], platform) for i in range(count))
+    return tuple(FakeDevice(i, chip.kinds[0], platform) for i in range(count))
 
 
 def memory_fraction(platform: str) -> float:
@@ -153,7 +153,7 @@ def find_topology(name: str) -> Topology:
     module, wheel = _WHEELS[family.platform]
     missing = None if find_wheel(module) else wheel
     if missing:
-        devices = stand_ins(count, chip, family.platform)
+        devices = fake_devices(count, chip, family.platform)
     else:
         devices = tuple(_devices(family, family_name, count))
     return Topology(f"{family_name}-{size}", chip, devices, family.platform, missing)

@@ -8,15 +8,15 @@ from ml_collections import ConfigDict
 from venhancer_jax.planning.analytic import activation_bytes, shard_bytes
 from venhancer_jax.planning.changes import (
     SLACK,
-    Change,
+    Suggestion,
     other_chips,
     share_that_fits,
     with_share,
 )
 from venhancer_jax.planning.plan import Plan
-from venhancer_jax.planning.program import Facts, Program, plan_program
+from venhancer_jax.planning.program import Program, ProgramStats, plan_program
 from venhancer_jax.planning.roofline import ASSUMPTIONS
-from venhancer_jax.planning.topology import Topology, neighbours, stand_ins
+from venhancer_jax.planning.topology import Topology, fake_devices, neighbours
 from venhancer_jax.sharding.mesh import device_mesh
 from venhancer_jax.training.batches import check_batch
 from venhancer_jax.training.compiled import jitted_step, on_mesh, optimizer_of, state_shapes
@@ -104,9 +104,9 @@ def _with(config: ConfigDict, **changes: Any) -> ConfigDict:
     return changed
 
 
-def _changes(config: ConfigDict, facts: Facts, topology: Topology) -> Iterator[Change]:
+def _changes(config: ConfigDict, facts: ProgramStats, topology: Topology) -> Iterator[Suggestion]:
     """What would make a step fit: settings that keep the result first, then chips."""
-    devices = stand_ins(len(topology.devices), topology.chip, topology.platform)
+    devices = fake_devices(len(topology.devices), topology.chip, topology.platform)
     found = False
     for change in (*_wider_fsdp(config, facts, devices), *_remat(config, facts, devices)):
         found = True
@@ -119,11 +119,11 @@ def _changes(config: ConfigDict, facts: Facts, topology: Topology) -> Iterator[C
     yield from other_chips(facts, topology)
 
 
-def _wider_fsdp(config: ConfigDict, facts: Facts, devices: Devices) -> Iterator[Change]:
+def _wider_fsdp(config: ConfigDict, facts: ProgramStats, devices: Devices) -> Iterator[Suggestion]:
     for changed, fsdp in _fsdp(config, devices):
         whole = _rest(changed, devices) + facts.temporary_bytes
         if whole <= SLACK * facts.limit_bytes:
-            yield Change(
+            yield Suggestion(
                 ask=f"--config.mesh.fsdp={fsdp} --config.mesh.data={changed.mesh.data}",
                 bytes_per_chip=whole,
                 basis="shards of parameters and optimiser counted, temporaries as they are",
@@ -131,7 +131,7 @@ def _wider_fsdp(config: ConfigDict, facts: Facts, devices: Devices) -> Iterator[
             return
 
 
-def _remat(config: ConfigDict, facts: Facts, devices: Devices) -> Iterator[Change]:
+def _remat(config: ConfigDict, facts: ProgramStats, devices: Devices) -> Iterator[Suggestion]:
     if config.remat == "blocks":
         return
     changed = _with(config, remat="blocks")
@@ -146,7 +146,7 @@ def _remat(config: ConfigDict, facts: Facts, devices: Devices) -> Iterator[Chang
                 if fsdp is None
                 else f" --config.mesh.fsdp={fsdp} --config.mesh.data={each.mesh.data}"
             )
-            yield Change(
+            yield Suggestion(
                 ask=f"--config.remat=blocks{more}",
                 bytes_per_chip=whole,
                 basis=f"the arrays alive at once are {share:.0%} of those of remat {config.remat}",
@@ -154,13 +154,15 @@ def _remat(config: ConfigDict, facts: Facts, devices: Devices) -> Iterator[Chang
             return
 
 
-def _smaller_batch(config: ConfigDict, facts: Facts, devices: Devices) -> Iterator[Change]:
+def _smaller_batch(
+    config: ConfigDict, facts: ProgramStats, devices: Devices
+) -> Iterator[Suggestion]:
     mesh = device_mesh(config.mesh, list(devices))
     per_chip = config.batch // (mesh.shape["data"] * mesh.shape["fsdp"])
     for parts in range(2, per_chip + 1):
         if per_chip % parts == 0 and 1 / parts <= share_that_fits(facts):
             accumulate = config.accumulate * parts
-            yield Change(
+            yield Suggestion(
                 ask=(
                     f"--config.batch={config.batch // parts} --config.accumulate={accumulate}"
                     f" --config.steps={config.steps * parts}"
@@ -171,7 +173,9 @@ def _smaller_batch(config: ConfigDict, facts: Facts, devices: Devices) -> Iterat
             return
 
 
-def _more_chips(config: ConfigDict, facts: Facts, topology: Topology) -> Iterator[Change]:
+def _more_chips(
+    config: ConfigDict, facts: ProgramStats, topology: Topology
+) -> Iterator[Suggestion]:
     """Wider fsdp over more chips, with as many examples on each as now."""
     per_chip = config.batch / len(topology.devices)
     for name, count in neighbours(topology):
@@ -181,10 +185,10 @@ def _more_chips(config: ConfigDict, facts: Facts, topology: Topology) -> Iterato
             changed.mesh.fsdp, changed.mesh.data = fsdp, -1
         if count % (fsdp * int(config.mesh.context)):
             continue
-        more = stand_ins(count, topology.chip, topology.platform)
+        more = fake_devices(count, topology.chip, topology.platform)
         whole = _rest(changed, more) + facts.temporary_bytes
         if whole <= SLACK * facts.limit_bytes:
-            yield Change(
+            yield Suggestion(
                 ask=(
                     f"more chips, --plan={name} --config.mesh.fsdp={fsdp}"
                     f" --config.batch={changed.batch}"
@@ -195,10 +199,10 @@ def _more_chips(config: ConfigDict, facts: Facts, topology: Topology) -> Iterato
             return
 
 
-def _fewer_frames(config: ConfigDict, facts: Facts) -> Iterator[Change]:
+def _fewer_frames(config: ConfigDict, facts: ProgramStats) -> Iterator[Suggestion]:
     frames = int(config.frames * share_that_fits(facts))
     if frames > 1:
-        yield Change(
+        yield Suggestion(
             ask=f"clips of {frames} frames, --config.frames={frames}",
             bytes_per_chip=with_share(facts, frames / config.frames),
             basis=f"temporaries of {config.frames} frames, in proportion",

@@ -98,18 +98,18 @@ def constrain(x: jax.Array, axes: Sequence[str | None]) -> jax.Array:
     """
     if len(axes) != x.ndim:
         raise ValueError(f"{len(axes)} logical axes {tuple(axes)} for shape {x.shape}")
-    return jax.lax.with_sharding_constraint(x, spec_of(axes)) if is_split() else x
+    return jax.lax.with_sharding_constraint(x, partition_spec(axes)) if is_sharded() else x
 
 
 def on_mesh(x: np.ndarray, axes: Sequence[str | None]) -> jax.Array | np.ndarray:
     """Gives each device of the mesh in use its part of what every process has."""
-    if not is_split():
+    if not is_sharded():
         return x
-    sharding = NamedSharding(jax.sharding.get_mesh(), spec_of(axes))
+    sharding = NamedSharding(jax.sharding.get_mesh(), partition_spec(axes))
     return jax.make_array_from_callback(x.shape, sharding, x.__getitem__)
 
 
-def spec_of(axes: Sequence[str | None]) -> PartitionSpec:
+def partition_spec(axes: Sequence[str | None]) -> PartitionSpec:
     """Where the mesh in use puts logical axes."""
     names = jax.sharding.get_abstract_mesh().axis_names
     return PartitionSpec(
@@ -117,13 +117,15 @@ def spec_of(axes: Sequence[str | None]) -> PartitionSpec:
     )
 
 
-def parts(axis: str | None) -> int:
+def num_shards(axis: str | None) -> int:
     """Devices that the mesh in use splits a logical axis over."""
     shape = jax.sharding.get_abstract_mesh().shape
-    return math.prod(shape.get(name, 1) for name in RULES.get(axis or "", ())) if is_split() else 1
+    return (
+        math.prod(shape.get(name, 1) for name in RULES.get(axis or "", ())) if is_sharded() else 1
+    )
 
 
-def is_split() -> bool:
+def is_sharded() -> bool:
     """Whether arrays span several devices here; not so inside of `sharding.local`."""
     mesh = jax.sharding.get_abstract_mesh()
     return mesh.size > 1 and AxisType.Manual not in mesh.axis_types

@@ -20,7 +20,7 @@ def batch_sharding(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, BATCH)
 
 
-def gathered(tree: Any) -> Any:
+def all_gathered(tree: Any) -> Any:
     """Asks the compiler for whole arrays, of parameters that `fsdp_sharding` split.
 
     Without it the compiler is free to split activations as the parameters are, which contradicts

@@ -24,18 +24,18 @@ def join(config: ConfigDict) -> None:
         jax.distributed.initialize()
 
 
-def is_first() -> bool:
+def is_main_process() -> bool:
     """Whether this is the process that prints and writes what there is once."""
     return jax.process_index() == 0
 
 
-def tell(line: str) -> None:
+def log_on_main(line: str) -> None:
     """Prints a line, once for all processes."""
-    if is_first():
+    if is_main_process():
         print(line, flush=True)
 
 
-def on_host(x: jax.Array) -> np.ndarray:
+def fetch_to_host(x: jax.Array) -> np.ndarray:
     """A whole array, on every process; if other processes hold parts, all have to call this."""
     if x.is_fully_addressable or x.is_fully_replicated:
         return np.asarray(x)

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from venhancer_jax.models.functional import Network, Params
+from venhancer_jax.models.functional import FunctionalModule, Params
 from venhancer_jax.training.conditioning import to_signed
 from venhancer_jax.training.objective import Batch, Frozen, Metrics, stream
 from venhancer_jax.training.perceptual import frame_loss
@@ -24,7 +24,7 @@ class Autoencoder:
       kl_weight: of the divergence from a standard normal, per number of a latent.
     """
 
-    vae: Network
+    vae: FunctionalModule
     pixel_weight: float = 1.0
     perceptual_weight: float = 0.0
     kl_weight: float = 1e-6
@@ -51,7 +51,7 @@ class Autoencoder:
         return loss + self.kl_weight * metrics["kl"], metrics
 
 
-def latent_scale(vae: Network, params: Params, batches: Iterable[Batch]) -> float:
+def latent_scale(vae: FunctionalModule, params: Params, batches: Iterable[Batch]) -> float:
     """The factor that gives the latents of these batches a standard deviation of 1."""
     encode = jax.jit(lambda params, frames: vae.bind(params).encode(to_signed(frames)).mean)
     # The mean is none of the spread: in float64, as both are differences of large sums.

@@ -8,7 +8,7 @@ from jax.sharding import Mesh, NamedSharding
 
 from venhancer_jax.errors import InputError
 from venhancer_jax.models.functional import Params
-from venhancer_jax.sharding.params import BATCH, gathered
+from venhancer_jax.sharding.params import BATCH, all_gathered
 from venhancer_jax.training.objective import Batch, Frozen, Metrics, Objective
 
 
@@ -30,12 +30,14 @@ def check_batch(batch: int, mesh: Mesh) -> None:
         )
 
 
-def to_mesh(batch: Mapping[str, np.ndarray], sharding: NamedSharding) -> dict[str, jax.Array]:
+def make_global_batch(
+    batch: Mapping[str, np.ndarray], sharding: NamedSharding
+) -> dict[str, jax.Array]:
     """The batch of all processes, of which each gives its own examples `[b, ...]`."""
     return {name: jax.make_array_from_process_local_data(sharding, x) for name, x in batch.items()}
 
 
-class OnMesh:
+class ShardedObjective:
     """An objective over a mesh: whole parameters, and examples in the order of the stream."""
 
     def __init__(self, objective: Objective):
@@ -46,7 +48,7 @@ class OnMesh:
     ) -> tuple[jax.Array, Metrics]:
         """As of the objective."""
         batch = {name: _in_stream_order(x) for name, x in batch.items()}
-        return self._objective.loss(gathered(params), gathered(frozen), batch, key)
+        return self._objective.loss(all_gathered(params), all_gathered(frozen), batch, key)
 
 
 def _in_stream_order(x: jax.Array) -> jax.Array:

@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 
 from venhancer_jax.sharding.mesh import replicated
 from venhancer_jax.sharding.params import batch_sharding, fsdp_sharding
-from venhancer_jax.training.batches import OnMesh
+from venhancer_jax.training.batches import ShardedObjective
 from venhancer_jax.training.objective import Objective
 from venhancer_jax.training.state import TrainState, make_optimizer
 from venhancer_jax.training.step import make_step
@@ -64,7 +64,9 @@ def jitted_step(
       mesh: of the run.
       state: arrays or shapes, with shardings, that the state keeps.
     """
-    pure = make_step(OnMesh(objective), optimizer, seed=config.seed, ema_decay=config.ema_decay)
+    pure = make_step(
+        ShardedObjective(objective), optimizer, seed=config.seed, ema_decay=config.ema_decay
+    )
     shardings = jax.tree.map(lambda x: x.sharding, state)
     return jax.jit(pure, donate_argnums=0, out_shardings=(shardings, replicated(mesh)))
 

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from venhancer_jax.diffusion.schedule import Schedule
-from venhancer_jax.models.functional import Network, Params
+from venhancer_jax.models.functional import FunctionalModule, Params
 from venhancer_jax.training.objective import Batch, Frozen, stream
 
 
@@ -46,9 +46,9 @@ class Conditioning:
       schedule: noise levels.
     """
 
-    denoiser: Network
-    vae: Network
-    text: Network
+    denoiser: FunctionalModule
+    vae: FunctionalModule
+    text: FunctionalModule
     scaling_factor: float
     schedule: Schedule
 

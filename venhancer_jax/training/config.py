@@ -36,7 +36,7 @@ def training_config() -> ConfigDict:
             "shrink": True,
             "strides": tuple(range(1, 9)),
             "scales": tuple(float(s) for s in range(1, 9)),
-            "between": "previous",
+            "interpolation": "previous",
             "down": "bilinear",
             "noise_levels": (1, 300),
             "real_world": 0.0,

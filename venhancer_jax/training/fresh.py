@@ -14,11 +14,11 @@ import numpy as np
 from flax import nnx
 from jax.extend import core
 
-from venhancer_jax.models.functional import Network, Params
+from venhancer_jax.models.functional import FunctionalModule, Params
 
 
-def fresh_params(
-    network: Network, key: jax.Array, shardings: Mapping[str, jax.sharding.Sharding]
+def init_sharded_params(
+    network: FunctionalModule, key: jax.Array, shardings: Mapping[str, jax.sharding.Sharding]
 ) -> Params:
     """What `network.init(key)` gives, without a full copy on any device.
 
@@ -55,7 +55,7 @@ class _Given:
         return next(self._keys)
 
 
-def _trace(network: Network) -> core.ClosedJaxpr:
+def _trace(network: FunctionalModule) -> core.ClosedJaxpr:
     """The parameters in the order of the graph, as a program of one key after the other."""
 
     def leaves(keys: list[jax.Array]) -> list[jax.Array]:

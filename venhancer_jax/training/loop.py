@@ -14,8 +14,8 @@ import numpy as np
 from jax.sharding import NamedSharding
 
 from venhancer_jax.models.functional import Params
-from venhancer_jax.sharding.processes import tell
-from venhancer_jax.training.batches import to_mesh
+from venhancer_jax.sharding.processes import log_on_main
+from venhancer_jax.training.batches import make_global_batch
 from venhancer_jax.training.checkpoints import Checkpoints
 from venhancer_jax.training.data import DataIterator
 from venhancer_jax.training.meter import Meter, Work
@@ -91,11 +91,11 @@ def run(
             stop = preemption.reached(number)
             checkpoints.save(state, number, _position(data), force=stop)
             if stop:
-                tell(f"stopped by a signal, saved at step {number}")
+                log_on_main(f"stopped by a signal, saved at step {number}")
                 return state
             done = number + 1
             profiler.before(done, state)
-            batch = to_mesh(meter.next(data), batches)
+            batch = make_global_batch(meter.next(data), batches)
             with jax.profiler.StepTraceAnnotation("train", step_num=done):
                 state, metrics = step(state, frozen, batch)
             profiler.after(done, state)
@@ -126,7 +126,7 @@ def _position(data: DataIterator) -> dict[str, Any]:
 
 def _tell(record: Mapping[str, Any], steps: int) -> None:
     validation = f" validation {v:.4f}" if (v := record.get("validation_loss")) is not None else ""
-    tell(
+    log_on_main(
         f"step {record['step']}/{steps} loss {record['loss']:.4f}"
         f" gradient {record['gradient_norm']:.3f} {record['step_seconds']:.2f} s/step"
         f" data wait {record['data_wait_share']:.0%}{validation}"

@@ -9,15 +9,15 @@ from etils import epath
 from ml_collections import ConfigDict
 
 from venhancer_jax import weights
-from venhancer_jax.models import catalog
-from venhancer_jax.models.clip_text import ClipTextConfig
-from venhancer_jax.models.functional import Network, Params
-from venhancer_jax.models.no_text import NoTextConfig
-from venhancer_jax.models.unet3d import UNet3DConfig
-from venhancer_jax.models.vae import VAEConfig
-from venhancer_jax.pipelines.load import compute_dtype
-from venhancer_jax.sharding.processes import on_host
-from venhancer_jax.training.fresh import fresh_params
+from venhancer_jax.models.autoencoders.vae import VAEConfig
+from venhancer_jax.models.functional import FunctionalModule, Params
+from venhancer_jax.models.text.clip import ClipTextConfig
+from venhancer_jax.models.text.null import NullTextConfig
+from venhancer_jax.models.venhancer.unet3d import UNet3DConfig
+from venhancer_jax.pipelines import catalog
+from venhancer_jax.pipelines.venhancer.load import compute_dtype
+from venhancer_jax.sharding.processes import fetch_to_host
+from venhancer_jax.training.fresh import init_sharded_params
 
 PRESETS: dict[str, dict[str, catalog.Config]] = {
     # The least that has every kind of layer: compiles in seconds.
@@ -38,7 +38,7 @@ PRESETS: dict[str, dict[str, catalog.Config]] = {
     "demo": {
         "venhancer": UNet3DConfig.demo(),
         "vae": VAEConfig.demo(),
-        "text": NoTextConfig(width=UNet3DConfig.demo().context_width),
+        "text": NullTextConfig(width=UNet3DConfig.demo().context_width),
     },
     "venhancer": {
         "venhancer": UNet3DConfig.venhancer(),
@@ -59,7 +59,7 @@ class Source:
     """
 
     config: Any
-    network: Network
+    network: FunctionalModule
     folder: str
 
 
@@ -80,11 +80,11 @@ def sources(config: ConfigDict) -> dict[str, Source]:
     for name, folder in folders.items():
         network_config: Any = PRESETS[config.preset][name]
         if folder:
-            network_config = catalog.from_facts(name, weights.read_about(folder)["config"])
+            network_config = catalog.config_from_dict(name, weights.read_about(folder)["config"])
             if isinstance(network_config, ClipTextConfig):
                 network_config = network_config.only_used()
         network_config = dataclasses.replace(network_config, **runtime[name])
-        kind = "no_text" if isinstance(network_config, NoTextConfig) else name
+        kind = "no_text" if isinstance(network_config, NullTextConfig) else name
         found[name] = Source(network_config, catalog.build(kind, network_config), folder)
     return found
 
@@ -98,7 +98,7 @@ def params_of(
     """
     if source.folder:
         return weights.load_weights(source.folder, source.network.shapes, sharding=shardings)
-    return fresh_params(source.network, key, shardings)
+    return init_sharded_params(source.network, key, shardings)
 
 
 def export(
@@ -113,9 +113,9 @@ def export(
 
     The first process writes. With several, all of them have to call this.
     """
-    items = ((n, on_host(x).astype(dtype)) for n, x in sorted(params.items()))
+    items = ((n, fetch_to_host(x).astype(dtype)) for n, x in sorted(params.items()))
     if jax.process_index():
         for _ in items:  # the others give their share
             pass
         return
-    weights.save_weights(folder, items, {"network": name, "config": catalog.to_facts(config)})
+    weights.save_weights(folder, items, {"network": name, "config": catalog.config_to_dict(config)})

@@ -5,7 +5,7 @@ from typing import Any
 
 from etils import epath
 
-from venhancer_jax.sharding.processes import is_first
+from venhancer_jax.sharding.processes import is_main_process
 from venhancer_jax.training.log import MetricsLog
 from venhancer_jax.training.tensorboard import TensorBoard
 
@@ -25,7 +25,7 @@ class Records:
           after: step at which the run goes on; what is there of later ones is dropped.
         """
         self._log = self.board = None
-        if is_first():
+        if is_main_process():
             self._log = MetricsLog(workdir / "metrics.jsonl", after=after)
             self.board = TensorBoard(workdir / "tensorboard", after=after)
 

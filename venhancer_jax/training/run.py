@@ -15,7 +15,7 @@ from venhancer_jax.sharding.chips import peak_flops
 from venhancer_jax.sharding.flops import count_flops
 from venhancer_jax.sharding.mesh import device_mesh
 from venhancer_jax.sharding.params import batch_sharding
-from venhancer_jax.sharding.processes import is_first, on_host, tell
+from venhancer_jax.sharding.processes import fetch_to_host, is_main_process, log_on_main
 from venhancer_jax.training import loop
 from venhancer_jax.training.autoencoder import latent_scale
 from venhancer_jax.training.batches import check_batch
@@ -61,7 +61,7 @@ def train(config: ConfigDict, workdir: epath.PathLike) -> TrainState:
     shapes, data = batch_shapes(config), _data(config)
     task = task_of(config, mesh)
     validation = _validation(config, task, mesh, workdir / "samples")
-    if is_first():
+    if is_main_process():
         workdir.mkdir(parents=True, exist_ok=True)
         (workdir / "config.json").write_text(config.to_json_best_effort(indent=2))
     checkpoints = Checkpoints(
@@ -137,7 +137,7 @@ def _start(
     assert found is not None
     state, start, position = found
     data.set_state(position["iterator"])
-    tell(f"resumed at step {start}")
+    log_on_main(f"resumed at step {start}")
     return state, start
 
 
@@ -155,7 +155,7 @@ def _validation(
         batch=config.batch,
         seed=config.seed,
         steps=config.validate_steps,
-        between=config.augment.between,
+        interpolation=config.augment.interpolation,
         folder=folder,
     )
 
@@ -163,12 +163,12 @@ def _validation(
 def _export(task: Task, ema: Params, data: Any, folder: epath.Path, *, dtype: str) -> None:
     params, config = task.whole(ema), task.source.config
     if task.name == "vae":
-        local: Params = {name: on_host(x) for name, x in sorted(params.items())}  # pyright: ignore
+        local: Params = {name: fetch_to_host(x) for name, x in sorted(params.items())}  # pyright: ignore
         part = itertools.islice(data, _SCALE_BATCHES)
         scale = latent_scale(task.source.network, local, part)
         config = dataclasses.replace(config, scaling_factor=scale)
     export(folder, task.name, config, params, dtype=dtype)
-    tell(f"wrote {folder}")
+    log_on_main(f"wrote {folder}")
 
 
 def _data(config: ConfigDict) -> Any:

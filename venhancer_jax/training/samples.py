@@ -11,18 +11,18 @@ from jax.sharding import AxisType, Mesh
 
 from venhancer_jax.data.resample import resample, to_uint8
 from venhancer_jax.models.functional import Params
-from venhancer_jax.pipelines import executables
 from venhancer_jax.pipelines.options import EnhanceOptions
-from venhancer_jax.pipelines.plan import MAX_STRIDE
-from venhancer_jax.pipelines.venhancer import Part, VEnhancer
+from venhancer_jax.pipelines.venhancer import programs
+from venhancer_jax.pipelines.venhancer.plan import MAX_STRIDE
+from venhancer_jax.pipelines.venhancer.prompts import NEGATIVE
+from venhancer_jax.pipelines.venhancer.system import Part, VEnhancer
 from venhancer_jax.sharding.mesh import AXES
-from venhancer_jax.text.prompts import NEGATIVE
 from venhancer_jax.text.tokenizer import tokenize
 from venhancer_jax.training.conditioning import to_signed
 from venhancer_jax.training.networks import Source
 from venhancer_jax.training.one_step import OneStep
 from venhancer_jax.training.tasks import Task
-from venhancer_jax.video.motion import Between
+from venhancer_jax.video.motion import FrameInterpolation
 
 _GUIDANCE = 7.5
 
@@ -43,7 +43,11 @@ class Sample:
 
 
 def sampler(
-    task: Task, params: Mapping[str, Params], *, steps: int, between: Between = "previous"
+    task: Task,
+    params: Mapping[str, Params],
+    *,
+    steps: int,
+    interpolation: FrameInterpolation = "previous",
 ) -> "Enhancing | Coding":
     """What makes samples with these parameters.
 
@@ -51,7 +55,7 @@ def sampler(
       task: of the run.
       params: of each network of `task.sources`, whole.
       steps: of the sampler, where the task has no number of its own.
-      between: what frames between key frames start from, as in training.
+      interpolation: what frames between key frames start from, as in training.
     """
     if task.name == "vae":
         return Coding(task.source, params["vae"])
@@ -64,7 +68,7 @@ def sampler(
         solver_mode="normal",
         steps=steps,
         guidance_scale=_GUIDANCE,
-        between=between,
+        interpolation=interpolation,
     )
     if isinstance(task.objective, OneStep):
         # As it is trained: from the low-quality latents themselves.
@@ -91,13 +95,13 @@ class Enhancing:
         keys = np.flatnonzero(example["key_index"] >= 0)
         stride = int(keys[1] - keys[0]) if len(keys) > 1 else 1
         keys = keys[keys % stride == 0]
-        between = stride if stride <= MAX_STRIDE else 1
-        shown = np.arange(keys[0], keys[-1] + 1, stride // between)
+        interpolation = stride if stride <= MAX_STRIDE else 1
+        shown = np.arange(keys[0], keys[-1] + 1, stride // interpolation)
         target, given = example["video"][shown], example["low"][shown]
         options = dataclasses.replace(
             self.options,
             target_size=target.shape[1:3],
-            target_fps=Fraction(between),
+            target_fps=Fraction(interpolation),
             noise_aug=int(example["noise_aug"]),
         )
         made = self.system.enhance(
@@ -119,7 +123,7 @@ class Enhancing:
         if self.options.guidance_scale != 1:
             tokens = np.concatenate([tokens, tokenize([NEGATIVE])])
         text = self.system.text
-        return executables.embed_text(text.network, text.params, tokens)
+        return programs.embed_text(text.network, text.params, tokens)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,10 +136,10 @@ class Coding:
     def __call__(self, example: Mapping[str, np.ndarray]) -> Sample:
         """Of one example without its batch axis."""
         target = example["video"]
-        latents = executables.encode(
+        latents = programs.encode(
             self.vae.network, self.params, to_signed(jnp.asarray(target[None]))
         ).mean
-        frames = executables.decode(
+        frames = programs.decode(
             self.vae.network, self.params, self.vae.config.scaling_factor * latents
         )
-        return Sample(target, np.asarray(executables.to_bytes(frames[0], False)), target)
+        return Sample(target, np.asarray(programs.to_bytes(frames[0], False)), target)

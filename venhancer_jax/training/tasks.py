@@ -9,7 +9,7 @@ import numpy as np
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from venhancer_jax.diffusion.schedule import venhancer_schedule
+from venhancer_jax.diffusion.schedule import cosine_interpolated_schedule
 from venhancer_jax.errors import InputError
 from venhancer_jax.models.functional import Params
 from venhancer_jax.models.remat import REMATS
@@ -152,7 +152,7 @@ def _enhancer(
         found["vae"].network,
         found["text"].network,
         found["vae"].config.scaling_factor,
-        venhancer_schedule(),
+        cosine_interpolated_schedule(),
     )
     fixed = {"denoiser": frozen, "vae": params["vae"], "text": params["text"]}
     return Task("venhancer", found, objective(conditioning), trains, fixed | (more or {}))

@@ -16,14 +16,14 @@ from venhancer_jax.metrics.report import strip_png
 from venhancer_jax.models.functional import Params
 from venhancer_jax.sharding.mesh import replicated
 from venhancer_jax.sharding.params import batch_sharding
-from venhancer_jax.sharding.processes import is_first, on_host
-from venhancer_jax.training.batches import OnMesh, to_mesh
+from venhancer_jax.sharding.processes import fetch_to_host, is_main_process
+from venhancer_jax.training.batches import ShardedObjective, make_global_batch
 from venhancer_jax.training.data import DataIterator
 from venhancer_jax.training.objective import Batch, Frozen, Metrics
 from venhancer_jax.training.samples import Sample, sampler
 from venhancer_jax.training.tasks import Task
 from venhancer_jax.training.tensorboard import TensorBoard
-from venhancer_jax.video.motion import Between
+from venhancer_jax.video.motion import FrameInterpolation
 from venhancer_jax.video.write import VideoWriter
 
 _PICTURED_FRAMES = 4
@@ -45,7 +45,7 @@ class Validation:
         batch: int,
         seed: int,
         steps: int,
-        between: Between = "previous",
+        interpolation: FrameInterpolation = "previous",
         folder: epath.Path,
     ):
         """Takes its clips from the data once and for all.
@@ -58,15 +58,15 @@ class Validation:
           batch: of all processes together.
           seed: of the noise.
           steps: of the sampler, for the pictures.
-          between: what its frames between key frames start from.
+          interpolation: what its frames between key frames start from.
           folder: of the pictures and videos.
         """
         self._task, self._mesh, self._seed = task, mesh, seed
         self._batches = [next(data) for _ in range(max(1, math.ceil(clips / batch)))]
         self._samples = min(clips, _MOST_SAMPLES)
         self._steps, self._folder = steps, folder
-        self._between: Between = between
-        objective = OnMesh(task.objective)
+        self._between: FrameInterpolation = interpolation
+        objective = ShardedObjective(task.objective)
 
         def measure(params: Params, frozen: Frozen, batch: Batch, key: jax.Array) -> Metrics:
             loss, metrics = objective.loss(params, frozen, batch, key)
@@ -80,7 +80,7 @@ class Validation:
         with jax.set_mesh(self._mesh):
             for i, batch in enumerate(self._batches):
                 key = jax.random.fold_in(jax.random.key(self._seed), i)
-                on_mesh = to_mesh(batch, batch_sharding(self._mesh))
+                on_mesh = make_global_batch(batch, batch_sharding(self._mesh))
                 sums.append(self._measure(params, self._task.frozen, on_mesh, key))
         values = jax.device_get(sums)
         return {
@@ -100,7 +100,7 @@ class Validation:
         whole = self._whole(params)
         if whole is None:
             return
-        make = sampler(self._task, whole, steps=self._steps, between=self._between)
+        make = sampler(self._task, whole, steps=self._steps, interpolation=self._between)
         for number, example in enumerate(itertools.islice(self._examples(), self._samples)):
             sample = make(example)
             picture = picture_of(sample)
@@ -122,10 +122,10 @@ class Validation:
         for name, source in sources.items():
             placed[name] = {}
             for key in sorted(source):
-                value = on_host(source[key])
-                if is_first():
+                value = fetch_to_host(source[key])
+                if is_main_process():
                     placed[name][key] = jax.device_put(value, device)
-        return placed if is_first() else None
+        return placed if is_main_process() else None
 
     def _examples(self) -> Iterator[dict[str, np.ndarray]]:
         for batch in self._batches:

@@ -9,8 +9,8 @@ import numpy as np
 
 from venhancer_jax.video.flow import dis_flow, warp
 
-Between = Literal["previous", "flow"]
-BETWEENS: tuple[Between, ...] = ("previous", "flow")
+FrameInterpolation = Literal["previous", "flow"]
+FRAME_INTERPOLATIONS: tuple[FrameInterpolation, ...] = ("previous", "flow")
 
 # Mean difference of the two sides, of 255, above which they show different scenes.
 _CUT = 40.0
@@ -18,7 +18,7 @@ _CUT = 40.0
 _RADIUS = 3.0
 
 
-def frames_between(
+def interpolate_frames(
     first: np.ndarray, second: np.ndarray, times: Sequence[Fraction | float]
 ) -> list[np.ndarray]:
     """Frames at times between two frames.

@@ -1,0 +1,307 @@
+"""The VAE between pixels and latents: a KL encoder with an image or a temporal decoder.
+
+Encoder and image decoder are those of Stable Diffusion (Rombach et al. 2022); the temporal
+decoder is that of Stable Video Diffusion.
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax.typing import DTypeLike
+
+from venhancer_jax.models.autoencoders.blocks import (
+    DoublingConv,
+    HalvingConv,
+    Level,
+    MidBlock,
+    SpatialResBlock,
+    spatial_norm,
+)
+from venhancer_jax.models.autoencoders.patch_shortcut import LatentToPatch, PatchToLatent
+from venhancer_jax.models.autoencoders.temporal_decoder import SpatioTemporalResBlock, TemporalConv
+from venhancer_jax.models.layers.attention import Implementation
+from venhancer_jax.models.layers.convolutions import conv3x3
+from venhancer_jax.models.layers.initializers import zeros
+
+_LOG_VARIANCE = -8.0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class VAEConfig:
+    """Sizes of the VAE.
+
+    Attributes:
+      latent_channels: of the latents.
+      channels: of each level, from pixels to latents.
+      blocks_per_level: residual blocks of a level of the encoder (one more in the decoder).
+      groups: of every normalisation.
+      scaling_factor: times raw latents are latents of about unit variance.
+      patch_shortcut: a linear way past the convolutions of encoder and decoder, which start at
+        zero.
+      mid_attention: attend among the pixels of a frame where the latents are smallest.
+      temporal_decoder: decode the frames of a call together; otherwise each by itself, after
+        `post_quant_conv`, which the temporal decoder does without.
+      attention: implementation of attention.
+      dtype: of the decoder's activations and matrix products; statistics stay in float32.
+      encoder_dtype: the same of the encoder.
+    """
+
+    latent_channels: int = 4
+    channels: tuple[int, ...] = (128, 256, 512, 512)
+    blocks_per_level: int = 2
+    groups: int = 32
+    scaling_factor: float = 0.18215
+    patch_shortcut: bool = False
+    mid_attention: bool = True
+    temporal_decoder: bool = True
+    attention: Implementation = "auto"
+    dtype: DTypeLike = jnp.float32
+    encoder_dtype: DTypeLike = jnp.float32
+
+    @classmethod
+    def svd(cls, **changes) -> "VAEConfig":
+        """The VAE of Stable Video Diffusion: 97,742,847 parameters."""
+        return cls(**changes)
+
+    @classmethod
+    def sd21(cls, **changes) -> "VAEConfig":
+        """The VAE of Stable Diffusion 2.1: 83,653,863 parameters."""
+        return dataclasses.replace(cls(temporal_decoder=False), **changes)
+
+    @classmethod
+    def tiny(cls, **changes) -> "VAEConfig":
+        """The VAE with the temporal decoder, small enough for a laptop's processor."""
+        tiny = cls(channels=(16, 32, 32, 32), blocks_per_level=1, groups=8)
+        return dataclasses.replace(tiny, **changes)
+
+    @classmethod
+    def demo(cls, **changes) -> "VAEConfig":
+        """The VAE of the model that ships with the package: four pixels to a latent of 16."""
+        demo = cls(
+            latent_channels=16,
+            channels=(24, 40, 64),
+            blocks_per_level=1,
+            groups=8,
+            patch_shortcut=True,
+            mid_attention=False,
+            temporal_decoder=False,
+        )
+        return dataclasses.replace(demo, **changes)
+
+    @property
+    def pixels_per_latent(self) -> int:
+        """Height and width of a latent in pixels; frame sizes are multiples of it."""
+        return 2 ** (len(self.channels) - 1)
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class DiagonalGaussian:
+    """A normal distribution over the raw latents of frames.
+
+    Attributes:
+      mean: `[B, F, h, w, C]` float32.
+      log_variance: the same shape, within [-30, 20].
+    """
+
+    mean: jax.Array
+    log_variance: jax.Array
+
+    @property
+    def std(self) -> jax.Array:
+        """Standard deviation."""
+        return jnp.exp(0.5 * self.log_variance)
+
+    def sample(self, noise: jax.Array) -> jax.Array:
+        """Raw latents from standard normal noise of the same shape."""
+        return self.mean + self.std * noise
+
+
+class Encoder(nnx.Module):
+    """Frames to the moments of raw latents, each frame by itself."""
+
+    def __init__(self, config: VAEConfig, rngs: nnx.Rngs):
+        dtype, groups, deepest = config.encoder_dtype, config.groups, config.channels[-1]
+        self.conv_in = conv3x3(3, config.channels[0], dtype=dtype, rngs=rngs)
+        levels = []
+        channels = config.channels[0]
+        for i, wider in enumerate(config.channels):
+            level = Level(
+                channels,
+                wider,
+                blocks=config.blocks_per_level,
+                resample=HalvingConv if i < len(config.channels) - 1 else None,
+                groups=groups,
+                dtype=dtype,
+                rngs=rngs,
+            )
+            levels.append(level)
+            channels = wider
+        self.down_blocks = nnx.List(levels)
+        self.mid_block = MidBlock(
+            deepest,
+            attends=config.mid_attention,
+            groups=groups,
+            implementation=config.attention,
+            dtype=dtype,
+            rngs=rngs,
+        )
+        self.norm_out = spatial_norm(deepest, groups=groups, dtype=dtype, rngs=rngs)
+        self.conv_out = conv3x3(
+            deepest,
+            2 * config.latent_channels,
+            kernel_init=_out_init(config),
+            dtype=dtype,
+            rngs=rngs,
+        )
+
+    def __call__(self, frames: jax.Array) -> jax.Array:
+        """`[B, F, H, W, 3]` to `[B, F, h, w, 2C]`."""
+        x = self.conv_in(frames)
+        for level in self.down_blocks:
+            x = level(x)
+        return self.conv_out(nnx.silu(self.norm_out(self.mid_block(x))))
+
+
+class Decoder(nnx.Module):
+    """Raw latents to frames: each frame by itself, or all frames of the call together."""
+
+    def __init__(self, config: VAEConfig, rngs: nnx.Rngs):
+        dtype, groups, deepest = config.dtype, config.groups, config.channels[-1]
+        block = SpatioTemporalResBlock if config.temporal_decoder else SpatialResBlock
+        self.conv_in = conv3x3(config.latent_channels, deepest, dtype=dtype, rngs=rngs)
+        self.mid_block = MidBlock(
+            deepest,
+            block=block,
+            attends=config.mid_attention,
+            groups=groups,
+            implementation=config.attention,
+            dtype=dtype,
+            rngs=rngs,
+        )
+        levels = []
+        channels = deepest
+        for i, narrower in enumerate(reversed(config.channels)):
+            level = Level(
+                channels,
+                narrower,
+                blocks=config.blocks_per_level + 1,
+                block=block,
+                resample=DoublingConv if i < len(config.channels) - 1 else None,
+                groups=groups,
+                dtype=dtype,
+                rngs=rngs,
+            )
+            levels.append(level)
+            channels = narrower
+        self.up_blocks = nnx.List(levels)
+        self.norm_out = spatial_norm(channels, groups=groups, dtype=dtype, rngs=rngs)
+        self.conv_out = conv3x3(channels, 3, kernel_init=_out_init(config), dtype=dtype, rngs=rngs)
+        self.time_conv_out = (
+            TemporalConv(3, dtype=dtype, rngs=rngs) if config.temporal_decoder else None
+        )
+
+    def __call__(self, latents: jax.Array) -> jax.Array:
+        """`[B, F, h, w, C]` to `[B, F, H, W, 3]`."""
+        x = self.mid_block(self.conv_in(latents))
+        for level in self.up_blocks:
+            x = level(x)
+        x = self.conv_out(nnx.silu(self.norm_out(x)))
+        return x if self.time_conv_out is None else self.time_conv_out(x)
+
+
+def _out_init(config: VAEConfig) -> nnx.Initializer:
+    return zeros if config.patch_shortcut else nnx.initializers.lecun_normal()
+
+
+def _moments_init(config: VAEConfig) -> nnx.Initializer:
+    """With the shortcut the mean says something from the start: little noise hides it."""
+
+    def init(key: jax.Array, shape: tuple[int, ...], dtype: DTypeLike = jnp.float32) -> jax.Array:
+        del key
+        start = _LOG_VARIANCE if config.patch_shortcut else 0.0
+        return jnp.zeros(shape, dtype).at[config.latent_channels :].set(start)
+
+    return init
+
+
+class VAE(nnx.Module):
+    """Encoder and decoder.
+
+    `encode` and `decode` speak raw latents, those of the autoencoder. `encode_latents` and
+    `decode_latents` speak the latents of the diffusion networks, `scaling_factor` times the raw.
+    Frames are in [-1, 1]; decoded ones may lie somewhat beyond.
+    """
+
+    def __init__(self, config: VAEConfig, rngs: nnx.Rngs):
+        moments, latents = 2 * config.latent_channels, config.latent_channels
+        self.encoder = Encoder(config, rngs)
+        self.quant_conv = nnx.Linear(
+            moments, moments, bias_init=_moments_init(config), dtype=config.encoder_dtype, rngs=rngs
+        )
+        self.post_quant_conv = (
+            None
+            if config.temporal_decoder
+            else nnx.Linear(latents, latents, dtype=config.dtype, rngs=rngs)
+        )
+        self.decoder = Decoder(config, rngs)
+        patch = config.pixels_per_latent
+        self.to_latent = (
+            PatchToLatent(patch, latents, dtype=config.encoder_dtype, rngs=rngs)
+            if config.patch_shortcut
+            else None
+        )
+        self.to_patch = (
+            LatentToPatch(patch, latents, dtype=config.dtype, rngs=rngs)
+            if config.patch_shortcut
+            else None
+        )
+        self.scaling_factor = config.scaling_factor
+
+    def encode(self, frames: jax.Array) -> DiagonalGaussian:
+        """Raw latents of frames, each frame by itself.
+
+        Args:
+          frames: `[B, F, H, W, 3]` in [-1, 1]; H and W are multiples of 8.
+
+        Returns:
+          Mean and variance, `[B, F, H/8, W/8, 4]` float32.
+        """
+        moments = self.quant_conv(self.encoder(frames)).astype(jnp.float32)
+        mean, log_variance = jnp.split(moments, 2, axis=-1)
+        if self.to_latent is not None:
+            mean = mean + self.to_latent(frames)
+        return DiagonalGaussian(mean, jnp.clip(log_variance, -30.0, 20.0))
+
+    def decode(self, latents: jax.Array) -> jax.Array:
+        """Frames of raw latents; the temporal decoder takes all F of them as one group.
+
+        Args:
+          latents: `[B, F, h, w, 4]`.
+
+        Returns:
+          `[B, F, 8h, 8w, 3]` float32.
+        """
+        raw = latents
+        if self.post_quant_conv is not None:
+            latents = self.post_quant_conv(latents)
+        frames = self.decoder(latents).astype(jnp.float32)
+        return frames if self.to_patch is None else frames + self.to_patch(raw)
+
+    def encode_latents(self, frames: jax.Array, noise: jax.Array) -> jax.Array:
+        """Latents for the diffusion networks, drawn from the posterior.
+
+        Args:
+          frames: `[B, F, H, W, 3]` in [-1, 1].
+          noise: standard normal, `[B, F, H/8, W/8, 4]`; zeros give the mean.
+
+        Returns:
+          `[B, F, H/8, W/8, 4]` float32.
+        """
+        return self.scaling_factor * self.encode(frames).sample(noise)
+
+    def decode_latents(self, latents: jax.Array) -> jax.Array:
+        """Frames of latents of the diffusion networks: `[B, F, h, w, 4]` to `[B, F, 8h, 8w, 3]`."""
+        return self.decode(latents / self.scaling_factor)

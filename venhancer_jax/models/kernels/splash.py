@@ -1,0 +1,113 @@
+"""Fused attention on TPU: the splash kernel of JAX on sequences of any length."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+from jax.experimental.pallas.ops.tpu import splash_attention as splash
+
+from venhancer_jax.models.layers.chunking import map_chunks
+from venhancer_jax.sharding.mesh import target_device
+
+# Queries, keys, and keys multiplied at a time, in the longest block of each that a chip does well
+# with; the blocks in use divide the length with the least padding.
+BLOCKS = {
+    "TPU v5 lite": (1024, 1024, 512),
+    "TPU v5": (1024, 1024, 512),
+    "TPU v6 lite": (2048, 2048, 1024),
+}
+_LANES = 128
+_LONGEST_BACK = 1024
+# Of queries, keys, values and results in the kernel's layout that are held at once.
+_BYTES_AT_ONCE = 512 * 2**20
+
+
+Blocks = tuple[int, int, int]
+
+
+def splash_attention(
+    query: jax.Array, key: jax.Array, value: jax.Array, blocks: Blocks | None = None
+) -> jax.Array:
+    """Softmax attention without mask that holds no scores.
+
+    Off a TPU the kernel is interpreted: right, and very slow.
+
+    Args:
+      query: `[B, N, heads, head_dim]`.
+      key: `[B, M, heads, head_dim]`.
+      value: like `key`.
+      blocks: in place of those in `BLOCKS` (`python -m benchmarks.attention_blocks` finds them).
+
+    Returns:
+      `[B, N, heads, head_dim]`.
+    """
+    platform, kind = target_device()
+    head_dim = query.shape[-1]
+    longest = blocks or BLOCKS.get(kind, BLOCKS["TPU v5 lite"])
+    # The kernel's memory grows with the width of a head.
+    longest = tuple(max(_LANES, size * _LANES // max(head_dim, _LANES)) for size in longest)
+    queries, keys = query.shape[1], key.shape[1]
+    block_q, block_kv = block_length(queries, longest[0]), block_length(keys, longest[1])
+    fill_q, fill_kv = -queries % block_q, -keys % block_kv
+    kernel = _kernel(
+        query.shape[2],
+        queries + fill_q,
+        keys + fill_kv,
+        (block_q, block_kv, _part(block_kv, longest[2])),
+        interpret=platform != "tpu",
+    )
+    segments = None
+    if fill_kv:  # no query looks at the keys that fill up
+        is_filled = jnp.arange(keys + fill_kv) >= keys
+        segments = splash.SegmentIds(
+            jnp.zeros(queries + fill_q, jnp.int32), is_filled.astype(jnp.int32)
+        )
+
+    def attend(*inputs: jax.Array) -> jax.Array:
+        q, k, v = (
+            jnp.pad(x.swapaxes(1, 2), ((0, 0), (0, 0), (0, fill), (0, 0)))
+            for x, fill in zip(inputs, (fill_q, fill_kv, fill_kv), strict=True)
+        )
+        out = jnp.asarray(
+            jax.vmap(kernel, in_axes=(0, 0, 0, None))(q * head_dim**-0.5, k, v, segments)
+        )
+        return out[:, :, :queries].swapaxes(1, 2)
+
+    rows = 2 * (queries + keys) * query.shape[2]
+    at_once = _BYTES_AT_ONCE // (rows * max(head_dim, _LANES) * query.dtype.itemsize)
+    return map_chunks(attend, (query, key, value), at_once)
+
+
+def block_length(length: int, longest: int) -> int:
+    """The multiple of 128, at most `longest`, whose multiples exceed `length` the least."""
+    tiles = math.ceil(length / _LANES)
+    sizes = range(min(tiles, longest // _LANES), 0, -1)
+    # Short blocks cost more than a little padding.
+    sizes = [size for size in sizes if 2 * size >= sizes[0]]
+    return _LANES * min(sizes, key=lambda size: -tiles % size)
+
+
+def _part(length: int, longest: int) -> int:
+    """The longest multiple of 128 that divides `length` and is at most `longest`."""
+    tiles = length // _LANES
+    return _LANES * max(n for n in range(1, longest // _LANES + 1) if tiles % n == 0)
+
+
+def _kernel(heads: int, queries: int, keys: int, blocks: Blocks, *, interpret: bool):
+    q, kv, compute = blocks
+    mask = splash.MultiHeadMask([splash.FullMask((queries, keys)) for _ in range(heads)])
+    # A gradient holds twice as much.
+    back_q, back_kv = _part(q, _LONGEST_BACK), _part(kv, _LONGEST_BACK)
+    sizes = splash.BlockSizes(
+        block_q=q,
+        block_kv=kv,
+        block_kv_compute=compute,
+        block_q_dkv=back_q,
+        block_kv_dkv=back_kv,
+        block_kv_dkv_compute=_part(back_kv, compute),
+        block_q_dq=back_q,
+        block_kv_dq=back_kv,
+    )
+    return splash.make_splash_mha(
+        mask, head_shards=1, q_seq_shards=1, block_sizes=sizes, interpret=interpret
+    )

@@ -1,0 +1,110 @@
+"""Attention among frames at every pixel: on TPU a kernel that reads and writes nothing twice.
+
+Sequences are as short as a window has frames, and there are as many as pixels. XLA brings the
+frames of a pixel together in memory, and writes out the scores. The kernel takes pixels as they
+lie, frame by frame, and multiplies all frames of a few pixels with each other at once; what one
+pixel would see of its neighbours is masked. So most of what it multiplies is thrown away: there is
+little to multiply, and far more to move.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+from jax.experimental import pallas as pl
+from jax.experimental.pallas import tpu as pltpu
+
+from venhancer_jax.sharding.mesh import target_device
+
+# Pixels that a step of the kernel holds, and those that are multiplied at once: a register has
+# eight rows of float32, and memory sixteen of half the width.
+_HELD, _AT_ONCE = 16, 8
+_MASKED = -1e30
+# The scores of a step take 256 bytes times the square of the frames, beside four blocks of pixels.
+_MOST_FRAMES = 48
+_MEMORY = 48 * 2**20
+
+
+def suits(tokens: jax.Array) -> bool:
+    """Whether the kernel is for the device, type and frames of tokens `[B, F, N, D]`."""
+    is_tpu = target_device()[0] == "tpu"
+    return is_tpu and tokens.dtype == jnp.bfloat16 and tokens.shape[1] <= _MOST_FRAMES
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
+def temporal_attention(
+    query: jax.Array, key: jax.Array, value: jax.Array, head_dim: int
+) -> jax.Array:
+    """Softmax attention among the frames, at every pixel by itself, on one device.
+
+    Off a TPU the kernel is interpreted: right, and very slow. The gradient is that of
+    `attend_by_pixel`.
+
+    Args:
+      query: `[B, F, N, D]`, all heads side by side.
+      key: like `query`.
+      value: like `query`.
+      head_dim: of each head; divides D.
+
+    Returns:
+      `[B, F, N, D]`.
+    """
+    batch, frames, pixels, width = query.shape
+    filled = -pixels % _HELD
+    padded = [jnp.pad(x, ((0, 0), (0, 0), (0, filled), (0, 0))) for x in (query, key, value)]
+    block = pl.BlockSpec((1, frames, _HELD, width), lambda b, n: (b, 0, n, 0))
+    out = pl.pallas_call(
+        functools.partial(_kernel, head_dim=head_dim),
+        grid=(batch, (pixels + filled) // _HELD),
+        in_specs=[block] * 3,
+        out_specs=block,
+        out_shape=jax.ShapeDtypeStruct(padded[0].shape, query.dtype),
+        scratch_shapes=[pltpu.VMEM((frames, _HELD, width), jnp.float32)],
+        compiler_params=pltpu.CompilerParams(vmem_limit_bytes=_MEMORY),
+        interpret=target_device()[0] != "tpu",
+    )(*padded)
+    return out[:, :, :pixels]
+
+
+def attend_by_pixel(query: jax.Array, key: jax.Array, value: jax.Array, head_dim: int) -> jax.Array:
+    """The same by XLA."""
+    q, k, v = (x.reshape(*x.shape[:-1], -1, head_dim) for x in (query, key, value))
+    scores = jnp.einsum("bfnhd,bgnhd->bnhfg", q, k, preferred_element_type=jnp.float32)
+    weights = jax.nn.softmax(scores * head_dim**-0.5).astype(v.dtype)
+    return jnp.einsum("bnhfg,bgnhd->bfnhd", weights, v).reshape(query.shape)
+
+
+def _kernel(query, key, value, out, made, *, head_dim: int):
+    frames, _, width = query.shape[1:]
+    rows = frames * _AT_ONCE
+    # Row (frame, pixel) sees column (frame', pixel') of the same pixel only.
+    of_row = jax.lax.broadcasted_iota(jnp.int32, (rows, rows), 0) % _AT_ONCE
+    of_column = jax.lax.broadcasted_iota(jnp.int32, (rows, rows), 1) % _AT_ONCE
+    other = of_row != of_column
+    for head in range(width // head_dim):
+        lanes = slice(head * head_dim, (head + 1) * head_dim)
+        q, k, v = (x[0, :, :, lanes].astype(jnp.float32) for x in (query, key, value))
+        for first in range(0, _HELD, _AT_ONCE):
+            some = slice(first, first + _AT_ONCE)
+            q8, k8, v8 = (x[:, some].reshape(rows, head_dim).astype(query.dtype) for x in (q, k, v))
+            scores = jax.lax.dot_general(
+                q8, k8, (((1,), (1,)), ((), ())), preferred_element_type=jnp.float32
+            )
+            scores = jnp.where(other, _MASKED, scores * head_dim**-0.5)
+            weights = jnp.exp(scores - scores.max(axis=1, keepdims=True))
+            total = weights.sum(axis=1, keepdims=True)
+            attended = jnp.dot(weights.astype(query.dtype), v8, preferred_element_type=jnp.float32)
+            made[:, some, lanes] = (attended / total).reshape(frames, _AT_ONCE, head_dim)
+    out[0] = made[...].astype(out.dtype)
+
+
+def _forward(query: jax.Array, key: jax.Array, value: jax.Array, head_dim: int):
+    return temporal_attention(query, key, value, head_dim), (query, key, value)
+
+
+def _backward(head_dim: int, saved: tuple[jax.Array, ...], gradient: jax.Array):
+    _, of_inputs = jax.vjp(lambda q, k, v: attend_by_pixel(q, k, v, head_dim), *saved)
+    return of_inputs(gradient)
+
+
+temporal_attention.defvjp(_forward, _backward)

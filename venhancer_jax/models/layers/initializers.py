@@ -1,0 +1,5 @@
+"""Initialisers of the networks."""
+
+from flax import nnx
+
+zeros = nnx.initializers.zeros_init()

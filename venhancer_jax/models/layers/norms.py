@@ -1,0 +1,45 @@
+"""Normalisation with float32 statistics."""
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax.typing import DTypeLike
+
+
+class GroupNorm(nnx.Module):
+    """Group normalisation with float32 statistics, per frame or over all frames at once."""
+
+    def __init__(
+        self,
+        channels: int,
+        *,
+        over_frames: bool,
+        groups: int = 32,
+        epsilon: float,
+        dtype: DTypeLike,
+        rngs: nnx.Rngs,
+    ):
+        del rngs
+        self.scale = nnx.Param(jnp.ones(channels))
+        self.bias = nnx.Param(jnp.zeros(channels))
+        self.over_frames = over_frames
+        self.groups = groups
+        self.epsilon = epsilon
+        self.dtype = dtype
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """`[B, F, ..., C]` to the same; statistics over `...` and the group, and F if asked."""
+        # [B, (F), ..., C]: sums per channel first, a reduction without regrouping the channels.
+        axes = tuple(range(1 if self.over_frames else 2, x.ndim - 1))
+        x32 = x.astype(jnp.float32)
+        mean = self._of_group(x32.mean(axes, keepdims=True))
+        # Centred second moment: the difference of two moments would cancel for large means.
+        variance = self._of_group(jnp.square(x32 - mean).mean(axes, keepdims=True))
+        gain = jax.lax.rsqrt(variance + self.epsilon) * self.scale[...]
+        return ((x32 - mean) * gain + self.bias[...]).astype(self.dtype)
+
+    def _of_group(self, per_channel: jax.Array) -> jax.Array:
+        """Mean over the channels of a group, back at every channel."""
+        grouped = per_channel.reshape(*per_channel.shape[:-1], self.groups, -1)
+        mean = jnp.broadcast_to(grouped.mean(-1, keepdims=True), grouped.shape)
+        return mean.reshape(per_channel.shape)

@@ -1,0 +1,228 @@
+"""Transformers over the pixels of a frame and over the frames of a pixel."""
+
+import jax
+import jax.numpy as jnp
+from einops import rearrange
+from flax import nnx
+from jax.typing import DTypeLike
+
+from venhancer_jax.models.kernels.temporal_attention import suits, temporal_attention
+from venhancer_jax.models.layers.attention import Implementation, attention
+from venhancer_jax.models.layers.chunking import map_chunks
+from venhancer_jax.models.layers.initializers import zeros
+from venhancer_jax.models.layers.norms import GroupNorm
+from venhancer_jax.sharding.mesh import constrain, is_sharded
+from venhancer_jax.sharding.shard_map import pad_to_shards, shard_map_over
+
+_BY_FRAME = ("batch", "frame", "token", None)
+_BY_PIXEL = ("batch", None, "pixel", None)
+
+# Projections of a context, `[..., M, D]` each.
+KeysValues = tuple[jax.Array, jax.Array]
+
+
+class Attention(nnx.Module):
+    """Multi-head attention with linear projections; heads are contiguous channel groups."""
+
+    def __init__(
+        self,
+        width: int,
+        *,
+        context_width: int | None = None,
+        head_dim: int,
+        implementation: Implementation,
+        dtype: DTypeLike,
+        rngs: nnx.Rngs,
+    ):
+        source = context_width or width
+        self.to_q = nnx.Linear(width, width, use_bias=False, dtype=dtype, rngs=rngs)
+        self.to_k = nnx.Linear(source, width, use_bias=False, dtype=dtype, rngs=rngs)
+        self.to_v = nnx.Linear(source, width, use_bias=False, dtype=dtype, rngs=rngs)
+        self.to_out = nnx.Linear(width, width, dtype=dtype, rngs=rngs)
+        self.head_dim = head_dim
+        self.implementation: Implementation = implementation
+
+    def __call__(
+        self,
+        x: jax.Array,
+        context: jax.Array | KeysValues | None = None,
+        *,
+        over_groups: bool = False,
+    ) -> jax.Array:
+        """`[B, G, N, D]`, each group attending to itself or to a context `[B, 1, M, D']`.
+
+        The context may be projected already. `over_groups` attends along G instead of N.
+        """
+        if not isinstance(context, tuple):
+            context = self.keys_values(x if context is None else context)
+        if over_groups:
+            return self.to_out(temporal_attention(self.to_q(x), *context, self.head_dim))
+        q, k, v = (
+            rearrange(y, "b g n (heads d) -> b g n heads d", d=self.head_dim)
+            for y in (self.to_q(x), *context)
+        )
+        out = attention(q, k, v, implementation=self.implementation)
+        return self.to_out(rearrange(out, "b g n heads d -> b g n (heads d)"))
+
+    def keys_values(self, context: jax.Array) -> KeysValues:
+        """Projects a context `[..., M, D']`."""
+        return self.to_k(context), self.to_v(context)
+
+
+class FeedForward(nnx.Module):
+    """GEGLU of four times the width: value first, gate second, exact GELU."""
+
+    def __init__(self, width: int, *, dtype: DTypeLike, rngs: nnx.Rngs):
+        self.proj_in = nnx.Linear(width, 8 * width, dtype=dtype, rngs=rngs)
+        self.proj_out = nnx.Linear(4 * width, width, dtype=dtype, rngs=rngs)
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        value, gate = jnp.split(self.proj_in(x), 2, axis=-1)
+        return self.proj_out(value * nnx.gelu(gate, approximate=False))
+
+
+class TransformerBlock(nnx.Module):
+    """Self-attention, attention to a context (to itself where there is none), feed-forward."""
+
+    def __init__(
+        self,
+        width: int,
+        *,
+        context_width: int | None = None,
+        head_dim: int,
+        implementation: Implementation,
+        dtype: DTypeLike,
+        rngs: nnx.Rngs,
+    ):
+        def norm() -> nnx.LayerNorm:
+            return nnx.LayerNorm(
+                width, epsilon=1e-5, use_fast_variance=False, dtype=dtype, rngs=rngs
+            )
+
+        def attend(context_width: int | None) -> Attention:
+            return Attention(
+                width,
+                context_width=context_width,
+                head_dim=head_dim,
+                implementation=implementation,
+                dtype=dtype,
+                rngs=rngs,
+            )
+
+        self.norm1, self.norm2, self.norm3 = norm(), norm(), norm()
+        self.attn1 = attend(None)
+        self.attn2 = attend(context_width)
+        self.ff = FeedForward(width, dtype=dtype, rngs=rngs)
+
+    def __call__(
+        self,
+        x: jax.Array,
+        context: jax.Array | KeysValues | None = None,
+        *,
+        over_groups: bool = False,
+    ) -> jax.Array:
+        """Tokens `[B, G, N, D]`; the context `[B, 1, L, D']` serves all groups of its video."""
+        x = self.attn1(self.norm1(x), over_groups=over_groups) + x
+        x = self.attn2(self.norm2(x), context, over_groups=over_groups) + x
+        return self.ff(self.norm3(x)) + x
+
+
+class SpatialTransformer(nnx.Module):
+    """Attention among the pixels of each frame, and from them to the text."""
+
+    def __init__(
+        self,
+        channels: int,
+        *,
+        context_width: int,
+        head_dim: int,
+        implementation: Implementation,
+        dtype: DTypeLike,
+        rngs: nnx.Rngs,
+    ):
+        self.norm = GroupNorm(channels, over_frames=False, epsilon=1e-6, dtype=dtype, rngs=rngs)
+        self.proj_in = nnx.Linear(channels, channels, dtype=dtype, rngs=rngs)
+        self.block = TransformerBlock(
+            channels,
+            context_width=context_width,
+            head_dim=head_dim,
+            implementation=implementation,
+            dtype=dtype,
+            rngs=rngs,
+        )
+        self.proj_out = nnx.Linear(channels, channels, kernel_init=zeros, dtype=dtype, rngs=rngs)
+
+    def __call__(self, x: jax.Array, text: jax.Array | KeysValues) -> jax.Array:
+        """`x [B, F, H, W, C]`; `text [B, L, D]`, or the keys and values of it."""
+        tokens = rearrange(self.norm(x), "b f h w c -> b f (h w) c")
+        for_all_frames = jax.tree.map(lambda y: y[:, None], text)
+        tokens = self.block(self.proj_in(tokens), for_all_frames)
+        return self.proj_out(tokens).reshape(x.shape) + x
+
+
+class TemporalTransformer(nnx.Module):
+    """Attention among the frames, at every pixel by itself; no positions, no mask, no text.
+
+    On a mesh that splits frames, devices exchange them for all frames of a part of the pixels, and
+    back. Pixels do not see each other here, so the block runs over chunks of at most
+    `pixels_at_once` of them: its scratch memory would otherwise be the largest of the network.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        *,
+        inner: int | None = None,
+        head_dim: int,
+        pixels_at_once: int,
+        implementation: Implementation,
+        dtype: DTypeLike,
+        rngs: nnx.Rngs,
+    ):
+        inner = inner or channels
+        self.norm = GroupNorm(channels, over_frames=True, epsilon=1e-6, dtype=dtype, rngs=rngs)
+        self.proj_in = nnx.Linear(channels, inner, dtype=dtype, rngs=rngs)
+        self.block = TransformerBlock(
+            inner, head_dim=head_dim, implementation=implementation, dtype=dtype, rngs=rngs
+        )
+        self.proj_out = nnx.Linear(inner, channels, kernel_init=zeros, dtype=dtype, rngs=rngs)
+        self.pixels_at_once = pixels_at_once
+        self.implementation: Implementation = implementation
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """`[B, F, H, W, C]`."""
+        pixels = x.shape[2] * x.shape[3]
+        # While pixels are one axis, the compiler exchanges them in one all-to-all; from rows and
+        # columns it would gather all of them on every device.
+        tokens = rearrange(self.norm(x), "b f h w c -> b f (h w) c")
+        tokens = constrain(pad_to_shards(tokens, (None, None, "pixel", None)), _BY_FRAME)
+        out = self._sharded(tokens) if is_sharded() else self._attend_over_time(tokens)
+        out = constrain(out, _BY_FRAME)[:, :, :pixels]
+        return out.reshape(x.shape) + x
+
+    def _sharded(self, tokens: jax.Array) -> jax.Array:
+        """`_attend_over_time`, each device for its own pixels."""
+        graph, params = nnx.split(self)
+
+        def own(params: nnx.State, tokens: jax.Array) -> jax.Array:
+            return nnx.merge(graph, params)._attend_over_time(tokens)
+
+        return shard_map_over(own, [tokens], [_BY_PIXEL], _BY_PIXEL, params=params)
+
+    def _attend_over_time(self, tokens: jax.Array) -> jax.Array:
+        """`[B, F, N, C]`, all frames of some pixels."""
+        videos = len(tokens)
+        if self.implementation == "auto" and suits(tokens):
+            at_once = self.pixels_at_once // videos
+            return map_chunks(self._frames_major, [tokens], at_once, axis=2)
+        attend_by_pixel = rearrange(tokens, "b f n c -> (b n) f c")
+        out = map_chunks(self._pixels_major, [attend_by_pixel], self.pixels_at_once)
+        return rearrange(out, "(b n) f c -> b f n c", b=videos)
+
+    def _frames_major(self, tokens: jax.Array) -> jax.Array:
+        """`[B, F, N, C]`."""
+        return self.proj_out(self.block(self.proj_in(tokens), over_groups=True))
+
+    def _pixels_major(self, tokens: jax.Array) -> jax.Array:
+        """`[P, F, C]`."""
+        return self.proj_out(self.block(self.proj_in(tokens[None])))[0]

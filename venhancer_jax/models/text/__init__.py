@@ -1,0 +1,1 @@
+"""Text encoders: tokens to the features that condition the diffusion networks."""

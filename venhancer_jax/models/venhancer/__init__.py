@@ -1,0 +1,1 @@
+"""VEnhancer's networks: the video UNet and the ControlNet that steers it."""

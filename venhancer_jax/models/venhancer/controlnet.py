@@ -1,0 +1,179 @@
+"""The video ControlNet: key frames, their noise level and scale steer the prior."""
+
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from venhancer_jax.models.layers.convolutions import conv3x3
+from venhancer_jax.models.layers.embeddings import MLP, sinusoidal_embedding
+from venhancer_jax.models.layers.initializers import zeros
+from venhancer_jax.models.layers.text_kv_cache import Text, text_for
+from venhancer_jax.models.venhancer.unet3d import Encoder, UNet3D, UNet3DConfig, encoder_channels
+
+
+class VideoControlNet(nnx.Module):
+    """A trainable copy of the prior's encoder with video-aware conditioning (paper, section 3.4).
+
+    Frames of a video are key frames, which have a low-quality latent (the hint), or frames to be
+    interpolated, which have none. Only key frames learn of the hint, of its noise level and of the
+    scale by which it was enlarged.
+    """
+
+    def __init__(self, config: UNet3DConfig, rngs: nnx.Rngs):
+        dtype = config.dtype
+        self.encoder = Encoder(config, rngs)
+        self.hint_conv = conv3x3(
+            config.latent_channels, config.width, kernel_init=zeros, dtype=dtype, rngs=rngs
+        )
+        self.noise_embedding = nnx.Linear(
+            config.embedding_width,
+            config.embedding_width,
+            kernel_init=zeros,
+            dtype=dtype,
+            rngs=rngs,
+        )
+        self.scale_embedding = MLP(
+            config.width, config.embedding_width, zero_out=True, dtype=dtype, rngs=rngs
+        )
+        self.zero_convs = nnx.List(
+            nnx.Linear(channels, channels, kernel_init=zeros, dtype=dtype, rngs=rngs)
+            for channels in (*encoder_channels(config), config.channels[-1])
+        )
+        self.width = config.width
+
+    def __call__(
+        self,
+        x: jax.Array,
+        t: jax.Array,
+        text: Text,
+        *,
+        hint: jax.Array | None = None,
+        hint_t: jax.Array | None = None,
+        scale: jax.Array | None = None,
+        key_index: jax.Array | None = None,
+        only_first_level: bool = False,
+    ) -> tuple[jax.Array, ...]:
+        """Features that are added to the prior's encoder outputs.
+
+        Any condition may be missing. Without `key_index` all frames count as key frames for
+        `hint_t` and `scale`, but the hint has no place to go and is left out.
+
+        Args:
+          x: noisy latents `[B, F, h, w, 4]`.
+          t: time steps `[B]`.
+          text: `[B, L, D]`, or the projections of it.
+          hint: noise-augmented latents of the key frames, `[B, K, h, w, 4]`.
+          hint_t: time step of the noise in the hint, `[B]`.
+          scale: enlargement of the key frames, `[B]`.
+          key_index: `[B, F]`, the place of each frame in `hint`, -1 for frames to interpolate.
+          only_first_level: of the encoder.
+
+        Returns:
+          One array `[B, F, h', w', C']` for each output of the encoder.
+        """
+        added = None
+        if hint is not None and key_index is not None:
+            added = self.place_hints(hint, key_index)
+        is_key = jnp.ones(x.shape[:2], bool) if key_index is None else key_index >= 0
+        embedding = self.embed(t, hint_t, scale, is_key)
+        features = self.encoder(
+            x, embedding, text_for(text, "encoder"), added, only_first_level=only_first_level
+        )
+        convs = list(self.zero_convs)[: len(features)]
+        return tuple(conv(y) for conv, y in zip(convs, features, strict=True))
+
+    def embed(
+        self,
+        t: jax.Array,
+        hint_t: jax.Array | None,
+        scale: jax.Array | None,
+        is_key: jax.Array,
+    ) -> jax.Array:
+        """`[B]` each and `[B, F]` to embeddings `[B, F, E]` (paper, equations 8 to 17)."""
+        embedding = self.encoder.embed_time(t)
+        if hint_t is not None:
+            noise_level = self.noise_embedding(self.encoder.embed_time(hint_t))
+            embedding = embedding + jnp.where(is_key[..., None], noise_level, 0)
+        if scale is not None:
+            enlarged = self.scale_embedding(sinusoidal_embedding(scale, self.width))[:, None]
+            embedding = embedding + jnp.where(is_key[..., None], enlarged, 0)
+        return embedding
+
+    def place_hints(self, hint: jax.Array, key_index: jax.Array) -> jax.Array:
+        """Features `[B, F, h, w, C]` of the hints `[B, K, h, w, 4]` at their key frames."""
+        at = jnp.maximum(key_index, 0)[:, :, None, None, None]
+        features = self.hint_conv(jnp.take_along_axis(hint, at, axis=1))
+        return jnp.where((key_index >= 0)[..., None, None, None], features, 0)
+
+
+class ControlledUNet(nnx.Module):
+    """The prior steered by the ControlNet: the whole VEnhancer network."""
+
+    def __init__(self, config: UNet3DConfig, rngs: nnx.Rngs):
+        self.unet = UNet3D(config, rngs)
+        self.controlnet = VideoControlNet(config, rngs)
+
+    def __call__(
+        self,
+        x: jax.Array,
+        t: jax.Array,
+        text: Text,
+        *,
+        hint: jax.Array | None = None,
+        hint_t: jax.Array | None = None,
+        scale: jax.Array | None = None,
+        key_index: jax.Array | None = None,
+    ) -> jax.Array:
+        """Predicts v, `[B, F, h, w, 4]` float32; arguments as of `VideoControlNet`."""
+        given = {"hint": hint, "hint_t": hint_t, "scale": scale, "key_index": key_index}
+        return self.with_features(x, t, text, given)[0]
+
+    def with_features(
+        self,
+        x: jax.Array,
+        t: jax.Array,
+        text: Text,
+        conditions: Mapping[str, jax.Array | None],
+        *,
+        control: tuple[jax.Array, ...] | None = None,
+        deep: jax.Array | None = None,
+    ) -> tuple[jax.Array, tuple[jax.Array, ...], jax.Array]:
+        """Predicts v with features of an earlier call in place of new ones, where they are given.
+
+        Args:
+          x: as of `VideoControlNet`, like `t`, `text` and `conditions`.
+          t: time steps.
+          text: features or projections.
+          conditions: by name.
+          control: features of the ControlNet, of the first level at least where `deep` is given.
+          deep: features that come up to the first level of the UNet; with them the ControlNet
+            computes its first level only.
+
+        Returns:
+          v `[B, F, h, w, 4]` float32, `control` and `deep`: those that were given, or new ones.
+        """
+        if control is None:
+            control = self.controlnet(
+                x,
+                t,
+                text_for(text, "controlnet"),
+                **conditions,
+                only_first_level=deep is not None,
+            )
+        v, deep = self.unet.with_deep(x, t, text_for(text, "unet"), control, deep)
+        return v, control, deep
+
+
+def key_index_of_mask(mask: jax.Array) -> jax.Array:
+    """Key-frame indices from the convention of the first release.
+
+    Args:
+      mask: `[B, F]`, 0 for key frames in the order of the hint, 1 for frames to interpolate.
+
+    Returns:
+      `[B, F]`, the place of each frame in the hint, -1 for frames to interpolate.
+    """
+    is_key = mask == 0
+    return jnp.where(is_key, jnp.cumsum(is_key, axis=-1) - 1, -1)

@@ -1,0 +1,1 @@
+"""VEnhancer: space-time super-resolution and refinement (arXiv 2407.07667)."""
