@@ -44,9 +44,9 @@ from venhancer_jax.models.functional import Params
 from venhancer_jax.models.venhancer.unet3d import UNet3DConfig
 from venhancer_jax.pipelines import catalog
 from venhancer_jax.pipelines.config import options_of
-from venhancer_jax.pipelines.options import EnhanceOptions
 from venhancer_jax.pipelines.venhancer import programs
 from venhancer_jax.pipelines.venhancer.load import demo_venhancer
+from venhancer_jax.pipelines.venhancer.options import VEnhancerOptions
 from venhancer_jax.pipelines.venhancer.plan import plan_steps
 from venhancer_jax.pipelines.venhancer.step_cache import Kept, Work, plan_work
 from venhancer_jax.pipelines.venhancer.system import VEnhancer
@@ -96,7 +96,7 @@ def low_of(target: np.ndarray) -> np.ndarray:
     return to_uint8(resample(target[::2].astype(np.float32), size, "area"))
 
 
-def shipped_options(steps: int | None = None, **changes: Any) -> EnhanceOptions:
+def shipped_options(steps: int | None = None, **changes: Any) -> VEnhancerOptions:
     """Those of `configs/demo.py` in several steps, with the changes of a row."""
     config = demo.get_config().unlock()
     config.update(up_scale=float(SCALE), target_fps=str(RATE), steps=steps or STEPS.value)
@@ -104,7 +104,7 @@ def shipped_options(steps: int | None = None, **changes: Any) -> EnhanceOptions:
     return changed(options_of(config, config.prompt), changes)
 
 
-def changed(options: EnhanceOptions, changes: dict[str, Any]) -> EnhanceOptions:
+def changed(options: VEnhancerOptions, changes: dict[str, Any]) -> VEnhancerOptions:
     """Options with the changes of a row."""
     changes = {name: value for name, value in changes.items() if name != "weights"}
     if changes.get("guidance_interval") == "first half":
@@ -119,7 +119,7 @@ def demo_system(weights: str) -> VEnhancer:
 
 
 def denoised(
-    low: np.ndarray, options: EnhanceOptions, weights: str = "full"
+    low: np.ndarray, options: VEnhancerOptions, weights: str = "full"
 ) -> tuple[float, np.ndarray]:
     """Seconds of all denoising steps, and the frames that come of them."""
     marks = {}
@@ -151,7 +151,7 @@ def quality(made: np.ndarray, wanted: np.ndarray) -> dict[str, float | None]:
 
 
 def speed_of(
-    low: np.ndarray, full: tuple[EnhanceOptions, str], row: tuple[EnhanceOptions, str]
+    low: np.ndarray, full: tuple[VEnhancerOptions, str], row: tuple[VEnhancerOptions, str]
 ) -> dict[str, float]:
     """Seconds of a step, and how much faster it is than one of `full` right before: medians."""
     pairs = [(denoised(low, *full)[0], denoised(low, *row)[0]) for _ in range(REPEATS.value)]
@@ -161,7 +161,7 @@ def speed_of(
     }
 
 
-def work_of(changes: dict[str, Any], options: EnhanceOptions, network: str) -> float:
+def work_of(changes: dict[str, Any], options: VEnhancerOptions, network: str) -> float:
     """Multiply-adds of all steps with the changes, as a share of those without."""
     options = changed(options, changes)
     works = plan_work(
@@ -240,7 +240,7 @@ def main(argv: list[str]) -> None:
             changes = ROWS[name]
             results[name] |= speed_of(low, rows["full"], rows[name])
             results[name]["work"] = work_of(changes, shipped_options(), "demo")
-            results[name]["work_published"] = work_of(changes, EnhanceOptions(), "venhancer")
+            results[name]["work_published"] = work_of(changes, VEnhancerOptions(), "venhancer")
     facts = {
         "device": jax.devices()[0].device_kind,
         "clips": len(per_clip["full"]),

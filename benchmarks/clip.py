@@ -22,14 +22,16 @@ from venhancer_jax.configs import demo, venhancer
 from venhancer_jax.models.text.null import NullTextConfig
 from venhancer_jax.pipelines import catalog
 from venhancer_jax.pipelines.config import options_of
-from venhancer_jax.pipelines.options import EnhanceOptions, parse_fps
+from venhancer_jax.pipelines.networks import compute_dtype
+from venhancer_jax.pipelines.options import parse_fps
 from venhancer_jax.pipelines.venhancer import programs
 from venhancer_jax.pipelines.venhancer.decode import decode_stream
-from venhancer_jax.pipelines.venhancer.load import compute_dtype, demo_venhancer
+from venhancer_jax.pipelines.venhancer.load import demo_venhancer
+from venhancer_jax.pipelines.venhancer.options import VEnhancerOptions
 from venhancer_jax.pipelines.venhancer.plan import plan_steps, plan_time
+from venhancer_jax.pipelines.venhancer.spec import PRESETS
 from venhancer_jax.pipelines.venhancer.system import Part, VEnhancer
 from venhancer_jax.sharding.flops import count_flops
-from venhancer_jax.training.networks import PRESETS
 
 PRESET = flags.DEFINE_enum("preset", "demo", sorted(PRESETS), "network sizes")
 DTYPE = flags.DEFINE_enum("dtype", "auto", ["auto", "float32", "bfloat16"], "of the networks")
@@ -72,7 +74,7 @@ def system_of(preset: str, dtype: str) -> VEnhancer:
 
 
 def count_clip(
-    system: VEnhancer, options: EnhanceOptions, frames: int, size: tuple[int, int]
+    system: VEnhancer, options: VEnhancerOptions, frames: int, size: tuple[int, int]
 ) -> int:
     """Operations of all network calls that a clip takes."""
     space, time_plan = system.plan_space(*size, options), plan_time(frames, RATE, options)

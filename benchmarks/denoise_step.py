@@ -18,8 +18,8 @@ from benchmarks.denoiser import denoise_call
 from benchmarks.measure import device_facts, peak_gib, report, timing
 from venhancer_jax.models.functional import count_parameters
 from venhancer_jax.pipelines.venhancer import programs
+from venhancer_jax.pipelines.venhancer.spec import PRESETS
 from venhancer_jax.sharding.flops import count_flops
-from venhancer_jax.training.networks import PRESETS
 
 PRESET = flags.DEFINE_enum("preset", "venhancer", sorted(PRESETS), "network size")
 REPEATS = flags.DEFINE_integer("repeats", 3, "timed calls after the first one")

@@ -11,7 +11,7 @@ from benchmarks.measure import random_params
 from venhancer_jax.models.layers.attention import IMPLEMENTATIONS
 from venhancer_jax.models.venhancer.unet3d import UNet3DConfig
 from venhancer_jax.pipelines import catalog
-from venhancer_jax.training.networks import PRESETS
+from venhancer_jax.pipelines.venhancer.spec import PRESETS
 
 _FRAMES = flags.DEFINE_integer("frames", 5, "frames of the window")
 _HEIGHT = flags.DEFINE_integer("height", 34, "rows of the latents, 2 modulo 8")

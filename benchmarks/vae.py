@@ -18,8 +18,8 @@ from venhancer_jax.models.autoencoders.vae import VAEConfig
 from venhancer_jax.pipelines import catalog
 from venhancer_jax.pipelines.venhancer import programs
 from venhancer_jax.pipelines.venhancer.decode import CHUNK_FRAMES
+from venhancer_jax.pipelines.venhancer.spec import PRESETS
 from venhancer_jax.sharding.flops import count_flops
-from venhancer_jax.training.networks import PRESETS
 
 PRESET = flags.DEFINE_enum("preset", "demo", sorted(PRESETS), "network size")
 DTYPE = flags.DEFINE_enum("dtype", "float32", ["float32", "bfloat16"], "of the decoder")

@@ -3,8 +3,8 @@
     python sample.py
     python sample.py --config.input=VIDEO --config.output=OUT.mp4
 
-Enlarges 2 to 4 times and makes up to three frames between two, in one step. Hardware: any two
-cores. What it can and cannot do: docs/model_card.md.
+Enlarges 2 to 4 times and doubles the frame rate, in one step. Hardware: any two cores. What it can
+and cannot do: docs/model_card.md.
 """
 
 from ml_collections import ConfigDict
@@ -14,10 +14,10 @@ from venhancer_jax.pipelines.config import enhancement_config
 
 
 def get_config() -> ConfigDict:
-    config = enhancement_config()
+    config = enhancement_config("venhancer")
     config.input = str(demo_clip())
     config.up_scale = 4.0
-    config.target_fps = "30"
+    config.fps_scale = 2.0
     config.preset = "demo"
     # As it was trained: one step without noise, and no text.
     config.solver = "ddim"

@@ -16,7 +16,7 @@ from venhancer_jax.pipelines.config import enhancement_config
 
 
 def get_config() -> ConfigDict:
-    config = enhancement_config()
+    config = enhancement_config("venhancer")
     config.up_scale = 4.0
     config.version = "v2"
     config.vae_checkpoint = "svd_vae"

@@ -27,6 +27,11 @@ _HUB_ID = re.compile(r"(?P<repo>\w[\w.-]*/\w[\w.-]*)/(?P<file>.+\.(pt|pth|bin|ck
 _HUB_URL = re.compile(r"/(?P<repo>[^/]+/[^/]+)/(resolve|blob)/(?P<revision>[^/]+)/(?P<file>.+)")
 
 
+def published() -> dict[str, str]:
+    """Returns the published checkpoints by name."""
+    return PUBLISHED
+
+
 def weights_of(network: str, checkpoint: str) -> epath.Path:
     """The weight folder of a checkpoint, fetched and converted if need be.
 
@@ -60,7 +65,7 @@ def resolve(checkpoint: str) -> Path:
     path = Path(checkpoint)
     if path.is_dir():
         raise InputError(f"{path} holds no converted weights: give the checkpoint file in it")
-    return path if path.exists() else _fetch(PUBLISHED.get(checkpoint, checkpoint))
+    return path if path.exists() else _fetch(published().get(checkpoint, checkpoint))
 
 
 def _of_network(network: str, folder: epath.Path) -> epath.Path:

@@ -1,43 +1,62 @@
-"""Command lines of the form `--config=FILE --config.key=value`, or `--config=FILE:VARIANT`."""
+"""Command lines of the form `--config=NAME --config.key=value`, or `--config=FILE:VARIANT`."""
 
+import re
 import runpy
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
 from venhancer_jax.errors import InputError
+from venhancer_jax.settings import HelpRow, help_rows, old_names
 
-_ROOT = Path(__file__).parents[1]
+CONFIGS = Path(__file__).parent / "configs"
+_OVERRIDE = re.compile(r"(--?config\.)(\w+)(.*)", re.DOTALL)
+_KEY_WIDTH = 34
 
 
 def parse_config(
-    usage: str | None, arguments: Sequence[str], default: str, others: Sequence[str] = ()
+    usage: str | None,
+    arguments: Sequence[str],
+    default: str,
+    others: Sequence[str] = (),
+    *,
+    settings: Callable[[ConfigDict], Iterable[type]] = lambda config: (),
+    explain: Callable[[str, ConfigDict], str] = lambda key, config: "",
 ) -> tuple[ConfigDict | None, dict[str, str]]:
-    """The config with the settings of the command line.
+    """Reads a config file and applies the settings of the command line.
 
     Args:
-      usage: printed for `--help`, with all settings.
-      arguments: of the command line, without the program's name.
-      default: config file to use without `--config`, relative to the checkout.
-      others: names of further flags, strings that are empty by default.
+      usage: text that `--help` prints before the settings.
+      arguments: arguments of the command line, without the program's name.
+      default: name of the config to use without `--config`.
+      others: names of further flags, which are texts and empty by default.
+      settings: returns the dataclasses of settings that explain the keys of a config.
+      explain: returns why a config has no such key, for the error message.
 
     Returns:
-      The locked config, or None if help was asked for; and the values of `others`.
+      Locked config, or None if help was requested; and the values of `others`.
 
     Raises:
-      InputError: unknown or wrong settings, or a config file that is none.
+      InputError: unknown or wrong settings, or not a config file.
     """
-    files, settings = flags.FlagValues(), flags.FlagValues()
-    path = flags.DEFINE_string("config", str(_ROOT / default), "", flag_values=files)
+    files, overrides = flags.FlagValues(), flags.FlagValues()
+    path = flags.DEFINE_string("config", default, "", flag_values=files)
     values = {name: flags.DEFINE_string(name, "", "", flag_values=files) for name in others}
     wants_help = flags.DEFINE_bool("help", False, "", short_name="h", flag_values=files)
     try:
         rest = files(["", *arguments], known_only=True)
         config = _load(str(path.value))
-        config_flags.DEFINE_config_dict("config", config, flag_values=settings, sys_argv=rest)
-        rest = settings(rest)
+        classes = tuple(settings(config))
+        rest = _with_present_names(rest, old_names(*classes))
+        for argument in rest:
+            if (match := _OVERRIDE.match(argument)) and match.group(2) not in config:
+                reason = explain(match.group(2), config) or "no such setting"
+                raise InputError(f"config.{match.group(2)}: {reason}. --help lists all settings")
+        config_flags.DEFINE_config_dict("config", config, flag_values=overrides, sys_argv=rest)
+        rest = overrides(rest)
     except (AttributeError, KeyError, TypeError) as error:
         reason = error.args[0]
         while isinstance(reason, Exception):  # they come wrapped
@@ -48,19 +67,91 @@ def parse_config(
     if len(rest) > 1:
         raise InputError(f"unexpected argument {rest[1]!r}: settings are --config.key=value")
     if wants_help.value:
-        lines = (f"    --config.{key}={value}" for key, value in config.items())
-        print(usage, "Settings of this config:\n", *lines, sep="\n")
+        print(usage, f"Settings of --config={path.value}:", sep="\n")
+        print(help_text(help_rows(config, *classes)))
         return None, {}
     return config, {name: str(flag.value) for name, flag in values.items()}
 
 
+def find_config(arguments: Sequence[str], default: str) -> ConfigDict:
+    """Returns the config that a command line names, without its overrides.
+
+    Raises:
+      InputError: not a config file.
+    """
+    files = flags.FlagValues()
+    path = flags.DEFINE_string("config", default, "", flag_values=files)
+    files(["", *arguments], known_only=True)
+    return _load(str(path.value))
+
+
+def help_text(rows: Iterable[HelpRow]) -> str:
+    """Formats settings for a terminal, a line each under the heading of their group."""
+    lines, group = [], None
+    for row in rows:
+        if row.group != group:
+            group = row.group
+            lines += ["", f"{group}:"]
+        key = f"  --config.{row.key}="
+        choices = f" One of: {', '.join(row.choices)}." if row.choices else ""
+        lines.append(
+            f"{key:{_KEY_WIDTH}} {row.about}.{choices} ({row.kind}; {_shown(row.default)})"
+        )
+    return "\n".join(lines)
+
+
+def help_table(rows: Iterable[HelpRow]) -> str:
+    """Formats settings as a Markdown table."""
+    lines = ["| key | type | default | what it does |", "| --- | --- | --- | --- |"]
+    group = None
+    for row in rows:
+        if row.group != group:
+            group = row.group
+            lines.append(f"| **{group}** | | | |")
+        choices = f": {', '.join(f'`{word}`' for word in row.choices)}" if row.choices else ""
+        lines.append(f"| `{row.key}` | {row.kind} | {_shown(row.default)} | {row.about}{choices} |")
+    return "\n".join(lines)
+
+
+def _shown(value: object) -> str:
+    if value is None or value == "":
+        return "none"
+    if isinstance(value, tuple | list):
+        return ",".join(map(str, value))
+    return str(value)
+
+
+def _with_present_names(arguments: Sequence[str], renamed: dict[str, str]) -> list[str]:
+    """Replaces names that settings had in earlier versions, and says so."""
+    replaced = []
+    for argument in arguments:
+        match = _OVERRIDE.match(argument)
+        if match and match.group(2) in renamed:
+            old, new = match.group(2), renamed[match.group(2)]
+            print(f"note: config.{old} is now config.{new}", file=sys.stderr)
+            argument = f"{match.group(1)}{new}{match.group(3)}"
+        replaced.append(argument)
+    return replaced
+
+
 def _load(path: str) -> ConfigDict:
-    """What `get_config` of the file returns, of the variant after a colon if there is one."""
-    file, *variant = [path] if Path(path).exists() else path.rsplit(":", 1)
+    """Returns the config of a file or of a name, of the variant after a colon if there is one."""
+    file, *variant = [path] if _find(path).exists() else path.rsplit(":", 1)
     try:
-        config = runpy.run_path(file).get("get_config", lambda *_: None)(*variant)
+        config = runpy.run_path(str(_find(file))).get("get_config", lambda *_: None)(*variant)
+    except FileNotFoundError:
+        names = ", ".join(sorted(p.stem for p in CONFIGS.glob("[!_]*.py")))
+        raise InputError(f"config {path}: no such file, nor one of {names}") from None
     except Exception as error:  # a config file can raise anything
         raise InputError(f"config {path}: {type(error).__name__}: {error}") from None
     if not isinstance(config, ConfigDict):
-        raise InputError(f"config {path}: expected a function get_config() -> ConfigDict in it")
+        raise InputError(
+            f"config {path}: not a config file: expected a function get_config() -> ConfigDict"
+        )
     return config.lock()
+
+
+def _find(path: str) -> Path:
+    """Returns a file, or the config of the package that a name means."""
+    named = CONFIGS / f"{path}.py"
+    return named if "/" not in path and named.exists() else Path(path)

@@ -23,10 +23,9 @@ from venhancer_jax.diffusion.solvers import (
     solve,
 )
 from venhancer_jax.diffusion.timesteps import edm_sigmas_for, even_times, fast_times
-from venhancer_jax.diffusion.windowed import cross_fade, windowed
 from venhancer_jax.models.layers.embeddings import sinusoidal_embedding
+from venhancer_jax.pipelines.pieces import Box, blend, faded_spans, gaussian, whole_span
 from venhancer_jax.pipelines.venhancer import official
-from venhancer_jax.video.windows import gaussian_weights
 
 # Key frames of the two videos that the single guided step was recorded with.
 _DENOISE_MASK = np.array([[0, -1, 1], [0, 1, -1]])
@@ -123,12 +122,13 @@ def replay_sampler(recording: Recording) -> list[Case]:
         def of_window(
             x: jax.Array,
             t: np.integer,
-            windows: Sequence[tuple[int, int]],
+            boxes: Sequence[Box],
             facts: dict = facts,
             mask: list = mask,
             calls: list = calls,
         ) -> jax.Array:
-            local = np.array(mask[slice(*windows[0])])
+            span = boxes[0].frames
+            local = np.array(mask[span.start : span.stop])
             scale = facts["guide_scale"]
             calls.extend([int(t)] * (1 if scale == 1 else 2))
             v = toy_network(x, t, tensors["y"], local)
@@ -137,10 +137,16 @@ def replay_sampler(recording: Recording) -> list[Case]:
                 v = guidance.guide(v, unconditional, scale, facts["guide_rescale"])
             return guidance.v_to_x0(x, v, schedule.alphas[t], schedule.sigmas[t])
 
-        whole = windowed(of_window, windows)
+        boxes = _boxes(windows, tensors[f"{name}/noised_lr"].shape[-2:])
 
-        def denoise(x: jax.Array, t: np.integer, whole: Any = whole, x0s: list = x0s) -> jax.Array:
-            x0s.append(whole(x, t))
+        def denoise(
+            x: jax.Array,
+            t: np.integer,
+            of_window: Any = of_window,
+            boxes: list = boxes,
+            x0s: list = x0s,
+        ) -> jax.Array:
+            x0s.append(blend(lambda y, window: of_window(y, t, window), x, boxes))
             return x0s[-1]
 
         noise = channels_last(tensors.get(f"{name}/noise", np.zeros((0, 1, 1))), 2)
@@ -195,12 +201,20 @@ def replay_blend(recording: Recording) -> list[Case]:
         label = f"{recording.name}/{name}"
         if match := re.fullmatch(r"gauss_w(\d+)_h(\d+)", name):
             width, height = map(int, match.groups())
-            cases.append(compare(label, gaussian_weights(height, width), recorded, BLOCK))
+            weights = np.outer(gaussian(height, 0.0), gaussian(width, -0.5))
+            cases.append(compare(label, weights, recorded, BLOCK))
         elif match := re.fullmatch(r"blend_out_e(\d+)", name):
             n = int(match.group(1))
-            faded = cross_fade(before[:, -n:], after[:, :n])
-            ours = jnp.concatenate([faded, after[:, n:]], axis=1)
-            cases.append(compare(label, ours, channels_last(recorded), BLOCK))
+            start = before.shape[1] - n
+            windows = [(0, before.shape[1]), (start, start + after.shape[1])]
+            whole = jnp.zeros((len(before), windows[1][1], *before.shape[2:]))
+            parts = {0: before, start: after}
+            ours = blend(
+                lambda _, window, parts=parts: parts[window[0].frames.start],
+                whole,
+                _boxes(windows, before.shape[2:4]),
+            )
+            cases.append(compare(label, ours[:, start:], channels_last(recorded), BLOCK))
     return cases
 
 
@@ -211,6 +225,11 @@ def toy_network(x: jax.Array, t: Any, text: np.ndarray, mask: np.ndarray) -> jax
     mean = _columns(text.mean((1, 2)))
     time = _columns(jnp.sin(jnp.atleast_1d(jnp.asarray(t, jnp.float32))))
     return 0.3 * x + 0.1 * time + 0.2 * jnp.tanh(x * mean) + 0.05 * frame / 32 + 0.03 * is_key
+
+
+def _boxes(windows: Sequence[tuple[int, int]], size: Sequence[int]) -> list[Box]:
+    rows, columns = map(whole_span, size)
+    return [Box(frames, rows, columns) for frames in faded_spans(windows)]
 
 
 def _columns(per_video: Any) -> jax.Array:

@@ -26,11 +26,12 @@ from venhancer_jax.convert.rules import entries
 from venhancer_jax.diffusion.noise import RecordedNoise
 from venhancer_jax.models.autoencoders.vae import VAEConfig
 from venhancer_jax.models.text.clip import ClipTextConfig
-from venhancer_jax.pipelines import catalog
-from venhancer_jax.pipelines.options import EnhanceOptions
-from venhancer_jax.pipelines.venhancer import programs
+from venhancer_jax.pipelines import catalog, programs
+from venhancer_jax.pipelines.system import LoadedNetwork
+from venhancer_jax.pipelines.text import TextFeatures
 from venhancer_jax.pipelines.venhancer.decode import decode_stream
-from venhancer_jax.pipelines.venhancer.system import Part, VEnhancer
+from venhancer_jax.pipelines.venhancer.options import VEnhancerOptions
+from venhancer_jax.pipelines.venhancer.system import VEnhancer
 from venhancer_jax.text.tokenizer import tokenize
 from venhancer_jax.video import colour_fix, resize
 
@@ -76,7 +77,8 @@ def replay_tiled_decode(recording: Recording) -> list[Case]:
     pieces = decode_stream(
         system.decode,
         jnp.asarray(channels_last(tensors["z"])),
-        pixels_per_latent=8,
+        scale=8,
+        equal=False,
         tile_size=(height // 8, width // 8),
         tile_overlap=(height // 6 // 8, width // 5 // 8),
     )
@@ -129,7 +131,7 @@ def replay_resize(recording: Recording) -> list[Case]:
     ours = resize.pad(inner, sides, white=True)
     cases.append(compare(f"{recording.name}/pad_ones", ours, padded, BLOCK))
     video = channels_last(tensors["tensor2vid_in"])[0]
-    ours = programs.to_bytes(jnp.asarray(video), True)
+    ours = programs.to_bytes(jnp.asarray(video), truncate=True)
     cases.append(equal(f"{recording.name}/tensor2vid_u8", ours, tensors["tensor2vid_u8"]))
     return cases
 
@@ -159,7 +161,7 @@ def replay_colour(recording: Recording) -> list[Case]:
 def replay_pipeline(recording: Recording) -> list[Case]:
     """The whole program, from BGR frames to bytes, with the recorded noise."""
     info, tensors = recording.info, recording.tensors
-    options = EnhanceOptions(
+    options = VEnhancerOptions(
         compat="official",
         target_size=tuple(info["target"]),
         target_fps=Fraction(info["interp"] + 1),
@@ -181,22 +183,21 @@ def replay_pipeline(recording: Recording) -> list[Case]:
     )
     text = np.concatenate([_normal(info["y"]), _normal(info["ny"])])
     system = _system(recording)
-    latents, space, _ = system.denoised(
+    latents, plan = system.denoise_clip(
         tensors["bgr_frames_u8"][..., ::-1],
         rate=Fraction(1),
         options=options,
         noise=noise,
         text=jnp.asarray(text),
-        progress=lambda stage, done, total: None,
     )
-    pieces = [np.asarray(piece) for piece in system.frames_of(latents, space)]
+    pieces = [np.asarray(piece) for piece in system.decode_frames(latents, plan.space, options)]
     video = np.concatenate(pieces)
     recorded = channels_last(tensors["out"])[0]
     return [
         compare(f"{recording.name}/out", video, recorded, NETWORK),
         nearly_equal_bytes(
             f"{recording.name}/frames_u8",
-            np.asarray(programs.to_bytes(jnp.asarray(video), True)),
+            np.asarray(programs.to_bytes(jnp.asarray(video), truncate=True)),
             tensors["frames_u8"],
         ),
     ]
@@ -208,9 +209,9 @@ def _system(recording: Recording) -> VEnhancer:
     vae_params = recipe.params(layout_entries("vae", vae, "svd"), "vaet/")
     denoiser_params = recipe.params(layout_entries("venhancer", denoiser, "venhancer"))
     return VEnhancer(
-        Part(denoiser, catalog.build("venhancer", denoiser), denoiser_params),
-        Part(vae, catalog.build("vae", vae), vae_params),
-        Part(text, catalog.build("text", text), {}),
+        LoadedNetwork(denoiser, catalog.build("venhancer", denoiser), denoiser_params),
+        LoadedNetwork(vae, catalog.build("vae", vae), vae_params),
+        TextFeatures(text, lambda: LoadedNetwork(text, catalog.build("text", text), {})),
     )
 
 

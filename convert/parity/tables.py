@@ -8,11 +8,11 @@ from venhancer_jax.convert.parity.case import Case, compare, equal, equal_tables
 from venhancer_jax.convert.parity.recording import Recording
 from venhancer_jax.models.venhancer.unet3d import UNet3DConfig
 from venhancer_jax.pipelines import catalog
+from venhancer_jax.pipelines.pieces import sliding_windows
 from venhancer_jax.pipelines.venhancer import official
 from venhancer_jax.pipelines.venhancer.prompts import NEGATIVE, POSITIVE
 from venhancer_jax.sharding.flops import count_flops
 from venhancer_jax.text.tokenizer import tokenize
-from venhancer_jax.video.windows import sliding_windows
 
 
 def replay_windows(recording: Recording) -> list[Case]:

@@ -6,7 +6,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-
 from venhancer_jax.diffusion.windowed import cross_fade, join, windowed
 
 WINDOWS = [

@@ -5,12 +5,12 @@ from fractions import Fraction
 import numpy as np
 import pytest
 from pipelines.tiny_system import clip, tiny_system
+from venhancer_jax.video.windows import equal_windows
 
 from venhancer_jax.errors import InputError
-from venhancer_jax.pipelines.options import EnhanceOptions
 from venhancer_jax.pipelines.venhancer import buckets, programs
+from venhancer_jax.pipelines.venhancer.options import VEnhancerOptions
 from venhancer_jax.pipelines.venhancer.plan import plan_time
-from venhancer_jax.video.windows import equal_windows
 
 SYSTEM = tiny_system()
 RATE = Fraction(10)
@@ -18,7 +18,7 @@ SHORT = {"up_scale": 1.0, "solver_mode": "normal", "steps": 2, "window": 9}
 
 
 def enhance(frames: list[np.ndarray], **changes) -> np.ndarray:
-    options = EnhanceOptions(**(SHORT | {"guidance_scale": 3.0} | changes))
+    options = VEnhancerOptions(**(SHORT | {"guidance_scale": 3.0} | changes))
     return np.stack([*SYSTEM.enhance(frames, rate=RATE, options=options)])
 
 
@@ -57,13 +57,13 @@ def test_mirrored():
 
 
 def test_without_the_option_nothing_changes():
-    plan = buckets.plan_extended_time(5, RATE, EnhanceOptions())
-    assert plan == plan_time(5, RATE, EnhanceOptions())
+    plan = buckets.plan_extended_time(5, RATE, VEnhancerOptions())
+    assert plan == plan_time(5, RATE, VEnhancerOptions())
 
 
 @pytest.mark.parametrize("rate", [10, 15, 20])
 def test_the_output_has_the_frames_of_the_clip(rate: int):
-    options = EnhanceOptions(target_fps=Fraction(rate), shape_buckets=True, window=9)
+    options = VEnhancerOptions(target_fps=Fraction(rate), shape_buckets=True, window=9)
     for frames in range(1, 12):
         plan = buckets.plan_extended_time(frames, RATE, options)
         exact = plan_time(frames, RATE, options)
@@ -74,11 +74,11 @@ def test_the_output_has_the_frames_of_the_clip(rate: int):
 
 def test_sizes_are_coarser():
     sizes = [
-        SYSTEM.plan_space(24, 32, EnhanceOptions(up_scale=scale, shape_buckets=True)).working_size
+        SYSTEM.plan_space(24, 32, VEnhancerOptions(up_scale=scale, shape_buckets=True)).working_size
         for scale in (1.0, 0.9)
     ]
     assert sizes == [(24, 32), (24, 32)]
-    exact = SYSTEM.plan_space(20, 28, EnhanceOptions(up_scale=1.0))
+    exact = SYSTEM.plan_space(20, 28, VEnhancerOptions(up_scale=1.0))
     assert exact.working_size == (20, 28)
 
 
@@ -112,4 +112,4 @@ def test_a_clip_that_has_such_a_shape_is_not_changed():
 
 def test_the_official_program_has_shapes_of_its_own():
     with pytest.raises(InputError, match="shape_buckets: compat 'official'"):
-        EnhanceOptions(compat="official", shape_buckets=True)
+        VEnhancerOptions(compat="official", shape_buckets=True)

@@ -6,14 +6,14 @@ import numpy as np
 from pipelines.jax_events import COMPILE, events
 from pipelines.tiny_system import clip, tiny_system
 
-from venhancer_jax.pipelines.options import EnhanceOptions
+from venhancer_jax.pipelines.venhancer.options import VEnhancerOptions
 
 SYSTEM = tiny_system()
 
 
 def enhance(**changes) -> np.ndarray:
     short = {"up_scale": 1.0, "solver_mode": "normal", "steps": 3, "guidance_scale": 3.0}
-    options = EnhanceOptions(**(short | changes))
+    options = VEnhancerOptions(**(short | changes))
     return np.stack([*SYSTEM.enhance(clip(3), rate=Fraction(10), options=options)])
 
 

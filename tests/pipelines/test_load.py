@@ -13,7 +13,8 @@ from venhancer_jax.models.autoencoders.vae import VAEConfig
 from venhancer_jax.models.text.clip import ClipTextConfig
 from venhancer_jax.models.venhancer.unet3d import UNet3DConfig
 from venhancer_jax.pipelines import catalog
-from venhancer_jax.pipelines.venhancer.load import compute_dtype, load_venhancer
+from venhancer_jax.pipelines.networks import compute_dtype
+from venhancer_jax.pipelines.venhancer.load import load_venhancer
 from venhancer_jax.video import probe
 
 CONFIGS = {

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from venhancer_jax.errors import InputError
-from venhancer_jax.pipelines.options import EnhanceOptions, parse_fps
+from venhancer_jax.pipelines.options import parse_fps
+from venhancer_jax.pipelines.venhancer.options import VEnhancerOptions
 
 
 @pytest.mark.parametrize(
@@ -43,7 +44,7 @@ from venhancer_jax.pipelines.options import EnhanceOptions, parse_fps
 )
 def test_out_of_range(name: str, value: Any, expected: str):
     with pytest.raises(InputError) as error:
-        EnhanceOptions(**{name: value})
+        VEnhancerOptions(**{name: value})
     assert re.match(rf"{name} '?{re.escape(str(value))}'?: expected ", str(error.value))
     assert expected in str(error.value)
 
@@ -57,14 +58,14 @@ def test_out_of_range(name: str, value: Any, expected: str):
 )
 def test_sides_out_of_range(size: tuple[int, int], message: str):
     with pytest.raises(InputError, match=message):
-        EnhanceOptions(target_size=size)
+        VEnhancerOptions(target_size=size)
 
 
 def test_normal_mode_needs_more_levels_than_steps():
-    EnhanceOptions(solver_mode="normal", steps=99, noise_levels=100)
-    EnhanceOptions(solver_mode="fast", steps=950)  # has steps of its own
+    VEnhancerOptions(solver_mode="normal", steps=99, noise_levels=100)
+    VEnhancerOptions(solver_mode="fast", steps=950)  # has steps of its own
     with pytest.raises(InputError, match="steps 100: expected fewer than noise_levels, 100"):
-        EnhanceOptions(solver_mode="normal", steps=100, noise_levels=100)
+        VEnhancerOptions(solver_mode="normal", steps=100, noise_levels=100)
 
 
 @pytest.mark.parametrize(
@@ -83,12 +84,12 @@ def test_normal_mode_needs_more_levels_than_steps():
 )
 def test_limits_are_allowed(name: str, values: list):
     for value in values:
-        assert getattr(EnhanceOptions(**{name: value}), name) == value
+        assert getattr(VEnhancerOptions(**{name: value}), name) == value
 
 
 def test_official():
-    assert EnhanceOptions(compat="official").official
-    assert not EnhanceOptions().official
+    assert VEnhancerOptions(compat="official").official
+    assert not VEnhancerOptions().official
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,9 @@ import pytest
 from venhancer_jax.diffusion.schedule import cosine_interpolated_schedule
 from venhancer_jax.diffusion.solvers import HeunSteps, LinearSteps
 from venhancer_jax.errors import InputError
-from venhancer_jax.pipelines.options import EnhanceOptions, parse_fps
+from venhancer_jax.pipelines.options import parse_fps
 from venhancer_jax.pipelines.venhancer import official
+from venhancer_jax.pipelines.venhancer.options import VEnhancerOptions
 from venhancer_jax.pipelines.venhancer.plan import (
     MAX_STRIDE,
     SpacePlan,
@@ -22,18 +23,18 @@ from venhancer_jax.pipelines.venhancer.plan import (
 )
 
 SCHEDULE = cosine_interpolated_schedule()
-OFFICIAL = EnhanceOptions(compat="official")
+OFFICIAL = VEnhancerOptions(compat="official")
 # Heights are 16 more than a multiple of 64, widths multiples of 64.
 ROWS, COLUMNS = (16, 64), 64
 
 
 def space(height: int, width: int, **options) -> SpacePlan:
-    return plan_space(height, width, EnhanceOptions(**options), ROWS, COLUMNS)
+    return plan_space(height, width, VEnhancerOptions(**options), ROWS, COLUMNS)
 
 
 def time(frames: int, rate: str | float, target: str | float | None, **options) -> TimePlan:
     target_fps = None if target is None else parse_fps(target)
-    return plan_time(frames, parse_fps(rate), EnhanceOptions(target_fps=target_fps, **options))
+    return plan_time(frames, parse_fps(rate), VEnhancerOptions(target_fps=target_fps, **options))
 
 
 RATES = [
@@ -196,14 +197,14 @@ def test_official_pad_that_networks_do_not_take_is_refused(pad: tuple[int, int])
 
 @pytest.mark.parametrize("compat", ["default", "official"])
 def test_hint_noise(compat: str):
-    t, alpha, sigma = hint_noise(SCHEDULE, EnhanceOptions(noise_aug=200, compat=compat))
+    t, alpha, sigma = hint_noise(SCHEDULE, VEnhancerOptions(noise_aug=200, compat=compat))
     assert t == 199
     assert (alpha, sigma) == (SCHEDULE.alphas[199], SCHEDULE.sigmas[199])
 
 
 def test_no_hint_noise_is_no_noise_but_all_noise_in_the_official_program():
-    assert hint_noise(SCHEDULE, EnhanceOptions(noise_aug=0)) == (0, 1, 0)
-    assert hint_noise(SCHEDULE, EnhanceOptions(noise_aug=0, compat="official")) == (-1, 0, 1)
+    assert hint_noise(SCHEDULE, VEnhancerOptions(noise_aug=0)) == (0, 1, 0)
+    assert hint_noise(SCHEDULE, VEnhancerOptions(noise_aug=0, compat="official")) == (-1, 0, 1)
 
 
 @pytest.mark.parametrize("compat", ["default", "official"])
@@ -212,7 +213,7 @@ def test_no_hint_noise_is_no_noise_but_all_noise_in_the_official_program():
 def test_steps_are_finite_and_fall(solver: str, noise_levels: int, compat: str):
     common = {"solver": solver, "noise_levels": noise_levels, "compat": compat}
     for mode in ({}, {"solver_mode": "normal", "steps": noise_levels - 1}):
-        steps = plan_steps(SCHEDULE, EnhanceOptions(**common, **mode))
+        steps = plan_steps(SCHEDULE, VEnhancerOptions(**common, **mode))
         assert isinstance(steps, HeunSteps if solver == "heun" else LinearSteps)
         assert steps.t[0] == noise_levels - 1
         assert (np.diff(steps.t) < 0).all()
@@ -225,14 +226,14 @@ def test_steps_are_finite_and_fall(solver: str, noise_levels: int, compat: str):
 def test_fast_mode_has_its_own_times():
     lengths = {"dpmpp_2m_sde": 14, "heun": 15, "ddim": 15}
     for solver, length in lengths.items():
-        steps = plan_steps(SCHEDULE, EnhanceOptions(solver=solver, steps=3))
+        steps = plan_steps(SCHEDULE, VEnhancerOptions(solver=solver, steps=3))
         assert steps.t[:5].tolist() == [899, 799, 699, 599, 500]
         assert len(steps) == length
 
 
 def test_official_steps_keep_fractional_times_and_the_start():
     exact = plan_steps(SCHEDULE, OFFICIAL)
-    whole = plan_steps(SCHEDULE, EnhanceOptions())
+    whole = plan_steps(SCHEDULE, VEnhancerOptions())
     np.testing.assert_array_equal(exact.t, whole.t)
     np.testing.assert_allclose(SCHEDULE.edm_sigma(np.array([899]))[0], exact.start)
     np.testing.assert_allclose(np.hypot(1, SCHEDULE.edm_sigma(np.array([899]))[0]), whole.start)

@@ -12,8 +12,8 @@ from pipelines.tiny_system import clip, tiny_system
 from venhancer_jax.diffusion.solvers import solve
 from venhancer_jax.errors import InputError
 from venhancer_jax.models.venhancer.int8 import quantised
-from venhancer_jax.pipelines.options import EnhanceOptions
 from venhancer_jax.pipelines.venhancer import programs
+from venhancer_jax.pipelines.venhancer.options import VEnhancerOptions
 from venhancer_jax.pipelines.venhancer.plan import plan_steps
 from venhancer_jax.pipelines.venhancer.step_cache import Kept, Reusing, Work, plan_work
 from venhancer_jax.sharding.flops import count_flops
@@ -26,7 +26,7 @@ EVERYTHING = {"difference": "keep", "control": "keep", "deep": "keep"}
 
 
 def sources(part: str, *, guided: bool = True, times=TIMES, **changes) -> list[str | None]:
-    works = plan_work(times, EnhanceOptions(**changes), guided=guided)
+    works = plan_work(times, VEnhancerOptions(**changes), guided=guided)
     return [getattr(work, part) for work in works]
 
 
@@ -60,14 +60,14 @@ def same(a, b, share: float = 1e-5) -> None:
 
 def enhance(frames=3, **changes) -> np.ndarray:
     usual = {"up_scale": 1.0, "solver_mode": "normal", "steps": 4, "guidance_scale": 3.0}
-    options = EnhanceOptions(**(usual | changes))
+    options = VEnhancerOptions(**(usual | changes))
     return np.stack([*SYSTEM.enhance(clip(frames), rate=Fraction(10), options=options)])
 
 
 def test_by_default_everything_is_computed():
-    assert set(plan_work(TIMES, EnhanceOptions(), guided=True)) == {Work()}
-    assert set(plan_work(TIMES, EnhanceOptions(), guided=False)) == {Work(difference=None)}
-    assert not EnhanceOptions().reuses
+    assert set(plan_work(TIMES, VEnhancerOptions(), guided=True)) == {Work()}
+    assert set(plan_work(TIMES, VEnhancerOptions(), guided=False)) == {Work(difference=None)}
+    assert not VEnhancerOptions().reuses
 
 
 @pytest.mark.parametrize(
@@ -218,7 +218,7 @@ def test_pipeline_goes_by_the_plan(works: list[Work]):
     chosen = {"guidance_reuse": 2, "controlnet_reuse": 3, "deep_reuse": 2}
     frames = enhance(**chosen)
 
-    options = EnhanceOptions(solver_mode="normal", steps=4, **chosen)
+    options = VEnhancerOptions(solver_mode="normal", steps=4, **chosen)
     times = plan_steps(SYSTEM.schedule, options).calls
     assert tuple(works) == plan_work(times, options, guided=True)
     assert len(works) == 4
@@ -266,7 +266,7 @@ def test_no_time_in_the_interval_is_no_guidance():
 def test_heun_has_guidance_in_an_interval(works: list[Work]):
     enhance(solver="heun", guidance_interval=(300, 999))
 
-    options = EnhanceOptions(solver="heun", solver_mode="normal", steps=4)
+    options = VEnhancerOptions(solver="heun", solver_mode="normal", steps=4)
     times = plan_steps(SYSTEM.schedule, options).calls
     assert len(times) == len(works) == 7
     assert [work.halves for work in works] == [2 if t >= 300 else 1 for t in times]
@@ -276,7 +276,7 @@ def test_heun_has_guidance_in_an_interval(works: list[Work]):
 @pytest.mark.parametrize("official", [False, True])
 def test_calls_are_those_of_the_solver(solver, official: bool):
     compat = "official" if official else "default"
-    steps = plan_steps(SYSTEM.schedule, EnhanceOptions(solver=solver, compat=compat))
+    steps = plan_steps(SYSTEM.schedule, VEnhancerOptions(solver=solver, compat=compat))
     asked = []
 
     def denoise(x, t):
@@ -322,21 +322,21 @@ def test_another_k_compiles_nothing():
 @pytest.mark.parametrize("value", [0, -1, 1001, 1.5])
 def test_wrong_numbers(name: str, value):
     with pytest.raises(InputError, match=rf"{name} {value}: expected a whole number from 1"):
-        EnhanceOptions(**{name: value})
+        VEnhancerOptions(**{name: value})
 
 
 @pytest.mark.parametrize("value", [(-1, 5), (5, 4), (0, 1000), (1,), ("a", "b")])
 def test_wrong_intervals(value):
     with pytest.raises(InputError, match=r"guidance_interval \(.*\): expected two whole numbers"):
-        EnhanceOptions(guidance_interval=value)
+        VEnhancerOptions(guidance_interval=value)
 
 
 def test_heun_does_not_reuse():
     with pytest.raises(InputError, match="deep_reuse 2: expected 1 with solver 'heun'"):
-        EnhanceOptions(solver="heun", deep_reuse=2)
-    assert EnhanceOptions(solver="heun", guidance_interval=(0, 500)).reuses
+        VEnhancerOptions(solver="heun", deep_reuse=2)
+    assert VEnhancerOptions(solver="heun", guidance_interval=(0, 500)).reuses
 
 
 def test_options_name_what_reuses():
     for name in ("guidance_reuse", "controlnet_reuse", "deep_reuse"):
-        assert dataclasses.replace(EnhanceOptions(), **{name: 2}).reuses
+        assert dataclasses.replace(VEnhancerOptions(), **{name: 2}).reuses

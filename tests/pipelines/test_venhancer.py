@@ -12,8 +12,8 @@ from pipelines.tiny_system import clip, tiny_system
 
 from venhancer_jax.diffusion.noise import CounterNoise, RecordedNoise
 from venhancer_jax.errors import InputError
-from venhancer_jax.pipelines.options import EnhanceOptions
 from venhancer_jax.pipelines.venhancer import programs
+from venhancer_jax.pipelines.venhancer.options import VEnhancerOptions
 from venhancer_jax.pipelines.venhancer.plan import plan_time
 from venhancer_jax.video.motion import interpolate_frames
 
@@ -23,9 +23,9 @@ RATE = Fraction(10)
 OFFICIAL = {"compat": "official", "target_size": (20, 28), "official_pad": (24, 32)}
 
 
-def options(**changes) -> EnhanceOptions:
+def options(**changes) -> VEnhancerOptions:
     short = {"up_scale": 1.0, "solver_mode": "normal", "steps": 2, "guidance_scale": 3.0}
-    return EnhanceOptions(**(short | changes))
+    return VEnhancerOptions(**(short | changes))
 
 
 def enhance(frames=None, *, noise=None, text=None, progress=None, **changes) -> np.ndarray:

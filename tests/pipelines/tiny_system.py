@@ -10,7 +10,9 @@ from venhancer_jax.models.functional import FunctionalModule, Params
 from venhancer_jax.models.text.clip import ClipTextConfig
 from venhancer_jax.models.venhancer.unet3d import UNet3DConfig
 from venhancer_jax.pipelines import catalog
-from venhancer_jax.pipelines.venhancer.system import Part, VEnhancer
+from venhancer_jax.pipelines.system import LoadedNetwork
+from venhancer_jax.pipelines.text import TextFeatures
+from venhancer_jax.pipelines.venhancer.system import VEnhancer
 
 
 @functools.cache
@@ -32,8 +34,9 @@ def tiny_system(**changes) -> VEnhancer:
     parts = {}
     for name, config in configs.items():
         network = catalog.build(name, config)
-        parts[name] = Part(config, network, random_params(network))
-    return VEnhancer(parts["venhancer"], parts["vae"], parts["text"], **changes)
+        parts[name] = LoadedNetwork(config, network, random_params(network))
+    text = TextFeatures(configs["text"], lambda: parts["text"])
+    return VEnhancer(parts["venhancer"], parts["vae"], text, **changes)
 
 
 def random_params(network: FunctionalModule) -> Params:

@@ -12,13 +12,13 @@ import pytest
 from ml_collections import ConfigDict
 from pipelines.tiny_system import clip, tiny_system
 from planning.tiny import needs_libtpu
+from venhancer_jax.planning.sampling_plan import plan_sampling
 
 from venhancer_jax.errors import InputError
-from venhancer_jax.pipelines.options import EnhanceOptions
 from venhancer_jax.pipelines.venhancer import programs
+from venhancer_jax.pipelines.venhancer.options import VEnhancerOptions
 from venhancer_jax.pipelines.venhancer.plan import plan_time
 from venhancer_jax.planning import command, sampling
-from venhancer_jax.planning.sampling_plan import plan_sampling
 from venhancer_jax.planning.topology import find_topology
 from venhancer_jax.sharding.mesh import inference_mesh
 
@@ -62,7 +62,7 @@ def test_what_is_planned_is_what_runs(changes: dict, monkeypatch: pytest.MonkeyP
     }
     for name, function in functions.items():
         monkeypatch.setattr(programs, function.__name__, spy(name, function))
-    options = EnhanceOptions(up_scale=1.0, solver_mode="normal", steps=2, **changes)
+    options = VEnhancerOptions(up_scale=1.0, solver_mode="normal", steps=2, **changes)
     list(system.enhance(clip(6), rate=Fraction(10), options=options))
 
     monkeypatch.undo()

@@ -7,10 +7,10 @@ from pathlib import Path
 import jax
 import pytest
 from ml_collections import ConfigDict
+from venhancer_jax.planning.changes import SLACK
 
 from venhancer_jax.errors import InputError
 from venhancer_jax.planning import command, training
-from venhancer_jax.planning.changes import SLACK
 from venhancer_jax.planning.program import ProgramStats
 from venhancer_jax.planning.topology import find_topology
 from venhancer_jax.sharding.mesh import device_mesh

@@ -33,12 +33,12 @@ def enhanced(
     from pipelines.tiny_system import clip, tiny_system
 
     from venhancer_jax.diffusion.noise import CounterNoise
-    from venhancer_jax.pipelines.options import EnhanceOptions
+    from venhancer_jax.pipelines.venhancer.options import VEnhancerOptions
     from venhancer_jax.sharding.mesh import inference_mesh
     from venhancer_jax.sharding.processes import fetch_to_host
 
     system = tiny_system(mesh=None if mesh is None else inference_mesh(sizes=mesh))
-    options = EnhanceOptions(
+    options = VEnhancerOptions(
         up_scale=1.0,
         solver_mode="normal",
         steps=2,

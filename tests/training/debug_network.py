@@ -10,9 +10,9 @@ from ml_collections import ConfigDict
 from pipelines.tiny_system import random_params
 
 from venhancer_jax.pipelines import catalog
+from venhancer_jax.pipelines.venhancer.spec import PRESETS, export
 from venhancer_jax.training import run
 from venhancer_jax.training.config import training_config
-from venhancer_jax.training.networks import PRESETS, export
 from venhancer_jax.training.objective import Frozen
 from venhancer_jax.training.state import TrainState
 from venhancer_jax.training.tasks import Task, task_of

@@ -18,7 +18,7 @@ from venhancer_jax.models.functional import FunctionalModule, Params, functional
 from venhancer_jax.models.text.null import NullTextConfig
 from venhancer_jax.models.venhancer.unet3d import Head, UNet3DConfig
 from venhancer_jax.pipelines import catalog
-from venhancer_jax.pipelines.options import EnhanceOptions
+from venhancer_jax.pipelines.venhancer.options import VEnhancerOptions
 from venhancer_jax.pipelines.venhancer.plan import plan_steps
 from venhancer_jax.training.autoencoder import Autoencoder, latent_scale
 from venhancer_jax.training.conditioning import Conditioning, Example, to_signed
@@ -137,7 +137,7 @@ def test_one_step_is_the_samplers_step():
     example = _example(jnp.zeros(shape), _normal(3, *shape))
     frozen = {"denoiser": {}}
     start = SCHEDULE.alphas[START] * example.low
-    options = EnhanceOptions(
+    options = VEnhancerOptions(
         solver="ddim", solver_mode="normal", steps=1, noise_levels=START + 1, guidance_scale=1.0
     )
     seen = []

@@ -15,7 +15,7 @@ from venhancer_jax.diffusion.schedule import cosine_interpolated_schedule
 from venhancer_jax.models.autoencoders.vae import VAEConfig
 from venhancer_jax.models.functional import Params
 from venhancer_jax.pipelines import catalog
-from venhancer_jax.pipelines.options import EnhanceOptions
+from venhancer_jax.pipelines.venhancer.options import VEnhancerOptions
 from venhancer_jax.sharding.mesh import device_mesh
 from venhancer_jax.training.autoencoder import Autoencoder
 from venhancer_jax.training.conditioning import Conditioning
@@ -52,7 +52,7 @@ class _Recorder:
 @pytest.mark.parametrize(("stride", "keys", "shown"), [(1, 5, 5), (2, 3, 5), (3, 2, 4)])
 def test_key_frames_are_given_as_small_as_they_were(stride: int, keys: int, shown: int):
     system, example = _Recorder(), _example(stride)
-    sample = Enhancing(system, EnhanceOptions(guidance_scale=1.0))(example)  # pyright: ignore
+    sample = Enhancing(system, VEnhancerOptions(guidance_scale=1.0))(example)  # pyright: ignore
 
     assert system.keys.shape == (keys, SIDE // 2, SIDE // 2, 3)
     assert system.options.target_size == (SIDE, SIDE)
@@ -69,14 +69,14 @@ def test_what_was_enlarged_is_made_small_again():
     from venhancer_jax.data.resample import resample
 
     low = np.rint(resample(small.astype(np.float32), (SIDE, SIDE))).astype(np.uint8)
-    again = Enhancing(tiny_system(), EnhanceOptions())._shrunk(low, 2.0)
+    again = Enhancing(tiny_system(), VEnhancerOptions())._shrunk(low, 2.0)
 
     # Within rounding, but for the edges, where enlarging repeats pixels.
     assert np.abs(again[0, 1:-1].astype(float) - small[0, 1:-1]).max() <= 1
 
 
 def test_the_system_enhances_an_example():
-    options = EnhanceOptions(
+    options = VEnhancerOptions(
         solver="ddim", solver_mode="normal", steps=1, noise_levels=80, guidance_scale=2.0
     )
     sample = Enhancing(tiny_system(), options)(_example(2))

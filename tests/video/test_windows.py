@@ -5,7 +5,6 @@ import math
 
 import numpy as np
 import pytest
-
 from venhancer_jax.video.windows import equal_windows, gaussian_weights, sliding_windows
 
 

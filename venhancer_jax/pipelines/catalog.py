@@ -1,65 +1,70 @@
-"""The networks by name, and their configs as JSON facts."""
+"""Networks by the names that weight folders store, and their sizes as JSON."""
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
-
-from flax import nnx
 
 from venhancer_jax.errors import InputError
 from venhancer_jax.models.autoencoders.vae import VAE, VAEConfig
 from venhancer_jax.models.functional import FunctionalModule, functionalize
 from venhancer_jax.models.text.clip import ClipTextConfig, ClipTextEncoder
 from venhancer_jax.models.text.null import NullTextConfig, NullTextEncoder
-from venhancer_jax.models.venhancer.controlnet import ControlledUNet
-from venhancer_jax.models.venhancer.unet3d import UNet3DConfig
+from venhancer_jax.pipelines.registry import all_systems
+from venhancer_jax.pipelines.system import NetworkKind
 
-Config = UNet3DConfig | VAEConfig | ClipTextConfig | NullTextConfig
+# A config of any network, a frozen dataclass.
+Config = Any
 
-# How a network computes is up to whoever runs it; all else is its size.
+# How a network computes is the choice of a run; all other fields are sizes.
 RUNTIME_FIELDS = ("dtype", "encoder_dtype", "attention", "temporal_pixels_at_once", "remat")
 
-_NETWORKS: dict[str, tuple[type[Config], Callable[[Any, nnx.Rngs], nnx.Module]]] = {
-    "venhancer": (UNet3DConfig, ControlledUNet),
-    "vae": (VAEConfig, VAE),
-    "text": (ClipTextConfig, ClipTextEncoder),
-    "no_text": (NullTextConfig, NullTextEncoder),
+_SHARED = {
+    "vae": NetworkKind(config=VAEConfig, module=VAE),
+    "text": NetworkKind(config=ClipTextConfig, module=ClipTextEncoder),
+    "no_text": NetworkKind(config=NullTextConfig, module=NullTextEncoder),
 }
-NAMES = tuple(_NETWORKS)
+
+
+@functools.cache
+def networks() -> dict[str, NetworkKind]:
+    """Returns all networks by name: the shared ones, then those of each system."""
+    found = dict(_SHARED)
+    for spec in all_systems():
+        found |= spec.networks
+    return found
 
 
 def build(name: str, config: Config) -> FunctionalModule:
-    """The network of that name and config, without parameters."""
-    _, module = _NETWORKS[name]
-    return functionalize(functools.partial(module, config))
+    """Builds a network without parameters; equal names and configs give equal networks."""
+    return functionalize(functools.partial(networks()[name].module, config))
 
 
 def config_class(name: str) -> type[Config]:
-    """The config class, whose defaults are the published sizes."""
-    return _NETWORKS[name][0]
+    """Returns the config class of a network, whose defaults are the published sizes."""
+    return networks()[name].config
 
 
 def config_to_dict(config: Config) -> dict[str, Any]:
-    """The sizes of a config."""
+    """Returns the sizes of a config as JSON values."""
     facts = dataclasses.asdict(config)
     return {name: value for name, value in facts.items() if name not in RUNTIME_FIELDS}
 
 
-def config_from_dict(name: str, facts: Mapping[str, Any], **runtime: Any) -> Config:
-    """The config with these sizes.
+def config_from_dict(name: str, sizes: Mapping[str, Any], **runtime: Any) -> Config:
+    """Builds the config of a network.
 
     Args:
-      name: of the network.
-      facts: what `config_to_dict` gives, also after a way through JSON.
+      name: name of the network.
+      sizes: result of `config_to_dict`, possibly read from JSON.
       **runtime: values of `RUNTIME_FIELDS`.
 
     Raises:
       InputError: unknown network or size.
     """
-    if name not in _NETWORKS:
-        raise InputError(f"unknown network {name!r}: expected one of {', '.join(NAMES)}")
-    values = {key: tuple(v) if isinstance(v, list) else v for key, v in facts.items()}
+    if name not in networks():
+        raise InputError(f"unknown network {name!r}: expected one of {', '.join(networks())}")
+    values = {key: tuple(v) if isinstance(v, list) else v for key, v in sizes.items()}
     try:
         return config_class(name)(**values, **runtime)
     except TypeError as error:

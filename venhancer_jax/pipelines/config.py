@@ -1,133 +1,114 @@
-"""The keys that every enhancement config has."""
+"""Enhancement configs: their keys are the settings of a system and of the command line."""
 
 from collections.abc import Sequence
-from fractions import Fraction
 from typing import Any
 
 from jax.sharding import Mesh
-from ml_collections import ConfigDict, config_dict
+from ml_collections import ConfigDict
 
 from venhancer_jax.errors import InputError
-from venhancer_jax.pipelines.options import EnhanceOptions, parse_fps
+from venhancer_jax.pipelines.options import DeviceOptions, FileOptions
+from venhancer_jax.pipelines.registry import SYSTEMS, find_system
+from venhancer_jax.settings import add_to_config, from_config, old_names
 from venhancer_jax.sharding.mesh import inference_mesh
 
 
-def enhancement_config() -> ConfigDict:
-    """All keys with their defaults; a config file changes some and locks it."""
-    config = ConfigDict()
-    # A video, or a folder of videos; where the results go.
-    config.input = ""
-    config.output = ""
-    config.start_time = 0.0  # seconds
-    config.max_frames = config_dict.placeholder(int)  # of the input
-    # What the video shows: text, a file with a line for each video, or the name of the video.
-    config.prompt = "a good video"
-    config.prompt_file = ""
-    config.name_as_prompt = False
-    config.negative_prompt = config_dict.placeholder(str)
-    # Size and rate of the output. (height, width) goes before the scale.
-    config.up_scale = 4.0
-    config.target_size = config_dict.placeholder(tuple)
-    config.target_fps = config_dict.placeholder(str)  # 60, 23.976, 30000/1001
-    # How it is sampled.
-    config.noise_aug = 200
-    config.solver = "dpmpp_2m_sde"
-    config.solver_mode = "fast"
-    config.steps = 15
-    config.noise_levels = 900  # of 1,000: how much noise the process starts from
-    config.start_noise = 1.0  # 0 for models that enhance in one step
-    config.interpolation = "previous"  # or flow: what frames between key frames start from
-    config.guidance_scale = 7.5
-    config.guidance_rescale = 0.2
-    # Cheaper steps: time steps with guidance, and how often a part is computed anew (1: always).
-    config.guidance_interval = (0, 999)
-    config.guidance_reuse = 1
-    config.controlnet_reuse = 1
-    config.deep_reuse = 1
-    config.window = 32
-    config.seed = 666
-    config.compat = "default"
-    # `demo`: the small model of the package. `venhancer`: the published weights, v1 or v2.
-    config.preset = "venhancer"
-    config.version = "v2"
-    # Weights: folder, file, Hugging Face id or URL. Empty: the preset's own. A model without text
-    # has the text checkpoint `none`.
-    config.checkpoint = ""
-    config.vae_checkpoint = ""
-    config.text_checkpoint = ""
-    config.dtype = "auto"
-    config.weights = "full"  # or int8: a denoiser of 8-bit integers, needs the extra int8
-    # Few shapes for many clips, so that less is compiled; and where that is kept, also gs://.
-    config.shape_buckets = False
-    config.compilation_cache = ""
-    config.compile_effort = 0.0  # down to -1: compiles in a quarter of the time, may run slower
-    # Devices along each axis: `data` (guidance pair and windows), `fsdp` (parameters), `rows` of
-    # each frame, and the rest for `context` (frames). 0: as many as the guidance pair can use.
-    config.mesh = ConfigDict({"data": 0, "fsdp": 1, "rows": 1})
-    config.distributed = False  # several hosts: TPU pods, Slurm
-    # Several processes elsewhere: `host:port` of the first, this one's number, how many there are.
-    config.coordinator = ""
-    config.process_id = 0
-    config.process_count = 1
-    # How it is written.
-    config.codec = "h264"
-    config.quality = 0.75
+def enhancement_config(system: str = "venhancer") -> ConfigDict:
+    """Returns all keys of a system's config with their defaults, for a config file to change.
+
+    Raises:
+      InputError: no system of that name.
+    """
+    config = ConfigDict({"system": system})
+    for settings in settings_of(system):
+        add_to_config(config, settings)
     return config
 
 
-def check_keys(config: ConfigDict) -> None:
-    """Asks for every key of `enhancement_config`.
+def settings_of(system: str) -> tuple[type, ...]:
+    """Returns the settings dataclasses of an enhancement config.
 
     Raises:
-      InputError: some are not there.
+      InputError: no system of that name.
     """
-    missing = sorted(set(enhancement_config()) - set(config))
-    if missing:
+    spec = find_system(system)
+    return FileOptions, spec.options, spec.weights, DeviceOptions
+
+
+def system_of(config: ConfigDict) -> str:
+    """Returns the name of the system that a config is for."""
+    return config.get("system", next(iter(SYSTEMS)))
+
+
+def checked_config(config: ConfigDict) -> ConfigDict:
+    """Returns a config with exactly the keys of its system; old names get their present ones.
+
+    Raises:
+      InputError: a key is missing, unknown, or of another system.
+    """
+    system = system_of(config)
+    allowed = enhancement_config(system)
+    renamed = old_names(*settings_of(system))
+    checked = ConfigDict({renamed.get(key, key): value for key, value in config.items()})
+    checked.system = system
+    if missing := sorted(set(allowed) - set(checked)):
         raise InputError(f"the config lacks {', '.join(missing)}: start from enhancement_config()")
+    if unknown := sorted(set(checked) - set(allowed)):
+        raise InputError(f"config.{unknown[0]}: {unknown_key(unknown[0], system)}")
+    return checked.lock()
 
 
-def options_of(config: ConfigDict, prompt: str) -> EnhanceOptions:
-    """The checked options of a config.
+def unknown_key(key: str, system: str) -> str:
+    """Explains why a system has no such key, for an error message."""
+    for other in SYSTEMS:
+        if other != system and key in enhancement_config(other):
+            return f"an option of system {other!r}, which system {system!r} does not have"
+    return "no such setting. --help lists all of them"
+
+
+def options_of(config: ConfigDict, prompt: str | None = None) -> Any:
+    """Builds the checked options of an enhancement.
+
+    Args:
+      config: config of `enhancement_config`.
+      prompt: prompt of the clip, by default that of the config.
 
     Raises:
       InputError: a value is out of range.
     """
-    names = (
-        "up_scale", "negative_prompt", "noise_aug", "solver", "solver_mode", "steps",
-        "noise_levels", "start_noise", "guidance_scale", "guidance_rescale", "guidance_interval",
-        "guidance_reuse", "controlnet_reuse", "deep_reuse", "window", "seed", "compat",
-        "interpolation", "shape_buckets",
-    )  # fmt: skip
-    values: dict[str, Any] = {name: config[name] for name in names}
-    return EnhanceOptions(
-        prompt=prompt,
-        target_size=_size(config.target_size),
-        target_fps=_rate(config.target_fps),
-        **values,
-    )
+    spec = find_system(system_of(config))
+    changes: dict[str, Any] = {} if prompt is None else {"prompt": prompt}
+    return from_config(spec.options, config, **changes)
+
+
+def weights_of(config: ConfigDict) -> Any:
+    """Builds the checked weight options of a config.
+
+    Raises:
+      InputError: a value is wrong.
+    """
+    return from_config(find_system(system_of(config)).weights, config)
+
+
+def check_values(config: ConfigDict) -> None:
+    """Checks all values of a config.
+
+    Raises:
+      InputError: a value is out of range.
+    """
+    for settings in settings_of(system_of(config)):
+        from_config(settings, config)
 
 
 def mesh_of(config: ConfigDict, devices: Sequence[Any] | None = None) -> Mesh:
-    """The mesh that a config asks for.
+    """Builds the mesh of a config.
 
     Args:
-      config: of `enhancement_config`.
-      devices: by default all there are.
+      config: config of `enhancement_config`.
+      devices: devices to use, by default all.
 
     Raises:
       InputError: the sizes do not use all devices.
     """
     videos = 1 if config.guidance_scale == 1 else 2
     return inference_mesh(devices, dict(config.mesh), videos=videos)
-
-
-def _size(value: tuple | None) -> tuple[int, int] | None:
-    if value is None:
-        return None
-    if len(value) != 2 or not all(isinstance(side, int) for side in value):
-        raise InputError(f"target_size {value}: expected two whole numbers, height and width")
-    return value[0], value[1]
-
-
-def _rate(value: str | None) -> Fraction | None:
-    return None if value in (None, "") else parse_fps(str(value))

@@ -7,38 +7,42 @@ from typing import Any
 import numpy as np
 
 from venhancer_jax.errors import InputError
-from venhancer_jax.pipelines.options import EnhanceOptions, parse_fps
-from venhancer_jax.pipelines.venhancer.system import Progress, VEnhancer
+from venhancer_jax.pipelines.options import parse_fps
+from venhancer_jax.pipelines.system import Progress, System
+from venhancer_jax.settings import old_names
 
 
 def enhance(
     frames: Iterable[np.ndarray],
     *,
     fps: float | str | Fraction,
-    system: VEnhancer,
+    system: System,
     progress: Progress | None = None,
     **options: Any,
 ) -> Iterator[np.ndarray]:
     """Enhances a clip.
 
     Args:
-      frames: uint8 `[H, W, 3]` each, all of one size; taken one by one.
-      fps: of the frames: 24, 23.976, "30000/1001".
-      system: from `venhancer_jax.load_venhancer`.
-      progress: told `(stage, done, total)`.
-      **options: fields of `EnhanceOptions`: `up_scale=2, target_fps=60, prompt="..."`.
+      frames: RGB frames `[H, W, 3]`, all of one size, consumed one by one: uint8, or floats from 0
+        to 1. Grey frames `[H, W]` and RGBA frames are converted.
+      fps: frames per second of the input: 24, 23.976, "30000/1001".
+      system: loaded system, such as that of `venhancer_jax.load_venhancer`.
+      progress: callback `(stage, done, total)` for the progress of each stage.
+      **options: options of the system: `up_scale=2, target_fps=60, prompt="..."`.
 
     Returns:
-      An iterator of uint8 `[H', W', 3]`, at `target_fps` frames a second.
+      An iterator of uint8 RGB frames `[H', W', 3]`, at `target_fps` frames per second.
 
     Raises:
       InputError: an unknown option or a value out of range; while iterating, no frames or frames
         that do not fit the options.
     """
-    if options.get("target_fps") is not None:
-        options["target_fps"] = parse_fps(options["target_fps"])
+    renamed = old_names(system.options_class)
+    options = {renamed.get(name, name): value for name, value in options.items()}
     try:
-        checked = EnhanceOptions(**options)
+        checked = system.options_class(**options)
     except TypeError as error:
         raise InputError(f"unknown option: {error}") from None
-    return system.enhance(frames, rate=parse_fps(fps), options=checked, progress=progress)
+    return system.enhance(
+        map(np.asarray, frames), rate=parse_fps(fps), options=checked, progress=progress
+    )

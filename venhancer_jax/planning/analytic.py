@@ -21,11 +21,6 @@ _MOVING = {
 }
 
 
-def shard_bytes(tree: Any) -> int:
-    """Bytes that one device holds of arrays or of their shapes; all of those without a sharding."""
-    return sum(_leaf_bytes(leaf) for leaf in jax.tree.leaves(tree))
-
-
 def activation_bytes(function: Callable[..., Any], *args: Any) -> int:
     """The most bytes of results and intermediates that are needed at once, over all devices.
 
@@ -39,12 +34,6 @@ def activation_bytes(function: Callable[..., Any], *args: Any) -> int:
     """
     shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), args)
     return _peak(jax.make_jaxpr(function)(*shapes).jaxpr)
-
-
-def _leaf_bytes(leaf: Any) -> int:
-    sharding = getattr(leaf, "sharding", None)
-    shape = sharding.shard_shape(leaf.shape) if sharding is not None else leaf.shape
-    return math.prod(shape) * leaf.dtype.itemsize
 
 
 def _peak(jaxpr: core.Jaxpr) -> int:

@@ -3,8 +3,8 @@
 import dataclasses
 from collections.abc import Mapping
 
-from venhancer_jax.planning.changes import Suggestion
 from venhancer_jax.planning.program import ProgramStats
+from venhancer_jax.planning.suggestions import Suggestion
 from venhancer_jax.planning.topology import Topology
 
 
@@ -19,7 +19,7 @@ class Plan:
       main: name of the program that runs most.
       programs: all, in the order of the run.
       costs: chip-hours by what they are of: `minute_of_video`, `update`, `epoch`, `run`.
-      changes: that would make it fit, the smallest first; empty where it fits.
+      suggestions: changes that would make it fit, the smallest first; empty where it fits.
       notes: what is taken for granted.
     """
 
@@ -29,7 +29,7 @@ class Plan:
     main: str
     programs: Mapping[str, ProgramStats]
     costs: Mapping[str, float]
-    changes: tuple[Suggestion, ...]
+    suggestions: tuple[Suggestion, ...]
     notes: tuple[str, ...]
 
     @property

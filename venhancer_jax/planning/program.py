@@ -9,14 +9,15 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
-from jax.sharding import Mesh
 
-from venhancer_jax.planning.analytic import activation_bytes, shard_bytes
+from venhancer_jax.pipelines.system import ProgramSpec
+from venhancer_jax.planning.analytic import activation_bytes
 from venhancer_jax.planning.collectives import Collective, count_collectives
 from venhancer_jax.planning.roofline import step_seconds
 from venhancer_jax.planning.topology import Topology
 from venhancer_jax.planning.work import count_chip_flops
 from venhancer_jax.sharding.flops import count_flops
+from venhancer_jax.sharding.params import shard_bytes
 
 # Autotuning measures on the GPU, which is not there; without it Triton may be given tiles that it
 # cannot make.
@@ -32,31 +33,6 @@ _NEEDED = (
     re.compile(r"memory required for [^(]*\(([\d.]+)([KMGT]?)\)", re.IGNORECASE),
     re.compile(r"Used ([\d.]+)([KMGT]?)i?B? of [\d.]+[KMGT]?i?B? hbm", re.IGNORECASE),
 )
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Program:
-    """A function as a run calls it.
-
-    Attributes:
-      name: of the step in the run.
-      function: under `jax.jit`.
-      static: its first arguments, which are no arrays.
-      arguments: the others, as `jax.ShapeDtypeStruct` with shardings.
-      mesh: that is set while it runs.
-      parts: chips that share its work, where the compiled program does not tell.
-      calls: how often it runs, for the run or the update that is planned.
-      resident_bytes: on each chip, of what lies there while it runs and is not its argument.
-    """
-
-    name: str
-    function: Any
-    static: tuple[Any, ...] = ()
-    arguments: tuple[Any, ...]
-    mesh: Mesh
-    parts: float
-    calls: float = 1.0
-    resident_bytes: int = 0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -106,7 +82,7 @@ class ProgramStats:
         return self.bytes_per_chip <= self.limit_bytes
 
 
-def plan_program(program: Program, topology: Topology, *, quick: bool = False) -> ProgramStats:
+def plan_program(program: ProgramSpec, topology: Topology, *, quick: bool = False) -> ProgramStats:
     """Compiles a program for a topology; without its compiler, estimates.
 
     A program that the compiler refuses because it is too large has facts as well.
@@ -122,7 +98,7 @@ def plan_program(program: Program, topology: Topology, *, quick: bool = False) -
     collectives, unknown, traffic, seen = {}, 0, None, 0
     if topology.missing:
         flops = count_flops(function, *_without_shardings(program.arguments))
-        temporary = round(activation_bytes(function, *program.arguments) / program.parts)
+        temporary = round(activation_bytes(function, *program.arguments) / program.shards)
         seconds = 0.0
     else:
         with jax.set_mesh(program.mesh):
@@ -147,7 +123,7 @@ def plan_program(program: Program, topology: Topology, *, quick: bool = False) -
             seen = count_chip_flops(text) if topology.platform == "tpu" else 0
             traffic = (compiled.cost_analysis() or {}).get("bytes accessed")
     # What the text does not show is at least split evenly.
-    per_chip = max(seen, flops / len(topology.devices)) if seen else flops / program.parts
+    per_chip = max(seen, flops / len(topology.devices)) if seen else flops / program.shards
     traffic = traffic or arguments + 2 * temporary
     return ProgramStats(
         name=program.name,
@@ -177,7 +153,7 @@ def needed_bytes(message: str) -> int | None:
     return None
 
 
-def _compile(program: Program, platform: str, quick: bool) -> tuple[Any, int]:
+def _compile(program: ProgramSpec, platform: str, quick: bool) -> tuple[Any, int]:
     """The compiled program; or None and the bytes that it needs, which are too many."""
     options = _COMPILER_OPTIONS[platform] | (_QUICK if quick and platform == "tpu" else {})
     traced = program.function.trace(*program.static, *program.arguments)

@@ -42,7 +42,7 @@ def facts_of(plan: Plan) -> dict[str, Any]:
         "programs": {name: _of_program(facts) for name, facts in plan.programs.items()},
         "changes": [
             {"ask": c.ask, "bytes_per_chip": c.bytes_per_chip, "basis": c.basis}
-            for c in plan.changes
+            for c in plan.suggestions
         ],
         "assumptions": list(plan.notes),
     }
@@ -151,13 +151,13 @@ def _verdict(plan: Plan) -> list[str]:
     if plan.fits:
         return [f"FITS: {takes}"]
     lines = [f"DOES NOT FIT: {takes}"]
-    for i, change in enumerate(plan.changes):
+    for i, change in enumerate(plan.suggestions):
         start = "Smallest change" if i == 0 else "Or"
         lines.append(
             f"{start}: {change.ask} (about {change.bytes_per_chip / _GIB:.2f} GiB a chip:"
             f" {change.basis})"
         )
-    return lines if plan.changes else [*lines, "No single change makes it fit."]
+    return lines if plan.suggestions else [*lines, "No single change makes it fit."]
 
 
 def _number(value: float) -> str:

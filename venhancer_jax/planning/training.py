@@ -5,19 +5,21 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from venhancer_jax.planning.analytic import activation_bytes, shard_bytes
-from venhancer_jax.planning.changes import (
+from venhancer_jax.pipelines.system import ProgramSpec
+from venhancer_jax.planning.analytic import activation_bytes
+from venhancer_jax.planning.plan import Plan
+from venhancer_jax.planning.program import ProgramStats, plan_program
+from venhancer_jax.planning.roofline import ASSUMPTIONS
+from venhancer_jax.planning.suggestions import (
     SLACK,
     Suggestion,
     other_chips,
     share_that_fits,
     with_share,
 )
-from venhancer_jax.planning.plan import Plan
-from venhancer_jax.planning.program import Program, ProgramStats, plan_program
-from venhancer_jax.planning.roofline import ASSUMPTIONS
 from venhancer_jax.planning.topology import Topology, fake_devices, neighbours
 from venhancer_jax.sharding.mesh import device_mesh
+from venhancer_jax.sharding.params import shard_bytes
 from venhancer_jax.training.batches import check_batch
 from venhancer_jax.training.compiled import jitted_step, on_mesh, optimizer_of, state_shapes
 from venhancer_jax.training.data import batch_shapes, count_examples
@@ -67,12 +69,12 @@ def plan_training(config: ConfigDict, topology: Topology, *, quick: bool = False
         main="step",
         programs={"step": facts},
         costs=costs,
-        changes=() if facts.fits else tuple(_changes(config, facts, topology)),
+        suggestions=() if facts.fits else tuple(_changes(config, facts, topology)),
         notes=(*ASSUMPTIONS, *_NOTES),
     )
 
 
-def step_of(config: ConfigDict, devices: Devices) -> Program:
+def step_of(config: ConfigDict, devices: Devices) -> ProgramSpec:
     """The step of a training as `training.run` compiles it, on devices that need not be there.
 
     Raises:
@@ -83,12 +85,12 @@ def step_of(config: ConfigDict, devices: Devices) -> Program:
     task = task_of(config, mesh, abstract=True)
     optimizer = optimizer_of(config)
     state = state_shapes(task.params, optimizer, mesh)
-    return Program(
+    return ProgramSpec(
         name="step",
         function=jitted_step(config, task.objective, optimizer, mesh, state),
         arguments=(state, dict(task.frozen), on_mesh(batch_shapes(config), mesh)),
         mesh=mesh,
-        parts=mesh.shape["data"] * mesh.shape["fsdp"],
+        shards=mesh.shape["data"] * mesh.shape["fsdp"],
     )
 
 

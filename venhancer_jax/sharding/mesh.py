@@ -101,7 +101,7 @@ def constrain(x: jax.Array, axes: Sequence[str | None]) -> jax.Array:
     return jax.lax.with_sharding_constraint(x, partition_spec(axes)) if is_sharded() else x
 
 
-def on_mesh(x: np.ndarray, axes: Sequence[str | None]) -> jax.Array | np.ndarray:
+def put_sharded(x: np.ndarray, axes: Sequence[str | None]) -> jax.Array | np.ndarray:
     """Gives each device of the mesh in use its part of what every process has."""
     if not is_sharded():
         return x

@@ -46,3 +46,17 @@ def fsdp_sharding(mesh: Mesh, tree: Any) -> Any:
         return NamedSharding(mesh, PartitionSpec(*spec))
 
     return jax.tree.map(of, tree)
+
+
+def shard_bytes(tree: Any) -> int:
+    """Returns the bytes that one device holds of arrays or their shapes.
+
+    Arrays without a sharding count whole.
+    """
+
+    def leaf_bytes(leaf: Any) -> int:
+        sharding = getattr(leaf, "sharding", None)
+        shape = leaf.shape if sharding is None else sharding.shard_shape(leaf.shape)
+        return math.prod(shape) * leaf.dtype.itemsize
+
+    return sum(map(leaf_bytes, jax.tree.leaves(tree)))

@@ -1,17 +1,32 @@
 """What several processes of one run, one a host, do together."""
 
+import contextlib
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from typing import TypeVar, cast
+
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 
+from venhancer_jax.errors import InputError
 
-def join(config: ConfigDict) -> None:
-    """Connects this process with the others of the run, if the config says that there are any.
+T = TypeVar("T")
+# A process that is gone is noticed after this many seconds, and ends all others.
+_HEARTBEAT_SECONDS = 30
+_MESSAGE_BYTES = 2048
+
+
+def initialize_distributed(config: ConfigDict) -> None:
+    """Connects this process with the others of the run, where the config says that there are any.
 
     On TPU pods and on Slurm, `config.distributed` is enough: JAX finds the others. Elsewhere
-    `config.coordinator` is the `host:port` of the first process, which every process is told,
-    together with its own `config.process_id` and their `config.process_count`. Has to come before
+    `config.coordinator` is the `host:port` of the first process, the same for all, together with
+    the process's own `config.process_id` and their number `config.process_count`. Must come before
     anything that uses a device.
     """
     if config.coordinator:
@@ -19,9 +34,69 @@ def join(config: ConfigDict) -> None:
             config.coordinator,
             num_processes=config.process_count,
             process_id=config.process_id,
+            heartbeat_timeout_seconds=_HEARTBEAT_SECONDS,
         )
     elif config.distributed:
-        jax.distributed.initialize()
+        jax.distributed.initialize(heartbeat_timeout_seconds=_HEARTBEAT_SECONDS)
+
+
+@contextlib.contextmanager
+def failing_together() -> Iterator[None]:
+    """Ends all processes of the run when this one fails.
+
+    A process that left quietly would keep the others waiting in a collective for ever. So a failure
+    is reported here and the process ends without a farewell; the coordinator notices and ends the
+    others. With a single process exceptions pass through.
+    """
+    if jax.process_count() == 1:
+        yield
+        return
+    # JAX takes SIGTERM for itself in a run of several processes.
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        yield
+    except BaseException as error:
+        if isinstance(error, SystemExit) and not error.code:
+            raise
+        wrong_input = isinstance(error, InputError)
+        if wrong_input:
+            print(f"error: {error}", file=sys.stderr)
+        else:
+            traceback.print_exc()
+        print(f"process {jax.process_index()} failed: all processes stop", file=sys.stderr)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(2 if wrong_input else 1)
+
+
+def together(check: Callable[[], T]) -> T:
+    """Runs a check on every process; an error of one process is raised on all.
+
+    Args:
+      check: function without collectives; all processes must call this together.
+
+    Raises:
+      InputError: the check failed on this process or on another one.
+    """
+    result, error = None, None
+    try:
+        result = check()
+    except InputError as wrong:
+        error = wrong
+    if jax.process_count() > 1:
+        message = str(error or "").encode()[:_MESSAGE_BYTES]
+        own = np.frombuffer(message.ljust(_MESSAGE_BYTES, b"\0"), np.uint8)
+        for number, row in enumerate(multihost_utils.process_allgather(own)):
+            if found := row.tobytes().rstrip(b"\0").decode(errors="replace"):
+                error = error or InputError(f"process {number}: {found}")
+    if error is not None:
+        raise error
+    return cast(T, result)
+
+
+def _interrupt(number: int, frame: object) -> None:
+    del number, frame
+    raise KeyboardInterrupt
 
 
 def is_main_process() -> bool:

@@ -9,43 +9,14 @@ from etils import epath
 from ml_collections import ConfigDict
 
 from venhancer_jax import weights
-from venhancer_jax.models.autoencoders.vae import VAEConfig
 from venhancer_jax.models.functional import FunctionalModule, Params
 from venhancer_jax.models.text.clip import ClipTextConfig
 from venhancer_jax.models.text.null import NullTextConfig
-from venhancer_jax.models.venhancer.unet3d import UNet3DConfig
 from venhancer_jax.pipelines import catalog
-from venhancer_jax.pipelines.venhancer.load import compute_dtype
+from venhancer_jax.pipelines.networks import compute_dtype
+from venhancer_jax.pipelines.venhancer.spec import PRESETS
 from venhancer_jax.sharding.processes import fetch_to_host
 from venhancer_jax.training.fresh import init_sharded_params
-
-PRESETS: dict[str, dict[str, catalog.Config]] = {
-    # The least that has every kind of layer: compiles in seconds.
-    "debug": {
-        "venhancer": UNet3DConfig.tiny(
-            width=64, multipliers=(1, 1), blocks_per_level=1, attention_levels=(0,)
-        ),
-        "vae": VAEConfig.tiny(channels=(16, 16, 32)),
-        "text": ClipTextConfig.tiny().only_used(),
-    },
-    # Width 32 would leave one channel to a norm group, which cancels the time embedding.
-    "tiny": {
-        "venhancer": UNet3DConfig.tiny(width=64),
-        "vae": VAEConfig.tiny(),
-        "text": ClipTextConfig.tiny().only_used(),
-    },
-    # The model that ships with the package.
-    "demo": {
-        "venhancer": UNet3DConfig.demo(),
-        "vae": VAEConfig.demo(),
-        "text": NullTextConfig(width=UNet3DConfig.demo().context_width),
-    },
-    "venhancer": {
-        "venhancer": UNet3DConfig.venhancer(),
-        "vae": VAEConfig.svd(),
-        "text": ClipTextConfig.vit_h_14().only_used(),
-    },
-}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,11 +11,13 @@ from jax.sharding import AxisType, Mesh
 
 from venhancer_jax.data.resample import resample, to_uint8
 from venhancer_jax.models.functional import Params
-from venhancer_jax.pipelines.options import EnhanceOptions
-from venhancer_jax.pipelines.venhancer import programs
+from venhancer_jax.pipelines import programs
+from venhancer_jax.pipelines.system import LoadedNetwork
+from venhancer_jax.pipelines.text import TextFeatures
+from venhancer_jax.pipelines.venhancer.options import VEnhancerOptions
 from venhancer_jax.pipelines.venhancer.plan import MAX_STRIDE
 from venhancer_jax.pipelines.venhancer.prompts import NEGATIVE
-from venhancer_jax.pipelines.venhancer.system import Part, VEnhancer
+from venhancer_jax.pipelines.venhancer.system import VEnhancer
 from venhancer_jax.sharding.mesh import AXES
 from venhancer_jax.text.tokenizer import tokenize
 from venhancer_jax.training.conditioning import to_signed
@@ -59,11 +61,13 @@ def sampler(
     """
     if task.name == "vae":
         return Coding(task.source, params["vae"])
-    parts = {name: Part(s.config, s.network, params[name]) for name, s in task.sources.items()}
+    parts = {
+        name: LoadedNetwork(s.config, s.network, params[name]) for name, s in task.sources.items()
+    }
     one = np.array(jax.local_devices()[:1]).reshape((1,) * len(AXES))
     mesh = Mesh(one, AXES, axis_types=(AxisType.Auto,) * len(AXES))
-    system = VEnhancer(parts["venhancer"], parts["vae"], parts["text"], mesh=mesh)
-    options = EnhanceOptions(
+    system = VEnhancer(parts["venhancer"], parts["vae"], _features(parts["text"]), mesh=mesh)
+    options = VEnhancerOptions(
         solver="ddim",
         solver_mode="normal",
         steps=steps,
@@ -79,12 +83,16 @@ def sampler(
     return Enhancing(system, options)
 
 
+def _features(text: LoadedNetwork) -> TextFeatures:
+    return TextFeatures(text.config, lambda: text)
+
+
 @dataclasses.dataclass(frozen=True)
 class Enhancing:
     """Enhances the key frames of training examples, as users would."""
 
     system: VEnhancer
-    options: EnhanceOptions
+    options: VEnhancerOptions
 
     def __call__(self, example: Mapping[str, np.ndarray]) -> Sample:
         """Of one example without its batch axis.
@@ -122,7 +130,7 @@ class Enhancing:
         tokens = tokens[None]
         if self.options.guidance_scale != 1:
             tokens = np.concatenate([tokens, tokenize([NEGATIVE])])
-        text = self.system.text
+        text = self.system.text.load()
         return programs.embed_text(text.network, text.params, tokens)
 
 
@@ -142,4 +150,4 @@ class Coding:
         frames = programs.decode(
             self.vae.network, self.params, self.vae.config.scaling_factor * latents
         )
-        return Sample(target, np.asarray(programs.to_bytes(frames[0], False)), target)
+        return Sample(target, np.asarray(programs.to_bytes(frames[0], truncate=False)), target)

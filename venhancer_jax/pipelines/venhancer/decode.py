@@ -5,89 +5,133 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
-import numpy as np
+from einops import rearrange
 
-from venhancer_jax.diffusion.windowed import cross_fade, in_batches
-from venhancer_jax.video.windows import Window, gaussian_weights, sliding_windows
+from venhancer_jax.pipelines.pieces import (
+    Box,
+    Span,
+    batches,
+    blend,
+    even_windows,
+    faded_spans,
+    gaussian_spans,
+    sliding_windows,
+    whole_span,
+)
+from venhancer_jax.pipelines.programs import PIECES
+from venhancer_jax.sharding.mesh import constrain
 
-# Frames of a chunk and those it shares with the next; latent sizes of tiles and of their overlaps.
-# They are the official ones: the temporal decoder's result depends on the length of a chunk.
+# Frames of a chunk and those that neighbours share; latent sizes of tiles and of their overlaps.
+# They are the published ones: the temporal decoder's result depends on the length of a chunk.
 CHUNK_FRAMES, CHUNK_OVERLAP = 5, 2
 TILE_SIZE = (72, 128)
 TILE_OVERLAP = (12, 25)
+# Offsets of the centres of the published tile weights, in pixels.
+_CENTRES = (0.0, -0.5)
 
 Decode = Callable[[jax.Array], jax.Array]
+
+
+def chunk_spans(frames: int, *, equal: bool) -> list[Span]:
+    """Cuts a clip into chunks of frames that the decoder takes together."""
+    return faded_spans(_windows(equal)(frames, CHUNK_FRAMES, CHUNK_OVERLAP))
+
+
+def tile_boxes(
+    shape: tuple[int, ...],
+    *,
+    scale: int,
+    equal: bool,
+    size: tuple[int, int] = TILE_SIZE,
+    overlap: tuple[int, int] = TILE_OVERLAP,
+) -> list[Box]:
+    """Cuts a chunk into tiles.
+
+    Args:
+      shape: frames, rows and columns of the latents.
+      scale: rows and columns of pixels for each one of the latents.
+      equal: whether all tiles have one size; else the last ones are up to a third larger.
+      size: rows and columns of a tile.
+      overlap: rows and columns that neighbouring tiles share.
+    """
+    frames, *sides = shape
+    rows, columns = (
+        gaussian_spans(_windows(equal)(side, most, shared), scale=scale, middle=middle)
+        for side, most, shared, middle in zip(sides, size, overlap, _CENTRES, strict=True)
+    )
+    whole = whole_span(frames)
+    return [Box(whole, row, column) for row in rows for column in columns]
 
 
 def decode_stream(
     decode: Decode,
     latents: jax.Array,
     *,
-    pixels_per_latent: int,
-    at_once: int = 1,
+    scale: int,
+    equal: bool = True,
+    batch: int = 1,
     tile_size: tuple[int, int] = TILE_SIZE,
     tile_overlap: tuple[int, int] = TILE_OVERLAP,
 ) -> Iterator[jax.Array]:
-    """Decodes a clip piece by piece.
+    """Decodes a clip a few frames at a time.
 
     Args:
-      decode: `[n, f, h, w, 4]` to `[n, f, H, W, 3]`, n chunks of frames each by itself.
-      latents: `[1, F, h, w, 4]`.
-      pixels_per_latent: height and width of a latent in pixels.
-      at_once: n.
-      tile_size: rows and columns of latents of a tile, the last one may be a third larger.
-      tile_overlap: rows and columns that neighbouring tiles share.
+      decode: `[n, f, h, w, C]` to `[n, f, H, W, 3]`, n chunks of frames each by itself.
+      latents: `[1, F, h, w, C]`.
+      scale: rows and columns of pixels for each one of the latents.
+      equal: whether chunks and tiles have one size each; else the last ones are longer.
+      batch: n, chunks that are decoded together.
+      tile_size: rows and columns of latents of a tile.
+      tile_overlap: rows and columns of latents that neighbouring tiles share.
 
     Yields:
       `[1, n, H, W, 3]`, the next frames, F in all.
     """
-    chunks = sliding_windows(latents.shape[1], CHUNK_FRAMES, CHUNK_OVERLAP)
-
-    def decode_chunks(latents: jax.Array, _: Sequence[Window]) -> jax.Array:
-        return _decode_tiles(decode, latents, pixels_per_latent, tile_size, tile_overlap)
-
-    decoded = in_batches(decode_chunks, latents, chunks, at_once)
-    tail = None
-    for frames, (start, end), after in zip(decoded, chunks, [*chunks[1:], None], strict=True):
-        if tail is not None:
-            shared = tail.shape[1]
-            faded = cross_fade(tail, frames[:, :shared])
-            frames = jnp.concatenate([faded, frames[:, shared:]], axis=1)
-        done = end - start if after is None else after[0] - start
-        tail = frames[:, done:]
-        yield frames[:, :done]
-
-
-def _decode_tiles(
-    decode: Decode,
-    latents: jax.Array,
-    pixels: int,
-    tile_size: tuple[int, int],
-    tile_overlap: tuple[int, int],
-) -> jax.Array:
-    """Decodes chunks tile by tile, joined under Gaussian weights."""
-    n, f, height, width, _ = latents.shape
-    rows = sliding_windows(height, tile_size[0], tile_overlap[0])
-    columns = sliding_windows(width, tile_size[1], tile_overlap[1])
-    if len(rows) == len(columns) == 1:
-        return decode(latents)
-    total = jnp.zeros((n, f, height * pixels, width * pixels, 3))
-    weights = np.zeros((height * pixels, width * pixels, 1))
-    for top, bottom in rows:
-        for left, right in columns:
-            tile = decode(latents[:, :, top:bottom, left:right])
-            weight = gaussian_weights(*tile.shape[2:4])[..., None]
-            at = top * pixels, left * pixels
-            total = _add(total, tile, weight.astype(np.float32), at)
-            weights[top * pixels : bottom * pixels, left * pixels : right * pixels] += weight
-    return total / weights.astype(np.float32)
+    chunks = chunk_spans(latents.shape[1], equal=equal)
+    stops = [*(chunk.start for chunk in chunks[1:]), latents.shape[1]]
+    position, faded = 0, None
+    for group in batches(chunks, batch, key=len):
+        filled = [*group, *[group[-1]] * (batch - len(group))]
+        pieces = jnp.concatenate([latents[:, chunk.start : chunk.stop] for chunk in filled])
+        boxes = tile_boxes(
+            pieces.shape[1:4], scale=scale, equal=equal, size=tile_size, overlap=tile_overlap
+        )
+        decoded = blend(lambda tile, _: decode(tile), pieces, boxes, scale=scale, axes=PIECES)
+        for i, chunk in enumerate(group):
+            frames, faded = _fade_in(
+                decoded, i, chunk.weights, faded, stops[position] - chunk.start
+            )
+            position += 1
+            yield frames
 
 
-@partial(jax.jit, donate_argnums=0)
-def _add(
-    total: jax.Array, tile: jax.Array, weight: jax.Array, at: tuple[jax.Array, jax.Array]
-) -> jax.Array:
-    """Adds a weighted tile to its place."""
-    corner = (0, 0, *at, 0)
-    there = jax.lax.dynamic_slice(total, corner, tile.shape)
-    return jax.lax.dynamic_update_slice(total, there + tile * weight, corner)
+@partial(jax.jit, static_argnames="finished")
+def _fade_in(
+    decoded: jax.Array,
+    index: int,
+    weights: jax.Array,
+    faded: jax.Array | None,
+    finished: int,
+) -> tuple[jax.Array, jax.Array]:
+    """Adds a chunk to what is left of the chunks before it.
+
+    Args:
+      decoded: chunks `[n, f, H, W, 3]`.
+      index: index of the chunk.
+      weights: weight of each frame of the chunk, `[f]`.
+      faded: weighted frames of earlier chunks `[1, o, H, W, 3]`, of the first o frames.
+      finished: frames at the start of the chunk that no later chunk adds to.
+
+    Returns:
+      Finished frames `[1, finished, H, W, 3]`, and the others.
+    """
+    chunk = jax.lax.dynamic_index_in_dim(decoded, index, keepdims=True)
+    # Frames of one chunk are wanted on every device.
+    chunk = constrain(chunk, (None,) * 5) * rearrange(weights, "f -> f 1 1 1")
+    if faded is not None:
+        chunk = chunk.at[:, : faded.shape[1]].add(faded)
+    return chunk[:, :finished], chunk[:, finished:]
+
+
+def _windows(equal: bool) -> Callable[[int, int, int], Sequence[tuple[int, int]]]:
+    return even_windows if equal else sliding_windows

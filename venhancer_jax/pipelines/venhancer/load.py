@@ -1,27 +1,31 @@
-"""Builds the VEnhancer system from weight folders."""
+"""Builds VEnhancer from weight folders, or abstract."""
 
+import functools
+from collections.abc import Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from etils import epath
 from jax.sharding import Mesh
 
-from venhancer_jax import weights as stored
 from venhancer_jax.assets import demo_weights
 from venhancer_jax.errors import InputError
-from venhancer_jax.models.autoencoders.vae import VAEConfig
-from venhancer_jax.models.functional import FunctionalModule
-from venhancer_jax.models.text.clip import ClipTextConfig
 from venhancer_jax.models.text.null import NullTextConfig
 from venhancer_jax.models.venhancer.int8 import quantised
 from venhancer_jax.pipelines import catalog
-from venhancer_jax.pipelines.venhancer.system import Part, VEnhancer
+from venhancer_jax.pipelines.networks import (
+    abstract_network,
+    compute_dtype,
+    config_of,
+    load_network,
+    stored_config,
+)
+from venhancer_jax.pipelines.options import WEIGHTS
+from venhancer_jax.pipelines.system import LoadedNetwork
+from venhancer_jax.pipelines.text import TextFeatures
+from venhancer_jax.pipelines.venhancer.options import VEnhancerWeights
+from venhancer_jax.pipelines.venhancer.system import VEnhancer
 from venhancer_jax.sharding.mesh import inference_mesh
-from venhancer_jax.sharding.params import fsdp_sharding
-
-DTYPES = ("auto", "float32", "bfloat16")
-WEIGHTS = ("full", "int8")
 
 
 def load_venhancer(
@@ -33,16 +37,18 @@ def load_venhancer(
     weights: str = "full",
     mesh: Mesh | None = None,
 ) -> VEnhancer:
-    """The system from converted weights.
+    """Loads the system from converted weights.
+
+    The text encoder is loaded when a prompt needs it, and freed again.
 
     Args:
-      denoiser: weight folder, also `gs://`, of UNet and ControlNet.
+      denoiser: weight folder of UNet and ControlNet, also `gs://`.
       vae: weight folder of the VAE.
-      text: weight folder of the text tower, or None for a model that has learned no text.
-      dtype: of weights and activations; `auto` is float32 on a CPU and bfloat16 elsewhere. The
-        encoder of the VAE and the text tower stay in float32.
-      weights: `full`, or `int8` for a denoiser of 8-bit integers (`models/int8.py`).
-      mesh: devices to run on, by default all there are; parameters are split over its `fsdp`.
+      text: weight folder of the text encoder, or None for a model that has learned no text.
+      dtype: type of weights and activations; `auto` is float32 on a CPU and bfloat16 elsewhere. The
+        encoder of the VAE and the text encoder stay in float32.
+      weights: `full`, or `int8` for a denoiser of 8-bit integers (`models/venhancer/int8.py`).
+      mesh: devices to run on, by default all; parameters are split over its `fsdp`.
 
     Raises:
       InputError: a folder holds no weights, or those of another network; unknown `dtype` or
@@ -53,57 +59,55 @@ def load_venhancer(
         raise InputError(f"weights {weights!r}: expected one of {', '.join(WEIGHTS)}")
     if mesh is None and jax.device_count() > 1:
         mesh = inference_mesh()
-    unet = _load("venhancer", denoiser, mesh, dtype=compute)
+    unet = load_network("venhancer", denoiser, mesh, dtype=compute)
     if weights == "int8":
         network, params = quantised(unet.network, unet.params, unet.config)
-        unet = Part(unet.config, network, params)
+        unet = LoadedNetwork(unet.config, network, params)
     if text is None:
-        config = NullTextConfig(width=unet.config.context_width)
-        tower = Part(config, catalog.build("no_text", config), {})
+        features = null_text(unet.config.context_width)
     else:
-        tower = _load("text", text, mesh)
-    return VEnhancer(unet, _load("vae", vae, mesh, dtype=compute), tower, mesh=mesh)
+        load_text = functools.partial(load_network, "text", text, mesh)
+        features = TextFeatures(stored_config("text", text), load_text)
+    return VEnhancer(unet, load_network("vae", vae, mesh, dtype=compute), features, mesh=mesh)
 
 
 def demo_venhancer(**options: Any) -> VEnhancer:
-    """The small model that ships with the package (docs/model_card.md), by `load_venhancer`."""
+    """Loads the small model that ships with the package (docs/model_card.md).
+
+    Args:
+      **options: `dtype`, `weights` and `mesh` of `load_venhancer`.
+    """
     folder = demo_weights()
     return load_venhancer(folder / "venhancer", folder / "vae", None, **options)
 
 
-def compute_dtype(name: str) -> jnp.dtype:
-    """The type that a name means on this machine.
+def abstract_venhancer(
+    weights: VEnhancerWeights, preset: Mapping[str, Any], mesh: Mesh
+) -> VEnhancer:
+    """Builds the system with shapes in place of parameters, for devices that need not exist.
 
-    Raises:
-      InputError: unknown name.
+    Args:
+      weights: checkpoints that are weight folders give the sizes of their networks; `dtype="auto"`
+        is bfloat16, as on all accelerators.
+      preset: configs of the other networks, by role.
+      mesh: devices.
     """
-    if name not in DTYPES:
-        raise InputError(f"dtype {name!r}: expected one of {', '.join(DTYPES)}")
-    if name == "auto":
-        name = "float32" if jax.default_backend() == "cpu" else "bfloat16"
-    return jnp.dtype(name)
+    dtype = compute_dtype("bfloat16" if weights.dtype == "auto" else weights.dtype)
+    unet = config_of("venhancer", weights.checkpoint, preset, dtype=dtype)
+    vae = config_of("vae", weights.vae_checkpoint, preset, dtype=dtype)
+    if weights.text_checkpoint == "none" or isinstance(preset["text"], NullTextConfig):
+        text = null_text(unet.context_width)
+    else:
+        encoder = abstract_network("text", config_of("text", weights.text_checkpoint, preset), mesh)
+        text = TextFeatures(encoder.config, lambda: encoder)
+    return VEnhancer(
+        abstract_network("venhancer", unet, mesh), abstract_network("vae", vae, mesh), text,
+        mesh=mesh,
+    )  # fmt: skip
 
 
-def stored_shapes(config: Any, network: FunctionalModule) -> dict[str, jax.ShapeDtypeStruct]:
-    """Shape and type in which each parameter of a network lies in memory, for inference."""
-    types = dict.fromkeys(network.shapes, jnp.dtype(config.dtype))
-    if isinstance(config, VAEConfig):
-        encoder = jnp.dtype(config.encoder_dtype)
-        types |= {n: encoder for n in types if n.startswith(("encoder.", "quant_conv."))}
-    return {n: jax.ShapeDtypeStruct(s.shape, types[n]) for n, s in network.shapes.items()}
-
-
-def _load(name: str, folder: epath.PathLike, mesh: Mesh | None, **runtime: Any) -> Part[Any]:
-    if not stored.is_weights(folder):
-        raise InputError(f"{folder} holds no converted weights of the {name} network")
-    about = stored.read_about(folder)
-    if about.get("network") != name:
-        raise InputError(f"{folder} holds {about.get('network')!r}, expected {name!r}")
-    config: Any = catalog.config_from_dict(name, about["config"], **runtime)
-    if isinstance(config, ClipTextConfig):
-        config = config.only_used()
-    network = catalog.build(name, config)
-    shapes = stored_shapes(config, network)
-    one = jax.sharding.SingleDeviceSharding(jax.devices()[0])
-    sharding = one if mesh is None else fsdp_sharding(mesh, shapes)
-    return Part(config, network, stored.load_weights(folder, shapes, sharding=sharding))
+def null_text(width: int) -> TextFeatures:
+    """Returns the features of a model that has learned no text: one zero token."""
+    config = NullTextConfig(width=width)
+    encoder = LoadedNetwork(config, catalog.build("no_text", config), {})
+    return TextFeatures(config, lambda: encoder)

@@ -5,7 +5,7 @@ Their quirks are kept: `compat="official"` and the parity recordings depend on e
 
 import math
 
-from venhancer_jax.video.windows import Window, sliding_windows
+from venhancer_jax.pipelines.pieces import Window, sliding_windows
 
 MAX_INTERPOLATED = 8
 PAD_TARGET = (720, 1280)

@@ -1,6 +1,7 @@
-"""What will be done to a clip, as data: sizes, frame times, windows, steps.
+"""Plan of an enhancement as data: sizes, frame times, windows, steps.
 
-A plan is made without any network and can be printed before anything is compiled.
+A plan needs the sizes of the networks, not their weights, and can be printed before anything is
+compiled.
 """
 
 import dataclasses
@@ -17,12 +18,15 @@ from venhancer_jax.diffusion.solvers import (
 )
 from venhancer_jax.diffusion.timesteps import edm_sigmas_for, even_times, fast_times
 from venhancer_jax.errors import InputError
-from venhancer_jax.pipelines.options import MAX_SCALE, EnhanceOptions
-from venhancer_jax.pipelines.venhancer import official
-from venhancer_jax.video.windows import Window, equal_windows
+from venhancer_jax.pipelines.options import MAX_SCALE
+from venhancer_jax.pipelines.pieces import Window, key_frame_windows
+from venhancer_jax.pipelines.system import Clip, Output
+from venhancer_jax.pipelines.venhancer import buckets, official
+from venhancer_jax.pipelines.venhancer.options import VEnhancerOptions
 
-# The network was trained to put at most 8 frames between two key frames.
+# The network was trained to interpolate at most 8 frames between two key frames.
 MAX_STRIDE = 9
+_LEAST_SIDE = 16
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -31,8 +35,8 @@ class SpacePlan:
 
     Attributes:
       size: `(height, width)` of the output.
-      padding: `(left, right, top, bottom)` around it while it is worked on.
-      scale: by which the input is enlarged, as the network is told.
+      padding: `(left, right, top, bottom)` pixels around the output while it is worked on.
+      scale: enlargement that the network is conditioned on.
     """
 
     size: tuple[int, int]
@@ -41,21 +45,21 @@ class SpacePlan:
 
     @property
     def working_size(self) -> tuple[int, int]:
-        """`(height, width)` with the padding."""
+        """Returns `(height, width)` with the padding."""
         left, right, top, bottom = self.padding
         return self.size[0] + top + bottom, self.size[1] + left + right
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TimePlan:
-    """Frames.
+    """Frames of the grid on which the networks work, and of the output.
 
     Attributes:
       stride: frames of the grid from one input frame to the next.
-      key_index: for each frame of the grid its input frame, -1 for frames to be made.
-      take: the frame of the grid that each frame of the output is.
-      rate: frames a second of the output.
-      windows: `(start, end)` on the grid of each window.
+      key_index: index of the input frame for each frame of the grid, -1 for interpolated frames.
+      take: index on the grid of each frame of the output.
+      rate: frames per second of the output.
+      windows: `(start, stop)` of each window on the grid.
     """
 
     stride: int
@@ -66,47 +70,97 @@ class TimePlan:
 
     @property
     def frames(self) -> int:
-        """Frames of the grid."""
+        """Returns the number of frames of the grid."""
         return len(self.key_index)
 
 
-def plan_space(
-    height: int, width: int, options: EnhanceOptions, rows: tuple[int, int], columns: int
-) -> SpacePlan:
-    """Sizes for frames of `height` by `width` pixels.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class VEnhancerPlan:
+    """Plan of one clip.
+
+    Attributes:
+      clip: input clip.
+      space: sizes.
+      time: frames.
+    """
+
+    clip: Clip
+    space: SpacePlan
+    time: TimePlan
+
+    @property
+    def output(self) -> Output:
+        """Returns size and rate of the output."""
+        return Output(frames=len(self.time.take), size=self.space.size, rate=self.time.rate)
+
+    @property
+    def working_size(self) -> tuple[int, int]:
+        """Returns `(height, width)` of the padded frames, in pixels."""
+        return self.space.working_size
+
+    @property
+    def window(self) -> int:
+        """Returns the number of frames of the longest window."""
+        return max(stop - start for start, stop in self.time.windows)
+
+    @property
+    def window_count(self) -> int:
+        """Returns the number of windows."""
+        return len(self.time.windows)
+
+    @property
+    def work(self) -> int:
+        """Returns the number of pixels that the networks see, to compare clips by."""
+        return math.prod(self.space.working_size) * self.time.frames
+
+
+def plan_clip(
+    clip: Clip, options: VEnhancerOptions, *, rows: tuple[int, int] = (0, 1), columns: int = 1
+) -> VEnhancerPlan:
+    """Plans the enhancement of a clip.
 
     Args:
-      height: of the input.
-      width: of the input.
-      options: of the user.
-      rows: `(remainder, modulus)` of the heights, in pixels, that the networks take.
-      columns: modulus of the widths, in pixels, that they take.
+      clip: input clip.
+      options: options of the user.
+      rows: `(remainder, modulus)` of the heights that the networks take, in pixels; by default any.
+      columns: modulus of the widths that the networks take, in pixels.
+
+    Raises:
+      InputError: options that do not fit the clip.
+    """
+    return VEnhancerPlan(
+        clip=clip,
+        space=plan_space(clip.height, clip.width, options, rows, columns),
+        time=plan_time(clip.frames, clip.rate, options),
+    )
+
+
+def plan_space(
+    height: int, width: int, options: VEnhancerOptions, rows: tuple[int, int], columns: int
+) -> SpacePlan:
+    """Plans the sizes for frames of `height` by `width` pixels.
+
+    Args:
+      height: rows of the input.
+      width: columns of the input.
+      options: options of the user.
+      rows: `(remainder, modulus)` of the heights that the networks take, in pixels.
+      columns: modulus of the widths that the networks take, in pixels.
 
     Raises:
       InputError: an output or a working size that the networks cannot take.
     """
-    if options.official:
-        size = options.target_size or official.target_size(height, width, options.up_scale)
-        padding = official.padding(*size, options.official_pad)
-        plan = SpacePlan(size=size, padding=padding, scale=options.official_scale)
-        working = plan.working_size
-        if working[0] % rows[1] != rows[0] or working[1] % columns:
-            raise InputError(
-                f"official_pad {options.official_pad} makes {working[0]}x{working[1]} (height x"
-                f" width): expected a height of {rows[0]} more than a multiple of {rows[1]} and a"
-                f" width that is a multiple of {columns}"
-            )
-        return plan
+    if options.quirks.published_sizes:
+        return _published_space(height, width, options, rows, columns)
     size = options.target_size or (
         max(1, round(height * options.up_scale)),
         max(1, round(width * options.up_scale)),
     )
     remainder, modulus = rows
-    least = 16
-    if min(size) < least:
+    if min(size) < _LEAST_SIDE:
         raise InputError(
             f"an output of {size[0]}x{size[1]} (height x width) from {height}x{width}: both sides"
-            f" must have at least {least} pixels; raise up_scale or target_size"
+            f" must have at least {_LEAST_SIDE} pixels; raise up_scale or target_size"
         )
     bottom = (remainder - size[0]) % modulus
     right = -size[1] % columns
@@ -116,51 +170,47 @@ def plan_space(
     )
 
 
-def plan_time(frames: int, rate: Fraction, options: EnhanceOptions) -> TimePlan:
-    """Frames for a clip of `frames` at `rate` a second.
+def plan_time(frames: int, rate: Fraction, options: VEnhancerOptions) -> TimePlan:
+    """Plans the frames for a clip of `frames` at `rate` per second.
 
-    The grid has every input frame on it as a key frame. Where the target rate is no multiple of
-    the input's, the grid is finer than the output, which takes the frames at its own times: 24 to
-    60 makes 120 and takes every second one. The output lasts as long as the input; the last frame
-    is held, not invented.
-
-    Raises:
-      InputError: more frames between two of the input than the network can make.
+    The grid has every input frame on it as a key frame. Where the target rate is not a multiple of
+    the input's, the grid is finer than the output, which takes the frames nearest to its own
+    times: 24 to 60 computes 120 and takes every second one. Beyond nine times the input's rate
+    frames of the grid are held. The output lasts as long as the input; the last frame is held, not
+    invented. With `shape_buckets` the grid is extended to one of few lengths.
     """
-    if options.official:
-        interpolation = official.interpolated_frames(float(rate), float(options.target_fps or rate))
-        stride = interpolation + 1
-        index = tuple(official.key_index(frames, interpolation))
+    target = options.output_rate(rate)
+    if options.quirks.published_times:
+        interpolated = official.interpolated_frames(float(rate), float(target))
+        stride = interpolated + 1
+        index = tuple(official.key_index(frames, interpolated))
         return TimePlan(
             stride=stride,
             key_index=index,
             take=tuple(range(len(index))),
             rate=rate * stride,
-            windows=tuple(official.time_windows(len(index), interpolation, options.window)),
+            windows=tuple(official.time_windows(len(index), interpolated, options.window)),
         )
-    target = options.target_fps or rate
     ratio = target / rate
-    if ratio > MAX_STRIDE:
-        raise InputError(
-            f"target_fps {float(target):g} is {float(ratio):.3g} times the input's"
-            f" {float(rate):g}: at most {MAX_STRIDE} times is possible; ask for"
-            f" {float(rate * MAX_STRIDE):g} or less"
-        )
     stride = _stride(ratio)
-    index = tuple(official.key_index(frames, stride - 1))
+    keys = frames
+    if options.shape_buckets:
+        keys = buckets.key_frames(frames, stride, options.window)
+    index = tuple(official.key_index(keys, stride - 1))
     count = max(1, math.floor(frames * ratio + Fraction(1, 2)))
     nearest = (math.floor(j * stride / ratio + Fraction(1, 2)) for j in range(count))
+    last = (frames - 1) * stride
     return TimePlan(
         stride=stride,
         key_index=index,
-        take=tuple(min(i, len(index) - 1) for i in nearest),
+        take=tuple(min(i, last) for i in nearest),
         rate=target,
-        windows=tuple(equal_windows(len(index), stride, options.window)),
+        windows=tuple(key_frame_windows(len(index), stride, options.window)),
     )
 
 
-def plan_steps(schedule: Schedule, options: EnhanceOptions) -> LinearSteps | HeunSteps:
-    """Step arrays of the solver that the options name."""
+def plan_steps(schedule: Schedule, options: VEnhancerOptions) -> LinearSteps | HeunSteps:
+    """Computes the step arrays of the requested solver."""
     t_max = options.noise_levels - 1
     if options.solver == "ddim":
         fast = options.solver_mode == "fast"
@@ -172,25 +222,38 @@ def plan_steps(schedule: Schedule, options: EnhanceOptions) -> LinearSteps | Heu
         mode=options.solver_mode,
         steps=options.steps,
         t_max=t_max,
-        whole_times=not options.official,
+        whole_times=options.quirks.whole_times,
     )
-    make = heun_steps if options.solver == "heun" else dpmpp_2m_sde_steps
-    return make(schedule, edm_sigmas, official_start=options.official)
+    steps = heun_steps if options.solver == "heun" else dpmpp_2m_sde_steps
+    return steps(schedule, edm_sigmas, official_start=options.quirks.scale_start)
 
 
-def hint_noise(schedule: Schedule, options: EnhanceOptions) -> tuple[int, float, float]:
-    """Time step, signal and noise level of the noise augmentation.
-
-    In the official program a `noise_aug` of 0 means time step -1, which is its last: pure noise.
-    """
+def hint_noise(schedule: Schedule, options: VEnhancerOptions) -> tuple[int, float, float]:
+    """Returns time step, signal level and noise level of the noise augmentation."""
     t = options.noise_aug - 1
-    if not options.official and t < 0:
+    if t < 0 and not options.quirks.zero_means_all_noise:
         return 0, 1.0, 0.0
     return t, float(schedule.alphas[t]), float(schedule.sigmas[t])
 
 
+def _published_space(
+    height: int, width: int, options: VEnhancerOptions, rows: tuple[int, int], columns: int
+) -> SpacePlan:
+    size = options.target_size or official.target_size(height, width, options.up_scale)
+    padding = official.padding(*size, options.official_pad)
+    plan = SpacePlan(size=size, padding=padding, scale=options.official_scale)
+    working = plan.working_size
+    if working[0] % rows[1] != rows[0] or working[1] % columns:
+        raise InputError(
+            f"official_pad {options.official_pad} makes {working[0]}x{working[1]} (height x"
+            f" width): expected a height of {rows[0]} more than a multiple of {rows[1]} and a"
+            f" width that is a multiple of {columns}"
+        )
+    return plan
+
+
 def _stride(ratio: Fraction) -> int:
-    """Grid frames for each input frame."""
+    """Returns the frames of the grid for each input frame."""
     near = ratio.limit_denominator(8)
     if near <= 1:
         return 1

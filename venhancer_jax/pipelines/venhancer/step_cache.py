@@ -1,9 +1,9 @@
-"""What is not computed anew in every denoising step, as a plan and a cache.
+"""What denoising steps reuse of earlier steps, as a plan and a cache.
 
-Neighbouring steps ask the network almost the same. Three of its intermediate results can be kept
-from one call for the next ones: the difference that guidance amplifies, the features of the
-ControlNet, and those below the first level of the UNet. Which call keeps and which reuses what
-follows from the time steps alone, so it is decided for the whole run beforehand.
+Neighbouring steps ask the networks nearly the same. Three intermediate results of a call can serve
+the next ones: the difference that guidance amplifies, the features of the ControlNet, and those
+below the first level of the UNet. Which call stores and which reuses what follows from the time
+steps alone, so it is planned for the whole run beforehand.
 """
 
 import dataclasses
@@ -12,124 +12,140 @@ from typing import Literal, NamedTuple
 
 import jax
 
-from venhancer_jax.pipelines.options import EnhanceOptions
+from venhancer_jax.pipelines.venhancer.options import VEnhancerOptions
 
-# Compute it; compute it and keep it; take what was kept.
-Source = Literal["compute", "keep", "reuse"]
+# Compute; compute and store for later calls; take what an earlier call stored.
+FeatureSource = Literal["compute", "store", "reuse"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Work:
-    """Where one network call has its parts from; static in the compiled program.
+class StepPlan:
+    """Sources of the parts of one network call; static in the compiled program.
 
     Attributes:
       difference: conditional minus unconditional prediction, None without guidance. Unless it is
-        computed, only the conditional half of the pair runs.
+        computed, only the conditional part of the guidance pair runs.
       control: features of the ControlNet.
-      deep: features below the first level of the UNet; where they are reused, the ControlNet
-        computes its first level only.
+      deep_features: features below the first level of the UNet; where they are reused, the
+        ControlNet computes its first level only.
     """
 
-    difference: Source | None = "compute"
-    control: Source = "compute"
-    deep: Source = "compute"
+    difference: FeatureSource | None = "compute"
+    control: FeatureSource = "compute"
+    deep_features: FeatureSource = "compute"
 
     @property
-    def halves(self) -> int:
-        """Videos for each one that is denoised: 2 where the negative prompt runs as well."""
+    def guidance_batch(self) -> int:
+        """Returns the videos per denoised video: 2 where the negative prompt runs as well."""
         return 1 if self.difference in (None, "reuse") else 2
 
 
-class Kept(NamedTuple):
-    """Results of earlier calls on a batch of videos; None for what was never kept.
+class StepCache(NamedTuple):
+    """Results of earlier calls on a batch of B windows; None for what is not stored.
 
     Attributes:
-      difference: `[B, F, h, w, 4]`.
-      control: `[halves * B, F, h', w', C']` of each output of the encoder, or of its first level.
-      deep: `[halves * B, F, h, w, C]`.
+      difference: `[B, F, h, w, C]`.
+      control: `[guidance_batch * B, F, h', w', C']` of each output of the encoder, or of its first
+        level.
+      deep_features: `[guidance_batch * B, F, h, w, C]`.
     """
 
     difference: jax.Array | None = None
     control: tuple[jax.Array, ...] | None = None
-    deep: jax.Array | None = None
+    deep_features: jax.Array | None = None
 
-    def updated(self, new: "Kept") -> "Kept":
-        """With all that is new in place of what was there."""
+    def updated(self, new: "StepCache") -> "StepCache":
+        """Returns the cache with all results that are new."""
         return self._replace(**{name: x for name, x in new._asdict().items() if x is not None})
 
-    def needed(self, work: Work) -> "Kept":
-        """What the work reuses, and nothing else: other arguments would make other programs."""
-        return self._replace(
-            **{name: None for name in self._fields if getattr(work, name) != "reuse"}
-        )
+    def only(self, names: Iterable[str]) -> "StepCache":
+        """Returns the cache with the named results alone."""
+        dropped = set(self._fields) - set(names)
+        return self._replace(**dict.fromkeys(dropped))
 
 
-def plan_work(times: Iterable[int], options: EnhanceOptions, *, guided: bool) -> tuple[Work, ...]:
-    """The work of every network call.
+def plan_steps_reuse(
+    times: Iterable[int], options: VEnhancerOptions, *, guided: bool
+) -> tuple[StepPlan, ...]:
+    """Plans every network call.
 
-    A kept result serves the `k - 1` calls after its own. It is computed early where it lacks what
-    a call needs: the unconditional half, or the deep levels of the ControlNet.
+    A stored result serves the `k - 1` calls after its own. It is computed earlier where it lacks
+    what a call needs: the unconditional part, or the deep levels of the ControlNet.
 
     Args:
       times: time step of each call, in order.
-      options: of the user.
+      options: options of the user.
       guided: whether there is a negative prompt.
     """
     low, high = options.guidance_interval
     difference = _Age(options.guidance_reuse)
     control, deep = _Age(options.controlnet_reuse), _Age(options.deep_reuse)
-    works = []
+    plans = []
     for t in times:
         inside = guided and low <= t <= high
         of_difference = difference.source() if inside else None
-        halves = Work(difference=of_difference).halves
-        of_deep = deep.source(halves)
+        copies = StepPlan(difference=of_difference).guidance_batch
+        of_deep = deep.source(copies)
         depth = "first level" if of_deep == "reuse" else "all levels"
-        of_control = control.source(halves, depth)
-        works.append(Work(difference=of_difference, control=of_control, deep=of_deep))
-    return tuple(works)
+        of_control = control.source(copies, depth)
+        plans.append(StepPlan(difference=of_difference, control=of_control, deep_features=of_deep))
+    return tuple(plans)
 
 
-class Reusing:
-    """Goes through the calls of a plan, and holds what is kept between them."""
+class CachedSteps:
+    """Runs the planned calls on one batch of windows and holds what later calls reuse."""
 
-    def __init__(self, works: Sequence[Work]):
-        """Starts with nothing kept.
+    def __init__(self, plans: Sequence[StepPlan]):
+        """Starts with an empty cache.
 
         Args:
-          works: of every call that will come.
+          plans: plan of every call to come.
         """
-        self._works = iter(works)
-        self._kept = Kept()
+        self._plans = plans
+        self._next = 0
+        self._cache = StepCache()
 
-    def __call__(self, step: Callable[[Work, Kept], tuple[jax.Array, Kept]]) -> jax.Array:
-        """Makes the next call.
+    def __call__(
+        self, step: Callable[[StepPlan, StepCache], tuple[jax.Array, StepCache]]
+    ) -> jax.Array:
+        """Runs the next call.
 
         Args:
-          step: `(work, what it reuses) -> (x0, what it keeps)`.
+          step: `(plan, results that it reuses) -> (clean latents, results that it stores)`.
 
         Returns:
-          Its clean latents.
+          Clean latents of the call.
         """
-        work = next(self._works)
-        x0, new = step(work, self._kept.needed(work))
-        self._kept = self._kept.updated(new)
+        plan = self._plans[self._next]
+        self._next += 1
+        # Other arguments would make another program.
+        x0, new = step(plan, self._cache.only(_reused(plan)))
+        self._cache = self._cache.updated(new).only(filter(self._is_reused_later, new._fields))
         return x0
+
+    def _is_reused_later(self, name: str) -> bool:
+        sources = [getattr(plan, name) for plan in self._plans[self._next :]]
+        uses = [source for source in sources if source in ("reuse", "store")]
+        return bool(uses) and uses[0] == "reuse"
+
+
+def _reused(plan: StepPlan) -> list[str]:
+    return [name for name in StepCache._fields if getattr(plan, name) == "reuse"]
 
 
 class _Age:
-    """Counts the calls since a result was kept, and knows what is in it."""
+    """Counts the calls since a result was stored, and knows what the result holds."""
 
     def __init__(self, every: int):
         self._every, self._left = every, 0
-        self._halves, self._depth = 0, ""
+        self._copies, self._depth = 0, ""
 
-    def source(self, halves: int = 1, depth: str = "all levels") -> Source:
-        """Where the next call has it from, which needs it of so many halves and levels."""
+    def source(self, copies: int = 1, depth: str = "all levels") -> FeatureSource:
+        """Returns the source of the next call's result, for a guidance batch and a depth."""
         if self._every == 1:
             return "compute"
         self._left -= 1
-        if self._left > 0 and halves <= self._halves and depth in (self._depth, "first level"):
+        if self._left > 0 and copies <= self._copies and depth in (self._depth, "first level"):
             return "reuse"
-        self._left, self._halves, self._depth = self._every, halves, depth
-        return "keep"
+        self._left, self._copies, self._depth = self._every, copies, depth
+        return "store"

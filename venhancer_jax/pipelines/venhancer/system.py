@@ -1,315 +1,245 @@
 """VEnhancer: joint super-resolution in space and time, and refinement, of a video.
 
-read -> resize -> encode -> noise -> denoise in windows -> decode -> crop, as plain functions over
-a plan that is made first.
+read -> resize -> encode -> conditions -> denoise in windows -> decode -> crop, as plain functions
+over a plan.
 """
 
-import contextlib
-import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
-from typing import Generic, TypeVar
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh
 
 from venhancer_jax.diffusion.noise import CounterNoise, NoiseSource
-from venhancer_jax.diffusion.schedule import Schedule, cosine_interpolated_schedule
 from venhancer_jax.diffusion.solvers import solve
-from venhancer_jax.diffusion.windowed import windowed
-from venhancer_jax.errors import InputError
-from venhancer_jax.models.autoencoders.vae import DiagonalGaussian, VAEConfig
-from venhancer_jax.models.functional import FunctionalModule, Params
-from venhancer_jax.models.layers.text_kv_cache import TextKVCache
-from venhancer_jax.models.text.clip import ClipTextConfig
-from venhancer_jax.models.text.null import NullTextConfig
-from venhancer_jax.models.venhancer.unet3d import UNet3DConfig
-from venhancer_jax.pipelines.options import EnhanceOptions
-from venhancer_jax.pipelines.venhancer import buckets, programs
+from venhancer_jax.pipelines import programs
+from venhancer_jax.pipelines.system import Clip, ProgramSpec, Progress
+from venhancer_jax.pipelines.venhancer import buckets
+from venhancer_jax.pipelines.venhancer.conditions import compute_conditions
 from venhancer_jax.pipelines.venhancer.decode import decode_stream
+from venhancer_jax.pipelines.venhancer.denoise import windowed_denoiser
+from venhancer_jax.pipelines.venhancer.encode import EncodedClip, encode_clip
+from venhancer_jax.pipelines.venhancer.networks import VEnhancerNetworks
+from venhancer_jax.pipelines.venhancer.options import VEnhancerOptions
 from venhancer_jax.pipelines.venhancer.plan import (
     SpacePlan,
-    TimePlan,
-    hint_noise,
+    VEnhancerPlan,
+    plan_clip,
     plan_space,
     plan_steps,
     plan_time,
 )
-from venhancer_jax.pipelines.venhancer.prompts import NEGATIVE, join_prompt
-from venhancer_jax.pipelines.venhancer.step_cache import Reusing, plan_work
-from venhancer_jax.sharding.mesh import num_shards, on_mesh
-from venhancer_jax.text.tokenizer import tokenize
-from venhancer_jax.video import resize
-from venhancer_jax.video.motion import interpolate_frames
-from venhancer_jax.video.windows import Window
-
-# Told `(stage, done, total)`; the total is None while it is not known.
-Progress = Callable[[str, int, int | None], None]
+from venhancer_jax.pipelines.venhancer.program_specs import program_specs
+from venhancer_jax.pipelines.venhancer.programs import compute_text_kv
+from venhancer_jax.pipelines.venhancer.prompts import texts_of
+from venhancer_jax.sharding.mesh import num_shards
 
 
-Config = TypeVar("Config", UNet3DConfig, VAEConfig, ClipTextConfig | NullTextConfig)
+class VEnhancer(VEnhancerNetworks):
+    """The system: frames to enhanced frames."""
 
+    options_class = VEnhancerOptions
 
-@dataclasses.dataclass(frozen=True)
-class Part(Generic[Config]):
-    """A network with its parameters."""
+    def plan(self, clip: Clip, options: VEnhancerOptions) -> VEnhancerPlan:
+        """Plans the enhancement of a clip.
 
-    config: Config
-    network: FunctionalModule
-    params: Params
+        Raises:
+          InputError: options that do not fit the clip.
+        """
+        rows, columns = self._moduli(options)
+        return plan_clip(clip, options, rows=rows, columns=columns)
 
+    def plan_space(self, height: int, width: int, options: VEnhancerOptions) -> SpacePlan:
+        """Plans the sizes for an input of `height` by `width` pixels.
 
-@dataclasses.dataclass(frozen=True)
-class VEnhancer:
-    """The system: denoiser (UNet and ControlNet), VAE and text tower.
+        Raises:
+          InputError: options that do not fit the size.
+        """
+        return plan_space(height, width, options, *self._moduli(options))
 
-    Attributes:
-      denoiser: predicts v.
-      vae: between pixels and latents.
-      text: prompt features.
-      schedule: noise levels of the denoiser.
-      mesh: devices to use together, with all parameters on each; None for one device.
-    """
-
-    denoiser: Part[UNet3DConfig]
-    vae: Part[VAEConfig]
-    text: Part[ClipTextConfig | NullTextConfig]
-    schedule: Schedule = dataclasses.field(default_factory=cosine_interpolated_schedule)
-    mesh: Mesh | None = None
-
-    def plan_space(self, height: int, width: int, options: EnhanceOptions) -> SpacePlan:
-        """Sizes for an input of `height` by `width` pixels."""
-        pixels = self.vae.config.pixels_per_latent
-        remainder, modulus = self.denoiser.config.rows_modulus
-        pixels_modulus = modulus * pixels * (buckets.COARSER if options.shape_buckets else 1)
-        rows = (remainder * pixels, pixels_modulus)
-        return plan_space(height, width, options, rows, pixels_modulus)
+    def prepare(self, options: Sequence[VEnhancerOptions]) -> None:
+        """Computes the features of all prompts of a run; the text encoder is loaded once."""
+        texts = [text for each in options for text in texts_of(each)]
+        with self.on_mesh():
+            self.text(list(dict.fromkeys(texts)))
 
     def enhance(
         self,
         frames: Iterable[np.ndarray],
         *,
         rate: Fraction,
-        options: EnhanceOptions,
+        options: VEnhancerOptions,
         noise: NoiseSource | None = None,
         text: jax.Array | None = None,
         progress: Progress | None = None,
     ) -> Iterator[np.ndarray]:
         """Enhances a clip.
 
-        Frames are taken one by one and kept as latents only; the first one comes out when all
+        Frames are consumed one by one and kept as latents only; the first result comes when all
         are denoised.
 
         Args:
-          frames: uint8 `[H, W, 3]` each, all of one size.
-          rate: of the frames, a second.
-          options: what to do.
+          frames: uint8 RGB frames `[H, W, 3]`, all of one size.
+          rate: frames per second of the input.
+          options: options of the enhancement.
           noise: source of all noise, by default counters from `options.seed`.
-          text: features of prompt and negative prompt `[2, L, D]` in place of those in `options`.
-          progress: told how far each stage is.
+          text: features of prompt and negative prompt `[2, L, D]`, in place of those in `options`.
+          progress: callback for the progress of each stage.
 
         Yields:
-          uint8 `[H', W', 3]`, at `plan_time(...).rate` frames a second.
+          uint8 RGB frames `[H', W', 3]`, at `plan(...).output.rate` frames per second.
+
+        Raises:
+          InputError: no frames, frames of several sizes, or options that do not fit them.
+        """
+        progress = progress or (lambda stage, done, total: None)
+        latents, plan = self.denoise_clip(
+            frames, rate=rate, options=options, noise=noise, text=text, progress=progress
+        )
+        take, position = plan.time.take, 0
+        grid = self._decoded_bytes(latents, plan.space, options)
+        for index, frame in enumerate(grid):
+            # Frames of the grid are repeated or dropped as planned.
+            while position < len(take) and take[position] == index:
+                yield frame
+                position += 1
+                progress("decode", position, len(take))
+            if position == len(take):
+                return
+
+    def denoise_clip(
+        self,
+        frames: Iterable[np.ndarray],
+        *,
+        rate: Fraction,
+        options: VEnhancerOptions,
+        noise: NoiseSource | None = None,
+        text: jax.Array | None = None,
+        progress: Progress = lambda stage, done, total: None,
+    ) -> tuple[jax.Array, VEnhancerPlan]:
+        """Computes the clean latents of a clip, all of `enhance` up to decoding.
+
+        Args:
+          frames: uint8 RGB frames `[H, W, 3]`, all of one size.
+          rate: frames per second of the input.
+          options: options of the enhancement.
+          noise: source of all noise, by default counters from `options.seed`.
+          text: features of prompt and negative prompt `[2, L, D]`, in place of those in `options`.
+          progress: callback for the progress of each stage.
+
+        Returns:
+          Clean latents `[1, F, h, w, C]` of the grid, and the plan of the clip.
 
         Raises:
           InputError: no frames, frames of several sizes, or options that do not fit them.
         """
         noise = noise or CounterNoise(options.seed)
-        progress = progress or (lambda stage, done, total: None)
-        with self.on_devices():
-            latents, space, time = self.denoised(
-                frames, rate=rate, options=options, noise=noise, text=text, progress=progress
+        with self.on_mesh():
+            encoded, plan = self._encode(frames, rate, options, progress)
+            conditions = compute_conditions(encoded, plan.time, self.schedule, noise, options)
+            del encoded
+            features = self.text(texts_of(options)) if text is None else text
+            text_kv = compute_text_kv(self.denoiser.network, self.denoiser.params, features)
+            steps = plan_steps(self.schedule, options)
+            denoise = windowed_denoiser(
+                self.denoiser, conditions, text_kv, self.schedule, plan.time, steps.calls, options
             )
-        yield from self._decoded(latents, space, time, options, progress)
+            latents = solve(
+                denoise,
+                conditions.start,
+                steps,
+                noise,
+                lambda done, total: progress("denoise", done, total),
+            )
+        return latents, plan
 
-    def denoised(
-        self,
-        frames: Iterable[np.ndarray],
-        *,
-        rate: Fraction,
-        options: EnhanceOptions,
-        noise: NoiseSource,
-        text: jax.Array | None,
-        progress: Progress,
-    ) -> tuple[jax.Array, SpacePlan, TimePlan]:
-        """All of `enhance` up to the clean latents `[1, F, h, w, 4]`, with the plans made."""
-        stride = plan_time(1, rate, options).stride
-        space, (mean, std) = self._encoded(frames, stride, options, progress)
-        encoded, each = mean.shape[1], stride if options.interpolation == "flow" else 1
-        time = buckets.plan_extended_time((encoded - 1) // each + 1, rate, options)
-        if options.shape_buckets:
-            extended = buckets.mirror_pad_indices(encoded, (time.frames - 1) // stride * each + 1)
-            mean, std = mean[:, extended], std[:, extended]
-        if options.interpolation == "previous":
-            # Each frame of the grid starts from the key frame at or before it.
-            source = np.arange((mean.shape[1] - 1) * stride + 1) // stride
-            mean, std = mean[:, source], std[:, source]
-        # The published program draws every frame from the posterior, copies by themselves.
-        z = mean + std * noise("vae", 0, mean.shape) if options.official else mean
-        keys, shape = z[:, ::stride], z.shape
-        t_hint, alpha, sigma = hint_noise(self.schedule, options)
-        hint = alpha * keys + sigma * noise("hint", 0, keys.shape)
-        steps = plan_steps(self.schedule, options)
-        t_start = options.noise_levels - 1
-        start = self.schedule.alphas[t_start] * z
-        if options.start_noise:
-            level = options.start_noise * self.schedule.sigmas[t_start]
-            start = start + level * noise("start", 0, shape)
-        features = self._text_features(options) if text is None else text
-        projected = programs.compute_text_kv(self.denoiser.network, self.denoiser.params, features)
-        denoise = self._windowed_denoise(
-            hint, t_hint, space.scale, time, projected, steps.calls, options
-        )
-        latents = solve(
-            denoise, start, steps, noise, lambda done, total: progress("denoise", done, total)
-        )
-        return latents, space, time
+    def decode_frames(
+        self, latents: jax.Array, space: SpacePlan, options: VEnhancerOptions
+    ) -> Iterator[jax.Array]:
+        """Decodes latents `[1, F, h, w, C]` to frames `[n, H, W, 3]` in about [-1, 1].
 
-    def frames_of(self, latents: jax.Array, space: SpacePlan) -> Iterator[jax.Array]:
-        """Frames `[n, H, W, 3]` in about [-1, 1] of latents `[1, F, h, w, 4]`, a few at a time."""
+        Args:
+          latents: clean latents.
+          space: sizes, by which the padding is cropped.
+          options: options of the enhancement.
+
+        Yields:
+          The next n frames.
+        """
         left, _, top, _ = space.padding
         height, width = space.size
-        pixels = self.vae.config.pixels_per_latent
-        with self.on_devices():
-            at_once = num_shards("piece")
-        for piece in decode_stream(self.decode, latents, pixels_per_latent=pixels, at_once=at_once):
+        stream = decode_stream(
+            self.decode,
+            latents,
+            scale=self.vae.config.pixels_per_latent,
+            equal=options.quirks.equal_tiles,
+            batch=self._pieces(),
+        )
+        for piece in self._each_on_mesh(stream):
             yield piece[0, :, top : top + height, left : left + width]
 
     def decode(self, latents: jax.Array) -> jax.Array:
-        """Frames `[n, F, H, W, 3]` in [-1, 1] of latents `[n, F, h, w, 4]`, n groups of frames."""
-        with self.on_devices():
+        """Decodes latents `[n, F, h, w, C]` to frames `[n, F, H, W, 3]`, each group by itself."""
+        with self.on_mesh():
             return programs.decode(self.vae.network, self.vae.params, latents)
 
-    def _encoded(
-        self, frames: Iterable[np.ndarray], stride: int, options: EnhanceOptions, progress: Progress
-    ) -> tuple[SpacePlan, tuple[jax.Array, jax.Array]]:
-        """Plan of the sizes, and mean and deviation of the scaled latents `[1, N, h, w, 4]`.
+    def programs(self, plan: VEnhancerPlan, options: VEnhancerOptions) -> list[ProgramSpec]:
+        """Lists what an enhancement compiles: text, encode, denoise, decode."""
+        return program_specs(self, plan, options)
 
-        Of the frames that are given, or with those between them that the optical flow makes.
-        """
-        space, size, before, means, stds, count = None, None, None, [], [], 0
-        times = (
-            [Fraction(i, stride) for i in range(1, stride)]
-            if options.interpolation == "flow"
-            else []
-        )
-        waiting: list[np.ndarray] = []
-
-        def encode_waiting() -> None:
-            made = self._encode(waiting)
-            means.append(made.mean * self.vae.config.scaling_factor)
-            stds.append(made.std * self.vae.config.scaling_factor)
-            waiting.clear()
-            progress("encode", count, None)
-
-        for count, frame in enumerate(frames, 1):
-            if space is None:
-                size = frame.shape
-                space = self.plan_space(frame.shape[0], frame.shape[1], options)
-            if frame.shape != size:
-                raise InputError(f"frame {count - 1} is {frame.shape}, the first one {size}")
-            enlarged = [
-                resize.resize_bilinear(
-                    resize.to_signed(frame), space.size, antialias=not options.official
-                )
-            ]
-            if times and before is not None:
-                pair = resize.to_bytes(before), resize.to_bytes(enlarged[0])
-                enlarged = [*map(resize.to_signed, interpolate_frames(*pair, times)), *enlarged]
-            before = enlarged[-1]
-            for each in enlarged:
-                waiting.append(resize.pad(each, space.padding, white=options.official))
-                if len(waiting) == num_shards("piece"):
-                    encode_waiting()
-        if space is None:
-            raise InputError("no frames: the video is empty or starts after its end")
-        if waiting:
-            encode_waiting()
-        return space, (jnp.concatenate(means, axis=1), jnp.concatenate(stds, axis=1))
-
-    def _encode(self, frames: Sequence[np.ndarray]) -> DiagonalGaussian:
-        """Raw latents `[1, n, h, w, 4]` of frames, one for each device; copies fill the rest up."""
-        filled = [*frames, *[frames[-1]] * (num_shards("piece") - len(frames))]
-        made = programs.encode(
-            self.vae.network,
-            self.vae.params,
-            on_mesh(np.stack(filled)[:, None], programs.PIECES),
-        )
-        return jax.tree.map(lambda x: x[: len(frames), 0][None], made)
-
-    def _text_features(self, options: EnhanceOptions) -> jax.Array:
-        """`[2, L, D]`, or `[1, L, D]` where there is no guidance."""
-        negative = NEGATIVE if options.negative_prompt is None else options.negative_prompt
-        texts = [join_prompt(options.prompt, official=options.official), negative]
-        texts = texts if options.guidance_scale != 1 else texts[:1]
-        # The vocabulary takes half a second to load, and a model without text reads none.
-        learned = not isinstance(self.text.config, NullTextConfig)
-        tokens = tokenize(texts) if learned else np.zeros((len(texts), 0), np.int32)
-        return programs.embed_text(self.text.network, self.text.params, tokens)
-
-    def _windowed_denoise(
+    def _encode(
         self,
-        hint: jax.Array,
-        t_hint: int,
-        scale: float,
-        time: TimePlan,
-        text: TextKVCache,
-        calls: Sequence[int],
-        options: EnhanceOptions,
-    ) -> Callable[[jax.Array, np.integer], jax.Array]:
-        guidance = (
-            jnp.float32(options.guidance_scale),
-            jnp.float32(options.guidance_rescale),
-        )
-        index = np.array(time.key_index)
-        pair = jax.tree.leaves(text)[0].shape[0] == 2
-        works = plan_work(calls, options, guided=pair)
-        reusing: dict[tuple[Window, ...], Reusing] = {}
-
-        def of_windows(x: jax.Array, t: np.integer, windows: Sequence[Window]) -> jax.Array:
-            local = np.stack([index[slice(*window)] for window in windows])
-            is_key = local >= 0
-            conditions = {
-                # Only the hints of a window's key frames are passed: one shape for all windows.
-                "hint": jnp.concatenate([hint[:, i[i >= 0]] for i in local]),
-                "hint_t": jnp.full(len(windows), t_hint),
-                "scale": jnp.full(len(windows), scale),
-                "key_index": jnp.array(np.where(is_key, np.cumsum(is_key, axis=1) - 1, -1)),
-            }
-            levels = jnp.asarray(self.schedule.alphas[t]), jnp.asarray(self.schedule.sigmas[t])
-            network, params = self.denoiser.network, self.denoiser.params
-            if not options.reuses:
-                return programs.denoise(network, params, x, t, levels, text, guidance, conditions)
-            return reusing.setdefault(tuple(windows), Reusing(works))(
-                lambda work, kept: programs.denoise_reusing(
-                    network, work, params, x, t, levels, text, guidance, conditions, kept
-                )
-            )
-
-        return windowed(of_windows, time.windows, max(1, num_shards("batch") // (2 if pair else 1)))
-
-    def _decoded(
-        self,
-        latents: jax.Array,
-        space: SpacePlan,
-        time: TimePlan,
-        options: EnhanceOptions,
+        frames: Iterable[np.ndarray],
+        rate: Fraction,
+        options: VEnhancerOptions,
         progress: Progress,
-    ) -> Iterator[np.ndarray]:
-        """Decodes, crops, and repeats or drops frames of the grid as the plan says."""
-        grid, given = 0, 0
-        for piece in self.frames_of(latents, space):
-            for frame in np.asarray(programs.to_bytes(piece, options.official)):
-                while given < len(time.take) and time.take[given] == grid:
-                    yield frame
-                    given += 1
-                    progress("decode", given, len(time.take))
-                if given == len(time.take):
-                    return
-                grid += 1
+    ) -> tuple[EncodedClip, VEnhancerPlan]:
+        stride = plan_time(1, rate, options).stride
+        interpolated = stride - 1 if options.interpolation == "flow" else 0
+        count, size = 0, (0, 0)
 
-    def on_devices(self) -> contextlib.AbstractContextManager:
-        """Within it, what is compiled and run is split over the mesh."""
-        return contextlib.nullcontext() if self.mesh is None else jax.set_mesh(self.mesh)
+        def counted() -> Iterator[np.ndarray]:
+            nonlocal count, size
+            for frame in frames:
+                count, size = count + 1, frame.shape[:2]
+                yield frame
+
+        encoded = encode_clip(
+            self.vae,
+            counted(),
+            plan_space=lambda height, width: self.plan_space(height, width, options),
+            quirks=options.quirks,
+            interpolated=interpolated,
+            progress=progress,
+        )
+        clip = Clip(frames=count, height=size[0], width=size[1], rate=rate)
+        return encoded, self.plan(clip, options)
+
+    def _decoded_bytes(
+        self, latents: jax.Array, space: SpacePlan, options: VEnhancerOptions
+    ) -> Iterator[np.ndarray]:
+        """Decodes latents to uint8 frames `[H, W, 3]`."""
+        for frames in self.decode_frames(latents, space, options):
+            with self.on_mesh():
+                pixels = programs.to_bytes(frames, truncate=options.quirks.truncate_bytes)
+            yield from np.asarray(pixels)
+
+    def _each_on_mesh(self, stream: Iterator[jax.Array]) -> Iterator[jax.Array]:
+        """Computes each item of a stream on the mesh, which is not in use between items."""
+        while True:
+            with self.on_mesh():
+                item = next(stream, None)
+            if item is None:
+                return
+            yield item
+
+    def _pieces(self) -> int:
+        with self.on_mesh():
+            return num_shards("piece")
+
+    def _moduli(self, options: VEnhancerOptions) -> tuple[tuple[int, int], int]:
+        """Returns `(remainder, modulus)` of working heights, and the modulus of widths."""
+        pixels = self.vae.config.pixels_per_latent
+        remainder, modulus = self.denoiser.config.rows_modulus
+        coarser = buckets.COARSER if options.shape_buckets else 1
+        return (remainder * pixels, modulus * pixels * coarser), modulus * pixels * coarser

@@ -1,5 +1,11 @@
-"""`--plan` of the command lines: plans, prints, writes; the exit code says whether it fits."""
+"""`--plan` of the command lines: plans, prints, writes; the exit code says whether it fits.
 
+venhancer-jax plan v5e-8 --config=venhancer --clip=720x1280x32
+venhancer-jax plan v5p-256 --config=train_venhancer --json=plan.json --effort=quick
+"""
+
+import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ml_collections import ConfigDict
@@ -15,31 +21,52 @@ SAMPLE_FLAGS = (*TRAIN_FLAGS, "plan_clip")
 EFFORTS = ("full", "quick")
 
 
+def main(arguments: Sequence[str]) -> int:
+    """Plans the enhancement or the training of a config; returns the exit code."""
+    from venhancer_jax.cli import sample, train
+    from venhancer_jax.command_line import find_config
+
+    if not arguments or arguments[0].startswith("-"):
+        print(__doc__)
+        return 0 if arguments and arguments[0] in ("-h", "--help") else 2
+    topology, *rest = arguments
+    short = {"--clip=": "--plan_clip=", "--json=": "--plan_json=", "--effort=": "--plan_effort="}
+    for name, flag in short.items():
+        rest = [flag + a.removeprefix(name) if a.startswith(name) else a for a in rest]
+    try:
+        trains = "objective" in find_config(rest, "venhancer")
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    command = train if trains else sample
+    return command.main([f"--plan={topology}", *rest])
+
+
 def plan_sample(config: ConfigDict, values: dict[str, str]) -> int:
     """Plans an enhancement; returns the exit code, 0 if it fits and 1 if not.
 
     Args:
-      config: of `enhancement_config`.
-      values: of `SAMPLE_FLAGS`.
+      config: config of `enhancement_config`.
+      values: values of `SAMPLE_FLAGS`.
 
     Raises:
       InputError: a wrong value.
     """
-    from venhancer_jax.planning.sampling_plan import plan_sampling
+    from venhancer_jax.planning.sampling import plan_sampling
     from venhancer_jax.planning.topology import compile_on_processor, find_topology
 
     compile_on_processor()
     topology = find_topology(values["plan"])
     plan = plan_sampling(config, topology, values["plan_clip"], quick=_is_quick(values))
-    return _tell(plan, values)
+    return _report(plan, values)
 
 
 def plan_train(config: ConfigDict, values: dict[str, str]) -> int:
     """Plans a training; returns the exit code, 0 if it fits and 1 if not.
 
     Args:
-      config: of `training_config`.
-      values: of `TRAIN_FLAGS`.
+      config: config of `training_config`.
+      values: values of `TRAIN_FLAGS`.
 
     Raises:
       InputError: a wrong value.
@@ -49,14 +76,14 @@ def plan_train(config: ConfigDict, values: dict[str, str]) -> int:
 
     compile_on_processor()
     plan = plan_training(config, find_topology(values["plan"]), quick=_is_quick(values))
-    return _tell(plan, values)
+    return _report(plan, values)
 
 
 def check_flags(values: dict[str, str]) -> bool:
-    """Whether a plan is asked for.
+    """Tells whether a plan is requested.
 
     Raises:
-      InputError: flags of a plan without `--plan`.
+      InputError: flags of a plan without `--plan`, or a wrong value.
     """
     others = [name for name, value in values.items() if name.startswith("plan_") and value]
     if others and not values["plan"]:
@@ -72,7 +99,7 @@ def _is_quick(values: dict[str, str]) -> bool:
     return effort == "quick"
 
 
-def _tell(plan: "Plan", values: dict[str, str]) -> int:
+def _report(plan: "Plan", values: dict[str, str]) -> int:
     from venhancer_jax.planning.report import text_of, write_json
 
     print(text_of(plan), flush=True)

@@ -1,0 +1,1 @@
+"""Commands: thin layers of flags over the packages below."""

@@ -1,0 +1,103 @@
+"""Enhances a video, or a folder of videos.
+
+    python sample.py                                    the small model of the package, on its clip
+    python sample.py --config=venhancer --config.input=IN.mp4 --config.output=OUT.mp4
+
+Every setting below can be changed: --config.up_scale=2 --config.target_fps=60. Exit codes: 0 done,
+2 wrong input, 1 anything else.
+
+    python sample.py --config=venhancer --plan=v5e-8 --plan_clip=720x1280x32
+
+compiles for chips that need not be there, and reports what the run takes on them: for an output of
+that height, width and number of frames, without --plan_clip for the input. --plan_json=FILE writes
+it as JSON, --plan_effort=quick compiles in a quarter of the time, near the same memory. Exit codes:
+0 it fits, 1 it does not.
+"""
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from venhancer_jax.cli.plan import SAMPLE_FLAGS, check_flags, plan_sample
+from venhancer_jax.command_line import parse_config
+from venhancer_jax.errors import InputError
+from venhancer_jax.startup import set_compile_effort, use_compilation_cache
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Enhances as the command line says; returns the exit code."""
+    try:
+        config, values = parse_sample_config(arguments)
+        if config is None:
+            return 0
+        if check_flags(values):
+            return plan_sample(config, values)
+        return _enhance(config)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted: what was partly written is removed", file=sys.stderr)
+        return 1
+
+
+def parse_sample_config(
+    arguments: Sequence[str], flags: Sequence[str] = SAMPLE_FLAGS
+) -> tuple[ConfigDict | None, dict[str, str]]:
+    """Reads an enhancement config from the command line; see `parse_config`."""
+    from venhancer_jax.pipelines.config import checked_config, settings_of, system_of, unknown_key
+
+    config, values = parse_config(
+        __doc__,
+        arguments,
+        "demo",
+        flags,
+        settings=lambda config: settings_of(system_of(config)),
+        explain=lambda key, config: unknown_key(key, system_of(config)),
+    )
+    return None if config is None else checked_config(config), values
+
+
+def load_system(config: ConfigDict) -> Any:
+    """Loads the system of a config; checkpoints are fetched and converted if need be.
+
+    Raises:
+      InputError: a checkpoint cannot be found, fetched or converted.
+    """
+    from venhancer_jax import weights as stored
+    from venhancer_jax.convert import fetch
+    from venhancer_jax.pipelines.config import mesh_of, system_of, weights_of
+    from venhancer_jax.pipelines.registry import find_system
+
+    spec, weights = find_system(system_of(config)), weights_of(config)
+    checkpoints = spec.checkpoints(weights)
+    # All must be there before the first is converted, which takes minutes.
+    for checkpoint in checkpoints.values():
+        if checkpoint not in fetch.published() and not stored.is_weights(checkpoint):
+            fetch.resolve(checkpoint)
+    folders = {role: fetch.weights_of(role, name) for role, name in checkpoints.items()}
+    return spec.load(folders, weights, mesh=mesh_of(config))
+
+
+def _enhance(config: ConfigDict) -> int:
+    from venhancer_jax.pipelines.jobs import check_jobs
+    from venhancer_jax.pipelines.run import Problem, run_jobs
+    from venhancer_jax.sharding.processes import (
+        failing_together,
+        initialize_distributed,
+        together,
+    )
+
+    initialize_distributed(config)
+    with failing_together():
+        jobs, messages = together(lambda: check_jobs(config))
+        use_compilation_cache(config.compilation_cache or None)
+        set_compile_effort(config.compile_effort)
+        problems = [Problem(message, 2) for message in messages]
+        problems += run_jobs(load_system(config), jobs)
+    for problem in problems:
+        print(f"error: {problem.message}", file=sys.stderr)
+    # What is no fault of the input outranks what is.
+    return min((problem.exit_code for problem in problems), default=0)

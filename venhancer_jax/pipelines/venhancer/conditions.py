@@ -1,0 +1,88 @@
+"""What the denoiser starts from and is conditioned on: noised start, hints, key frames."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from venhancer_jax.diffusion.noise import NoiseSource
+from venhancer_jax.diffusion.schedule import Schedule
+from venhancer_jax.pipelines.pieces import Box
+from venhancer_jax.pipelines.venhancer import buckets
+from venhancer_jax.pipelines.venhancer.encode import EncodedClip
+from venhancer_jax.pipelines.venhancer.options import VEnhancerOptions
+from venhancer_jax.pipelines.venhancer.plan import TimePlan, hint_noise
+
+
+@dataclasses.dataclass(frozen=True)
+class Conditions:
+    """Start and conditions of a whole clip.
+
+    Attributes:
+      start: noised latents `[1, F, h, w, C]` at the first time step.
+      hint: noise-augmented latents of the key frames, `[1, K, h, w, C]`.
+      hint_t: time step of the noise in the hint.
+      scale: enlargement that the network is conditioned on.
+      key_index: `[F]`, index of each frame among the key frames, -1 for interpolated frames.
+    """
+
+    start: jax.Array
+    hint: jax.Array
+    hint_t: int
+    scale: float
+    key_index: np.ndarray
+
+    def of_windows(self, boxes: Sequence[Box]) -> dict[str, jax.Array]:
+        """Returns the conditions of n windows: hint, hint_t, scale, key_index."""
+        windows = np.stack([self.key_index[b.frames.start : b.frames.stop] for b in boxes])
+        is_key = windows >= 0
+        return {
+            # Only the hints of a window's key frames are passed: one shape for all windows.
+            "hint": jnp.concatenate([self.hint[:, index[index >= 0]] for index in windows]),
+            "hint_t": jnp.full(len(boxes), self.hint_t),
+            "scale": jnp.full(len(boxes), self.scale),
+            "key_index": jnp.array(np.where(is_key, np.cumsum(is_key, axis=1) - 1, -1)),
+        }
+
+
+def compute_conditions(
+    encoded: EncodedClip,
+    time: TimePlan,
+    schedule: Schedule,
+    noise: NoiseSource,
+    options: VEnhancerOptions,
+) -> Conditions:
+    """Computes start and conditions from the latents of a clip.
+
+    Args:
+      encoded: latents of the key frames, or of all frames with `interpolation="flow"`.
+      time: frames of the grid.
+      schedule: noise levels of the denoiser.
+      noise: source of the noise on start and hint.
+      options: options of the user.
+    """
+    source = _source_frames(encoded.mean.shape[1], time, options)
+    latents = encoded.mean[:, source]
+    if encoded.std is not None:
+        latents = latents + encoded.std[:, source] * noise("vae", 0, latents.shape)
+    keys = latents[:, :: time.stride]
+    hint_t, alpha, sigma = hint_noise(schedule, options)
+    hint = alpha * keys + sigma * noise("hint", 0, keys.shape)
+    t_start = options.noise_levels - 1
+    start = schedule.alphas[t_start] * latents
+    if options.start_noise:
+        level = options.start_noise * schedule.sigmas[t_start]
+        start = start + level * noise("start", 0, latents.shape)
+    return Conditions(start, hint, hint_t, encoded.space.scale, np.array(time.key_index))
+
+
+def _source_frames(encoded: int, time: TimePlan, options: VEnhancerOptions) -> np.ndarray:
+    """Returns the encoded frame that each frame of the grid starts from, `[F]`."""
+    frame = np.arange(time.frames)
+    if options.interpolation == "previous":
+        # Each frame of the grid starts from the key frame at or before its position.
+        frame = frame // time.stride
+    # Frames that shape buckets add mirror those at the end.
+    return buckets.mirror_pad_indices(encoded, int(frame[-1]) + 1)[frame]

@@ -1,0 +1,113 @@
+"""Frames to latents: resize, interpolate, pad, encode."""
+
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from fractions import Fraction
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from venhancer_jax.errors import InputError
+from venhancer_jax.models.autoencoders.vae import DiagonalGaussian
+from venhancer_jax.pipelines import programs
+from venhancer_jax.pipelines.system import LoadedNetwork, Progress
+from venhancer_jax.pipelines.venhancer.compat import Compat
+from venhancer_jax.pipelines.venhancer.plan import SpacePlan
+from venhancer_jax.sharding.mesh import num_shards, put_sharded
+from venhancer_jax.video import resize
+from venhancer_jax.video.motion import interpolate_frames
+
+
+@dataclasses.dataclass(frozen=True)
+class EncodedClip:
+    """Latents of a clip.
+
+    Attributes:
+      space: sizes.
+      mean: mean of the scaled latents `[1, N, h, w, C]` of N frames.
+      std: standard deviation, the same shape; None where it is not needed.
+    """
+
+    space: SpacePlan
+    mean: jax.Array
+    std: jax.Array | None
+
+
+def encode_clip(
+    vae: LoadedNetwork,
+    frames: Iterable[np.ndarray],
+    *,
+    plan_space: Callable[[int, int], SpacePlan],
+    quirks: Compat,
+    interpolated: int,
+    progress: Progress,
+) -> EncodedClip:
+    """Encodes a clip frame by frame; frames are not kept.
+
+    Args:
+      vae: VAE.
+      frames: uint8 RGB frames `[H, W, 3]`, all of one size.
+      plan_space: computes the sizes from height and width of the input.
+      quirks: choices of the published program.
+      interpolated: frames to add between two frames, moved there by the optical flow.
+      progress: callback for the number of frames read.
+
+    Raises:
+      InputError: no frames, or frames of several sizes.
+    """
+    scale = vae.config.scaling_factor
+    encoded: list[DiagonalGaussian] = []
+    space: SpacePlan | None = None
+    count = 0
+
+    def read() -> Iterator[np.ndarray]:
+        nonlocal space, count
+        size = None
+        for count, frame in enumerate(frames, 1):
+            if space is None:
+                size, space = frame.shape, plan_space(frame.shape[0], frame.shape[1])
+            if frame.shape != size:
+                raise InputError(f"frame {count - 1} is {frame.shape}, the first one {size}")
+            yield resize.resize_bilinear(
+                resize.to_signed(frame), space.size, antialias=quirks.antialias
+            )
+
+    waiting: list[np.ndarray] = []
+    for frame in _interpolate(read(), interpolated):
+        assert space is not None
+        waiting.append(resize.pad(frame, space.padding, white=quirks.pad_white))
+        if len(waiting) == num_shards("piece"):
+            encoded.append(_encode(vae, waiting))
+            waiting.clear()
+            progress("encode", count, None)
+    if space is None:
+        raise InputError("no frames: the video is empty or starts after its end")
+    if waiting:
+        encoded.append(_encode(vae, waiting))
+        progress("encode", count, None)
+    std = None
+    if quirks.sample_posterior:
+        std = scale * jnp.concatenate([posterior.std for posterior in encoded], axis=1)
+    mean = scale * jnp.concatenate([posterior.mean for posterior in encoded], axis=1)
+    return EncodedClip(space, mean, std)
+
+
+def _interpolate(frames: Iterable[np.ndarray], count: int) -> Iterator[np.ndarray]:
+    """Adds frames between neighbours, `[H, W, 3]` float32 in [-1, 1]."""
+    times = [Fraction(i, count + 1) for i in range(1, count + 1)]
+    before: np.ndarray | None = None
+    for frame in frames:
+        if times and before is not None:
+            pair = resize.to_bytes(before), resize.to_bytes(frame)
+            yield from map(resize.to_signed, interpolate_frames(*pair, times))
+        yield frame
+        before = frame
+
+
+def _encode(vae: LoadedNetwork, frames: Sequence[np.ndarray]) -> DiagonalGaussian:
+    """Encodes one frame per device to raw latents `[1, n, h, w, C]`; copies fill idle devices."""
+    filled = [*frames, *[frames[-1]] * (num_shards("piece") - len(frames))]
+    pieces = put_sharded(np.stack(filled)[:, None], programs.PIECES)
+    posterior = programs.encode(vae.network, vae.params, pieces)
+    return jax.tree.map(lambda x: x[: len(frames), 0][None], posterior)
