@@ -37,8 +37,8 @@ class AugmentConfig:
       last_is_key: the last frame is a key frame for every stride. In the paper the number of frames
         is one more than a multiple of m; with a fixed number the last interval is shorter where it
         is not, and without this key the frames behind the last would be extrapolated.
-      interpolation: what stands in `low` between key frames: the key frame before (`previous`), or frames
-        that the optical flow moves there (`flow`).
+      interpolation: frames of `low` between key frames: the key frame before (`previous`), or
+        frames moved along the optical flow (`flow`).
       down: kernel that shrinks: `bilinear` (paper), `bicubic` or `area`.
       up: kernel that enlarges again.
       antialias: whether the kernel that shrinks is widened.
