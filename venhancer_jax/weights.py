@@ -16,6 +16,7 @@ import orbax.checkpoint as ocp
 from etils import epath
 
 from venhancer_jax.errors import InputError
+from venhancer_jax.files import atomic_folder
 from venhancer_jax.models.functional import Params
 
 INDEX = "weights.json"
@@ -41,10 +42,7 @@ def save_weights(
         raise InputError(f"{folder} exists and holds no weights: choose another folder")
     folder = _absolute(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = folder.parent / f".{folder.name}.part"
-    partial.rmtree(missing_ok=True)
-    try:
-        (partial / "groups").mkdir(parents=True)
+    with atomic_folder(folder) as partial:
         groups = {}
         for i, group in enumerate(_grouped(items)):
             name = f"{i:04d}"
@@ -53,12 +51,6 @@ def save_weights(
             groups[name] = sorted(group)
         index = {"about": dict(about), "groups": groups}
         (partial / INDEX).write_text(json.dumps(index, indent=1))
-        if folder.exists():
-            folder.rmtree()
-        partial.rename(folder)
-    except BaseException:
-        partial.rmtree(missing_ok=True)
-        raise
 
 
 def load_weights(
