@@ -3,8 +3,8 @@
     python -m benchmarks.data_wait --steps=12
     python -m benchmarks.data_wait --config=configs/train_demo_latent.py --steps=40
 
-Trains as the config says in a folder that is thrown away, and reads `metrics.jsonl`. The first
-half of the steps, with the compilation and the filling of the queues, is left out.
+Trains as the config says in a temporary folder and reads `metrics.jsonl`. Skips the first half of
+the steps, in which programs are compiled and queues filled.
 """
 
 import json
@@ -20,9 +20,9 @@ from venhancer_jax.startup import use_compilation_cache
 from venhancer_jax.training.run import train
 
 CONFIG = flags.DEFINE_string("config", "configs/train_debug.py", "config file")
-DATA = flags.DEFINE_string("data", "", "in place of the config's")
-WORKERS = flags.DEFINE_integer("workers", None, "in place of the config's")
-STEPS = flags.DEFINE_integer("steps", 12, "in all")
+DATA = flags.DEFINE_string("data", "", "data, in place of the config's")
+WORKERS = flags.DEFINE_integer("workers", None, "number of data workers, in place of the config's")
+STEPS = flags.DEFINE_integer("steps", 12, "steps of the run")
 
 
 def main(argv: list[str]) -> None:

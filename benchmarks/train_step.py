@@ -3,8 +3,9 @@
     python -m benchmarks.train_step
     python -m benchmarks.train_step --config=configs/train_venhancer.py --batch=1 --remat=blocks
 
-The step is that of the config, with fresh weights, on all devices, on a batch of random numbers:
-loss, gradient, optimiser, average. Loading data is measured by `benchmarks.data_wait`.
+Runs the step of the config with fresh weights on all devices: loss, gradient, optimizer, average,
+for a batch of random numbers. Operations are those of the model, without recomputation.
+`benchmarks.data_wait` measures the loading of data.
 """
 
 import functools
@@ -17,13 +18,16 @@ from absl import app, flags
 from benchmarks.measure import device_facts, peak_gib, report, timing
 from venhancer_jax.command_line import parse_config
 from venhancer_jax.models.functional import count_parameters
-from venhancer_jax.sharding.flops import count_flops
 from venhancer_jax.sharding.mesh import device_mesh
 from venhancer_jax.sharding.params import batch_sharding
-from venhancer_jax.training.batches import make_global_batch
-from venhancer_jax.training.compiled import jitted_step, optimizer_of, state_shapes
 from venhancer_jax.training.data import batch_shapes
-from venhancer_jax.training.state import TrainState
+from venhancer_jax.training.state import TrainState, optimizer_of
+from venhancer_jax.training.step import (
+    compile_step,
+    make_global_batch,
+    model_flops,
+    state_shapes,
+)
 from venhancer_jax.training.tasks import task_of
 
 CONFIG = flags.DEFINE_string("config", "configs/train_debug.py", "config file")
@@ -32,14 +36,14 @@ BATCH = flags.DEFINE_integer("batch", None, "examples, in place of the config's"
 FRAMES = flags.DEFINE_integer("frames", None, "frames, in place of the config's")
 HEIGHT = flags.DEFINE_integer("height", None, "rows of pixels, in place of the config's")
 WIDTH = flags.DEFINE_integer("width", None, "columns of pixels, in place of the config's")
-DTYPE = flags.DEFINE_string("dtype", None, "of activations, in place of the config's")
-REMAT = flags.DEFINE_string("remat", None, "what a gradient keeps, in place of the config's")
+DTYPE = flags.DEFINE_string("dtype", None, "type of activations, in place of the config's")
+REMAT = flags.DEFINE_string("remat", None, "rematerialization, in place of the config's")
 REPEATS = flags.DEFINE_integer("repeats", 3, "timed steps after the first one")
 _INSTEAD = (PRESET, BATCH, FRAMES, HEIGHT, WIDTH, DTYPE, REMAT)
 
 
 def random_batch(shapes: dict[str, jax.ShapeDtypeStruct]) -> dict[str, np.ndarray]:
-    """Noise for videos, every second frame a key frame, all other conditions 1."""
+    """Creates a batch: noise for videos, every second frame a key frame, other conditions 1."""
     generator = np.random.default_rng(0)
     batch = {name: np.ones(x.shape, x.dtype) for name, x in shapes.items()}
     for name in ("video", "low"):
@@ -64,11 +68,11 @@ def main(argv: list[str]) -> None:
     begin = functools.partial(TrainState.start, optimizer=optimizer)
     shardings = jax.tree.map(lambda x: x.sharding, like)
     state = jax.jit(begin, out_shardings=shardings, donate_argnums=0)(task.params)
-    jitted = jitted_step(config, task.objective, optimizer, mesh, like)
+    jitted = compile_step(config, task.objective, optimizer, mesh, like)
     shapes = batch_shapes(config)
+    flops = model_flops(task.objective, like.params, task.frozen, shapes)
     batch = make_global_batch(random_batch(shapes), batch_sharding(mesh))
     with jax.set_mesh(mesh):
-        flops = count_flops(jitted, state, task.frozen, batch)
         start = time.perf_counter()
         step = jitted.lower(state, task.frozen, batch).compile()
         compile_seconds = time.perf_counter() - start

@@ -2,7 +2,7 @@
 
     python train.py --config=configs/train_debug.py --workdir=/tmp/debug
 
-Hardware: any two cores. The loss falls; the weights are of no use.
+Hardware: any two cores. The loss falls; the weights are useless.
 """
 
 from ml_collections import ConfigDict

@@ -18,7 +18,7 @@ def get_config() -> ConfigDict:
     config.one_step_start = 20
     config.loss.pixel = 0.0
     config.trainable = "all"
-    config.copy_prior = False
+    config.start = "published"
     config.batch = 8
     config.frames = 1
     config.height = 136

@@ -3,7 +3,7 @@
     python train.py --config=configs/train_demo_pixels.py --workdir=RUN/pixels \
         --config.data=DATA/train --config.vae=RUN/vae/weights --config.prior=RUN/latent/weights
 
-Learns motion, and goes by what people see: decoded frames. Hardware: two cores.
+Learns motion, with a loss on decoded frames. Hardware: two cores.
 """
 
 from ml_collections import ConfigDict
@@ -15,7 +15,7 @@ def get_config() -> ConfigDict:
     config = train_demo_latent.get_config().unlock()
     config.batch = 3
     config.frames = 3
-    # Drawn in proportion to their values: every second frame is the usual.
+    # Drawn in proportion to their values: every second frame is the most common.
     config.augment.strides = (1, 2, 2)
     config.augment.interpolation = "flow"
     config.loss.latent = 0.0

@@ -8,7 +8,7 @@ import pytest
 from venhancer_jax.command_line import parse_config
 from venhancer_jax.errors import InputError
 from venhancer_jax.sharding.mesh import device_mesh
-from venhancer_jax.training.batches import check_batch
+from venhancer_jax.training.step import check_batch
 
 ROOT = Path(__file__).parents[1]
 FULL = "configs/train_venhancer.py"

@@ -17,7 +17,8 @@ def state_at(step: int) -> TrainState:
     """A state of many numbers, each of which tells the step."""
     numbers = np.arange(2**16, dtype=np.float32)
     params = {"kernel": jnp.asarray(step + numbers)}
-    return TrainState(jnp.asarray(step), params, {"kernel": jnp.asarray(step - numbers)}, {})
+    ema, count = {"kernel": jnp.asarray(step - numbers)}, jnp.asarray(step)
+    return TrainState(count, count, count, params, ema, {})
 
 
 def save_forever(folder: Path, told: Connection) -> None:

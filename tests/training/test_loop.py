@@ -13,7 +13,7 @@ from training.toy import toy_task, train_toy
 
 from venhancer_jax.errors import InputError
 from venhancer_jax.sharding.mesh import device_mesh
-from venhancer_jax.training.log import MetricsLog
+from venhancer_jax.training.metrics import MetricsWriter
 from venhancer_jax.training.state import TrainState
 from venhancer_jax.weights import iterate_weights
 
@@ -137,12 +137,12 @@ def test_profile_of_some_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 
 def test_a_loss_that_is_no_number_ends_the_run(tmp_path: Path):
-    with pytest.raises(FloatingPointError, match="step 2"):
+    with pytest.raises(InputError, match="learning_rate nan"):
         train_toy(tmp_path, learning_rate=float("nan"))
 
 
 def test_batches_that_do_not_fit_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    from venhancer_jax.training.batches import check_batch
+    from venhancer_jax.training.step import check_batch
 
     class Mesh:
         shape = {"data": 2, "fsdp": 4, "context": 1}  # noqa: RUF012
@@ -157,12 +157,12 @@ def test_batches_that_do_not_fit_are_refused(tmp_path: Path, monkeypatch: pytest
 def test_lines_after_the_restored_step_are_dropped(tmp_path: Path):
     path = tmp_path / "metrics.jsonl"
     path.write_text('{"step": 1, "loss": 1.5}\n{"step": 3, "loss": 0.5}\n{"step": 4, "lo')
-    log = MetricsLog(path, after=2)
-    log.write(3, {"loss": 0.25})
-    log.close()
+    writer = MetricsWriter(tmp_path, after=2)
+    writer.write(3, {"loss": 0.25})
+    writer.close()
 
     assert path.read_text() == '{"step": 1, "loss": 1.5}\n{"step": 3, "loss": 0.25}\n'
-    assert [f.name for f in tmp_path.iterdir()] == ["metrics.jsonl"]
+    assert {f.name for f in tmp_path.iterdir()} == {"metrics.jsonl", "tensorboard"}
 
 
 def test_share_of_the_peak_is_told_where_it_is_known(

@@ -21,12 +21,12 @@ from venhancer_jax.pipelines import catalog
 from venhancer_jax.pipelines.venhancer.options import VEnhancerOptions
 from venhancer_jax.pipelines.venhancer.plan import plan_steps
 from venhancer_jax.training.autoencoder import Autoencoder, latent_scale
-from venhancer_jax.training.conditioning import Conditioning, Example, to_signed
-from venhancer_jax.training.objective import stream
-from venhancer_jax.training.one_step import OneStep
-from venhancer_jax.training.perceptual import perceptual_params
+from venhancer_jax.training.loss import perceptual_params
+from venhancer_jax.training.objective import stream, to_signed
 from venhancer_jax.training.state import TrainState, make_optimizer
 from venhancer_jax.training.step import make_step
+from venhancer_jax.training.venhancer.conditioning import Conditioning, Example
+from venhancer_jax.training.venhancer.objectives import OneStep
 
 KEY = jax.random.key(7)
 START = 80

@@ -36,8 +36,8 @@ def test_as_many_files_as_asked(latents: Path):
 
 def test_latents_are_those_of_the_frames(latents: Path):
     config = _config()
-    conditioning = task_of(config, mesh := device_mesh(config.mesh)).objective.conditioning
-    frozen = task_of(config, mesh).frozen
+    task = task_of(config, device_mesh(config.mesh))
+    conditioning, frozen = task.objective.conditioning, task.frozen
     batch = next(iter(batches(config, "synthetic", seed=0)))
     key = jax.random.fold_in(jax.random.key(0), 0)
     expected = conditioning.example(frozen, batch, key)

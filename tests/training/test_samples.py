@@ -1,10 +1,9 @@
 """Pictures and videos of what a network in training makes."""
 
+import contextlib
 from pathlib import Path
-from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from etils import epath
@@ -13,20 +12,18 @@ from pipelines.tiny_system import random_params, tiny_system
 from venhancer_jax.data.augment import AugmentConfig, augment
 from venhancer_jax.diffusion.schedule import cosine_interpolated_schedule
 from venhancer_jax.models.autoencoders.vae import VAEConfig
-from venhancer_jax.models.functional import Params
 from venhancer_jax.pipelines import catalog
 from venhancer_jax.pipelines.venhancer.options import VEnhancerOptions
 from venhancer_jax.sharding.mesh import device_mesh
-from venhancer_jax.training.autoencoder import Autoencoder
-from venhancer_jax.training.conditioning import Conditioning
-from venhancer_jax.training.diffusion import Diffusion
-from venhancer_jax.training.networks import Source
-from venhancer_jax.training.one_step import OneStep
-from venhancer_jax.training.samples import Enhancing, Sample, sampler
-from venhancer_jax.training.tasks import Task
+from venhancer_jax.training.config import training_config
+from venhancer_jax.training.tasks import Sample, Source, task_of
 from venhancer_jax.training.validation import Validation, picture_of
+from venhancer_jax.training.venhancer.conditioning import Conditioning
+from venhancer_jax.training.venhancer.objectives import Diffusion, OneStep
+from venhancer_jax.training.venhancer.samples import Enhancement, make_sampler
 from venhancer_jax.video.probe import probe
 from venhancer_jax.video.read import read_frames
+from venhancer_jax.weights import save_weights
 
 FRAMES, SIDE = 5, 16
 
@@ -40,7 +37,7 @@ def _example(stride: int) -> dict[str, np.ndarray]:
 class _Recorder:
     """Stands in for a system: notes what it is asked for, and gives frames that count up."""
 
-    text = tiny_system().text
+    text, on_mesh = tiny_system().text, contextlib.nullcontext
 
     def enhance(self, frames, *, rate, options, text):
         self.keys = np.stack([*frames])
@@ -52,15 +49,15 @@ class _Recorder:
 @pytest.mark.parametrize(("stride", "keys", "shown"), [(1, 5, 5), (2, 3, 5), (3, 2, 4)])
 def test_key_frames_are_given_as_small_as_they_were(stride: int, keys: int, shown: int):
     system, example = _Recorder(), _example(stride)
-    sample = Enhancing(system, VEnhancerOptions(guidance_scale=1.0))(example)  # pyright: ignore
+    sample = Enhancement(system, VEnhancerOptions(guidance_scale=1.0))(example)  # pyright: ignore
 
     assert system.keys.shape == (keys, SIDE // 2, SIDE // 2, 3)
     assert system.options.target_size == (SIDE, SIDE)
     assert system.options.noise_aug == example["noise_aug"]
     assert system.text_shape[0] == 1
-    assert sample.made[:, 0, 0, 0].tolist() == [*range(shown)]
+    assert sample.output[:, 0, 0, 0].tolist() == [*range(shown)]
     np.testing.assert_array_equal(sample.target, example["video"][:shown])
-    np.testing.assert_array_equal(sample.given, example["low"][:shown])
+    np.testing.assert_array_equal(sample.input, example["low"][:shown])
 
 
 def test_what_was_enlarged_is_made_small_again():
@@ -69,7 +66,7 @@ def test_what_was_enlarged_is_made_small_again():
     from venhancer_jax.data.resample import resample
 
     low = np.rint(resample(small.astype(np.float32), (SIDE, SIDE))).astype(np.uint8)
-    again = Enhancing(tiny_system(), VEnhancerOptions())._shrunk(low, 2.0)
+    again = Enhancement(tiny_system(), VEnhancerOptions())._key_frames(low, 2.0)
 
     # Within rounding, but for the edges, where enlarging repeats pixels.
     assert np.abs(again[0, 1:-1].astype(float) - small[0, 1:-1]).max() <= 1
@@ -79,37 +76,30 @@ def test_the_system_enhances_an_example():
     options = VEnhancerOptions(
         solver="ddim", solver_mode="normal", steps=1, noise_levels=80, guidance_scale=2.0
     )
-    sample = Enhancing(tiny_system(), options)(_example(2))
+    sample = Enhancement(tiny_system(), options)(_example(2))
 
-    assert sample.made.shape == (FRAMES, SIDE, SIDE, 3)
-    assert sample.made.std() > 1
+    assert sample.output.shape == (FRAMES, SIDE, SIDE, 3)
+    assert sample.output.std() > 1
 
 
-def _enhancer_task(objective: type[Diffusion] | type[OneStep], **options: Any) -> Task:
+def test_each_objective_is_sampled_as_it_is_trained():
     system = tiny_system()
-    parts = {"venhancer": system.denoiser, "vae": system.vae, "text": system.text}
+    parts = {"venhancer": system.denoiser, "vae": system.vae, "text": system.text.load()}
     sources = {name: Source(part.config, part.network, "") for name, part in parts.items()}
+    params = {name: part.params for name, part in parts.items()}
     conditioning = Conditioning(
         *(part.network for part in parts.values()),
         system.vae.config.scaling_factor,
         cosine_interpolated_schedule(),
     )
-    frozen = {"denoiser": {}} | {name: parts[name].params for name in ("vae", "text")}
-    task = objective(conditioning, **options)
-    return Task("venhancer", sources, task, parts["venhancer"].params, frozen)
+    mesh = device_mesh({}, jax.devices()[:1])
+    many = make_sampler(
+        sources, Diffusion(conditioning), params, mesh=mesh, steps=7, interpolation="previous"
+    )
+    one = make_sampler(
+        sources, OneStep(conditioning, start=80), params, mesh=mesh, steps=7, interpolation="flow"
+    )
 
-
-def _all_params(task: Task) -> dict[str, Params]:
-    return {name: task.frozen.get(name, task.params) for name in task.sources}
-
-
-def test_each_objective_is_sampled_as_it_is_trained():
-    task = _enhancer_task(Diffusion)
-    many = sampler(task, _all_params(task), steps=7)
-    task = _enhancer_task(OneStep, start=80)
-    one = sampler(task, _all_params(task), steps=7, interpolation="flow")
-
-    assert isinstance(many, Enhancing) and isinstance(one, Enhancing)
     for options in (many.options, one.options):
         assert (options.solver, options.solver_mode) == ("ddim", "normal")
     assert (many.options.steps, many.options.noise_levels) == (7, 900)
@@ -117,23 +107,32 @@ def test_each_objective_is_sampled_as_it_is_trained():
     assert (one.options.steps, one.options.noise_levels) == (1, 81)
     assert (one.options.start_noise, one.options.guidance_scale) == (0, 1)
     assert (many.options.interpolation, one.options.interpolation) == ("previous", "flow")
+    # The arrays in training themselves: nothing is gathered or copied.
+    assert many.system.mesh is mesh
+    assert many.system.denoiser.params is params["venhancer"]
 
 
 def test_validation_of_a_vae_leaves_pictures_and_videos(tmp_path: Path):
     config = VAEConfig.tiny(channels=(8, 16), groups=4)
-    source = Source(config, catalog.build("vae", config), "")
-    params = {name: jnp.asarray(x) for name, x in random_params(source.network).items()}
-    task = Task("vae", {"vae": source}, Autoencoder(source.network), params, {})
+    weights = {"network": "vae", "config": catalog.config_to_dict(config)}
+    network = catalog.build("vae", config)
+    params = random_params(network)
+    save_weights(tmp_path / "vae", ((n, np.asarray(x)) for n, x in params.items()), weights)
+    training = training_config()
+    training.objective, training.vae = "autoencoder", str(tmp_path / "vae")
+    mesh = device_mesh({"data": -1}, jax.devices()[:1])
+    task = task_of(training, mesh)
+    params = task.params
     batch = {name: np.stack([x, x]) for name, x in _example(1).items()}
     validation = Validation(
         task,
         iter([batch, batch]),  # pyright: ignore[reportArgumentType]
-        mesh=device_mesh({"data": -1}, jax.devices()[:1]),
+        mesh=mesh,
         clips=3,
         batch=2,
         seed=0,
         steps=1,
-        folder=epath.Path(tmp_path),
+        folder=epath.Path(tmp_path) / "samples",
     )
     shown = {}
 
@@ -144,10 +143,10 @@ def test_validation_of_a_vae_leaves_pictures_and_videos(tmp_path: Path):
     validation.sample(params, 7, Board())  # pyright: ignore[reportArgumentType]
     first = validation.measure(params)
 
-    names = sorted(f.name for f in (tmp_path / "7").iterdir())
+    names = sorted(f.name for f in (tmp_path / "samples" / "7").iterdir())
     assert names == ["00.mp4", "00.png", "01.mp4", "01.png", "02.mp4", "02.png"]
     assert shown == {f"samples/{i:02d}": ((4 * SIDE, 3 * SIDE, 3), 7) for i in range(3)}
-    frames = [*read_frames(probe(tmp_path / "7" / "00.mp4"))]
+    frames = [*read_frames(probe(tmp_path / "samples" / "7" / "00.mp4"))]
     assert np.stack(frames).shape == (FRAMES, SIDE, 3 * SIDE, 3)
     again = validation.measure(params)
     assert first.keys() == again.keys() > {"validation_loss", "validation_pixel_error"}

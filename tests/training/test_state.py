@@ -6,6 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from venhancer_jax.training.conditioning import Conditioning
+from venhancer_jax.training.diffusion import Diffusion
+from venhancer_jax.training.log import MetricsLog
 
 from venhancer_jax.diffusion.schedule import cosine_interpolated_schedule
 from venhancer_jax.models.autoencoders.vae import VAEConfig
@@ -13,9 +16,6 @@ from venhancer_jax.models.text.clip import ClipTextConfig
 from venhancer_jax.models.venhancer.unet3d import UNet3DConfig
 from venhancer_jax.pipelines import catalog
 from venhancer_jax.training.checkpoints import Checkpoints
-from venhancer_jax.training.conditioning import Conditioning
-from venhancer_jax.training.diffusion import Diffusion
-from venhancer_jax.training.log import MetricsLog
 from venhancer_jax.training.state import TrainState, copy_prior, make_optimizer, split
 from venhancer_jax.training.step import make_step
 

@@ -1,9 +1,8 @@
-"""A task that compiles in a second and has all that a run can get wrong."""
+"""A system of its own that compiles in a second and has all that a run can get wrong."""
 
 import dataclasses
 from collections.abc import Mapping
 from typing import Any
-from unittest import mock
 
 import jax
 import jax.numpy as jnp
@@ -11,13 +10,14 @@ from flax import nnx
 from ml_collections import ConfigDict
 
 from venhancer_jax.models.functional import functionalize
-from venhancer_jax.sharding.params import fsdp_sharding
+from venhancer_jax.pipelines.options import EnhanceOptions, WeightOptions
+from venhancer_jax.pipelines.registry import SYSTEMS
+from venhancer_jax.pipelines.system import NetworkKind, SystemSpec
 from venhancer_jax.training import run
 from venhancer_jax.training.config import training_config
-from venhancer_jax.training.networks import Source, params_of
 from venhancer_jax.training.objective import stream
 from venhancer_jax.training.state import TrainState
-from venhancer_jax.training.tasks import Task
+from venhancer_jax.training.tasks import ObjectiveSpec, ParamLoader, Source, Task
 
 FRAMES, SIDE = 2, 16
 NUMBERS = SIDE * SIDE * 3
@@ -51,22 +51,65 @@ class Denoise:
     def loss(self, params, frozen, batch, key):
         clean = batch["video"].astype(jnp.float32).reshape(-1, FRAMES, NUMBERS) / 255
         noise = jax.random.normal(stream(key, "noise"), clean.shape)
-        made = SOURCE.network(params | frozen["denoiser"], clean + noise)
-        by_frame = jnp.square(made - clean).mean(axis=(0, 2))
+        denoised = SOURCE.network(params | frozen["denoiser"], clean + noise)
+        by_frame = jnp.square(denoised - clean).mean(axis=(0, 2))
         return by_frame.mean(), {"loss_by_time": by_frame}
 
 
-def toy_task(config: ConfigDict, mesh: jax.sharding.Mesh) -> Task:
+class Breaks:
+    """A loss that is not finite in the steps of which the config's preset is a list."""
+
+    def __init__(self, steps: str):
+        self._steps = [int(step) for step in steps.split(",")]
+
+    def loss(self, params, frozen, batch, key):
+        loss, metrics = Denoise().loss(params, frozen, batch, key)
+        # The step is not an argument of a loss; its key determines it.
+        keys = [jax.random.fold_in(jax.random.key(0), step) for step in self._steps]
+        broken = jnp.stack(
+            [(jax.random.key_data(key) == jax.random.key_data(k)).all() for k in keys]
+        )
+        return loss * jnp.where(broken.any(), jnp.nan, 1), metrics
+
+
+def _task(config: ConfigDict, loader: ParamLoader) -> Task:
     """The first layer is frozen."""
-    shardings = fsdp_sharding(mesh, SOURCE.network.shapes)
-    params = params_of(SOURCE, jax.random.key(config.seed), shardings)
+    params = loader.params(SOURCE, 0, sharded=True)
     frozen = {name: x for name, x in params.items() if name.startswith("first.")}
     trains = {name: x for name, x in params.items() if name not in frozen}
-    return Task("toy", {"toy": SOURCE}, Denoise(), trains, {"denoiser": frozen})
+    objective = Breaks(config.preset) if config.objective == "breaks" else Denoise()
+    return Task(
+        name="toy",
+        sources={"toy": SOURCE},
+        objective=objective,
+        params=trains,
+        frozen={"denoiser": frozen},
+    )
+
+
+def _missing(*args: Any, **options: Any) -> Any:
+    raise NotImplementedError("the toy does not enhance")
+
+
+SPEC = SystemSpec(
+    name="toy",
+    options=EnhanceOptions,
+    weights=WeightOptions,
+    networks={"toy": NetworkKind(config=ToyConfig, module=Toy)},
+    presets={},
+    output=_missing,
+    checkpoints=_missing,
+    load=_missing,
+    load_abstract=_missing,
+    training="training.toy",
+)
+OBJECTIVES = {("toy", name): ObjectiveSpec(_task) for name in ("denoise", "breaks")}
+SYSTEMS["toy"] = "training.toy"
 
 
 def toy_config(changes: Mapping[str, Any]) -> ConfigDict:
     config = training_config()
+    config.system, config.objective = "toy", "denoise"
     config.batch, config.frames, config.height, config.width = 8, FRAMES, SIDE, SIDE
     config.steps, config.warmup_steps, config.log_every, config.save_every = 4, 0, 1, 2
     config.learning_rate, config.ema_decay = 1e-3, 0.5
@@ -74,12 +117,12 @@ def toy_config(changes: Mapping[str, Any]) -> ConfigDict:
     return config
 
 
+def toy_task(config: ConfigDict, mesh: jax.sharding.Mesh) -> Task:
+    return _task(config, ParamLoader(config, mesh, abstract=False))
+
+
 def train_toy(workdir: Any, **changes: Any) -> TrainState:
-    """`run.train` of the toy task; keys of changes have `__` for a dot."""
-    config = toy_config({key.replace("__", "."): value for key, value in changes.items()})
-    # It has no pictures to show.
-    with (
-        mock.patch.object(run, "task_of", toy_task),
-        mock.patch.object(run.Validation, "sample", return_value=None),
-    ):
-        return run.train(config, workdir)
+    """`run.train` of the toy system; keys of changes have `__` for a dot."""
+    return run.train(
+        toy_config({key.replace("__", "."): value for key, value in changes.items()}), workdir
+    )

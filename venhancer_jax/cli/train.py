@@ -18,12 +18,22 @@ from venhancer_jax.cli.plan import TRAIN_FLAGS, check_flags, plan_train
 from venhancer_jax.command_line import parse_config
 from venhancer_jax.errors import InputError
 from venhancer_jax.startup import set_compile_effort, use_compilation_cache
+from venhancer_jax.training.config import TrainOptions
+
+# Exit code of a run that a signal stopped: a scheduler should start it again (EX_TEMPFAIL).
+STOPPED = 75
 
 
 def main(arguments: Sequence[str]) -> int:
     """Trains as the command line says; returns the exit code."""
     try:
-        config, values = parse_config(__doc__, arguments, "train_debug", ("workdir", *TRAIN_FLAGS))
+        config, values = parse_config(
+            __doc__,
+            arguments,
+            "train_debug",
+            ("workdir", *TRAIN_FLAGS),
+            settings=lambda config: (TrainOptions,),
+        )
         if config is None:
             return 0
         if check_flags(values):
@@ -37,11 +47,15 @@ def main(arguments: Sequence[str]) -> int:
         from venhancer_jax.sharding.processes import failing_together, initialize_distributed
 
         initialize_distributed(config)
-        with failing_together():
+        # A signal is noticed by the loop, which saves.
+        with failing_together(take_signals=False):
             from venhancer_jax.training.run import train
 
-            train(config, epath.Path(values["workdir"]))
+            state = train(config, epath.Path(values["workdir"]))
+            return 0 if int(state.step) == config.steps else STOPPED
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    return 0
+    except FloatingPointError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1

@@ -20,9 +20,14 @@ from venhancer_jax.planning.suggestions import (
 from venhancer_jax.planning.topology import Topology, fake_devices, neighbours
 from venhancer_jax.sharding.mesh import device_mesh
 from venhancer_jax.sharding.params import shard_bytes
-from venhancer_jax.training.batches import check_batch
-from venhancer_jax.training.compiled import jitted_step, on_mesh, optimizer_of, state_shapes
 from venhancer_jax.training.data import batch_shapes, count_examples
+from venhancer_jax.training.state import optimizer_of
+from venhancer_jax.training.step import (
+    check_batch,
+    compile_step,
+    place_batch_shapes,
+    state_shapes,
+)
 from venhancer_jax.training.tasks import task_of
 
 _NOTES = (
@@ -87,8 +92,8 @@ def step_of(config: ConfigDict, devices: Devices) -> ProgramSpec:
     state = state_shapes(task.params, optimizer, mesh)
     return ProgramSpec(
         name="step",
-        function=jitted_step(config, task.objective, optimizer, mesh, state),
-        arguments=(state, dict(task.frozen), on_mesh(batch_shapes(config), mesh)),
+        function=compile_step(config, task.objective, optimizer, mesh, state),
+        arguments=(state, dict(task.frozen), place_batch_shapes(batch_shapes(config), mesh)),
         mesh=mesh,
         shards=mesh.shape["data"] * mesh.shape["fsdp"],
     )

@@ -41,7 +41,7 @@ def initialize_distributed(config: ConfigDict) -> None:
 
 
 @contextlib.contextmanager
-def failing_together() -> Iterator[None]:
+def failing_together(*, take_signals: bool = True) -> Iterator[None]:
     """Ends all processes of the run when this one fails.
 
     A process that left quietly would keep the others waiting in a collective for ever. So a failure
@@ -51,8 +51,9 @@ def failing_together() -> Iterator[None]:
     if jax.process_count() == 1:
         yield
         return
-    # JAX takes SIGTERM for itself in a run of several processes.
-    signal.signal(signal.SIGTERM, _interrupt)
+    if take_signals:
+        # JAX takes SIGTERM for itself in a run of several processes.
+        signal.signal(signal.SIGTERM, _interrupt)
     try:
         yield
     except BaseException as error:

@@ -1,37 +1,106 @@
-"""The keys that every training config has."""
+"""Training configs: their keys are the fields of `TrainOptions`."""
 
-from ml_collections import ConfigDict, config_dict
+import dataclasses
+import sys
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from venhancer_jax.errors import InputError
+from venhancer_jax.models.remat import REMATS
+from venhancer_jax.pipelines.options import DEVICES, DTYPES, parse_fps
+from venhancer_jax.pipelines.registry import SYSTEMS
+from venhancer_jax.settings import (
+    add_to_config,
+    choice,
+    flag,
+    from_config,
+    normalise,
+    number,
+    parsed,
+    table,
+    whole,
+)
+from venhancer_jax.settings import text as string
+
+STARTS = ("prior", "published")
+_MODEL, _LOSS, _DATA = "networks", "objective", "data and augmentation"
+_OPTIMIZER, _OUTPUT, _VALIDATION = "optimizer", "logs and checkpoints", "validation and profile"
+_MANY = 2**31
 
 
-def training_config() -> ConfigDict:
-    """All keys with their defaults; a config file changes some and locks it."""
-    config = ConfigDict()
-    config.seed = 0
-    # What is learned: `diffusion` (the paper's), `one_step`, or `autoencoder` (the VAE).
-    config.objective = "diffusion"
-    # Networks: `debug`, `tiny`, `demo` or `venhancer`; weight folders bring their own sizes.
-    config.preset = "tiny"
-    config.prior = ""  # weight folder of UNet (and ControlNet); empty: fresh weights
-    config.vae = ""
-    config.text = ""
-    config.trainable = "controlnet"  # or "all"
-    config.copy_prior = True  # start the ControlNet as a copy of the prior's encoder
-    config.dtype = "auto"  # of activations; parameters that train are float32
-    config.remat = "none"  # what a gradient keeps: `none`, `dots` or `blocks`
-    # Weights of the parts of the loss; of `diffusion` there is only one.
-    config.loss = ConfigDict({"latent": 1.0, "pixel": 1.0, "perceptual": 0.0, "kl": 1e-6})
-    config.one_step_start = 80  # time step that the sampler of `one_step` starts from
-    # Data: a prepared data set, a folder of videos, one of latents (`training.precompute`), or
-    # "synthetic".
-    config.data = "synthetic"
-    config.workers = 0
-    config.batch = 4  # of all processes together
-    config.frames = 9
-    config.height = 64
-    config.width = 64
-    config.fps = config_dict.placeholder(str)
-    # Augmentation, see `data.augment.AugmentConfig`.
-    config.augment = ConfigDict(
+def _checked_rate(value: Any) -> Any:
+    parse_fps(value)
+    return value
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainOptions:
+    """Settings of a training run; the meaning of each is its help text.
+
+    Raises:
+      InputError: a value has the wrong type or is out of range.
+    """
+
+    seed: int = whole(0, low=0, high=2**32 - 1, group=_OPTIMIZER, about="seed of all randomness")
+    system: str = string(next(iter(SYSTEMS)), group=_MODEL, about="system whose networks train")
+    objective: str = string("diffusion", group=_LOSS,
+        about="what is learned: diffusion (the paper's), one_step, or autoencoder (the VAE)",
+    )  # fmt: skip
+    preset: str = string("tiny", group=_MODEL,
+        about="sizes of networks without a weight folder, such as debug",
+    )  # fmt: skip
+    prior: str = string(
+        "", group=_MODEL, about="weight folder of the denoiser; empty: fresh weights"
+    )
+    vae: str = string("", group=_MODEL, about="weight folder of the VAE; empty: fresh weights")
+    text: str = string(
+        "", group=_MODEL, about="weight folder of the text encoder; empty: fresh weights"
+    )
+    trainable: str = choice(
+        "controlnet", ("controlnet", "all"), group=_MODEL, about="parameters that train"
+    )
+    start: str = choice(
+        "prior", STARTS, group=_MODEL, old_name="copy_prior",
+        about="published: all weights of config.prior; prior: its UNet only, copied into the"
+        " ControlNet, whose other layers start at zero",
+    )  # fmt: skip
+    dtype: str = choice(
+        "auto", DTYPES, group=_MODEL,
+        about="type of activations; parameters that train are float32",
+    )  # fmt: skip
+    remat: str = choice(
+        "none", REMATS, group=_MODEL, about="what a gradient computes again instead of storing"
+    )
+    loss: dict[str, float] = table(
+        {"latent": 1.0, "pixel": 1.0, "perceptual": 0.0, "kl": 1e-6}, group=_LOSS,
+        about={
+            "latent": "weight of the absolute error of latents (one_step)",
+            "pixel": "weight of the absolute error of frames (one_step, autoencoder)",
+            "perceptual": "weight of LPIPS (one_step, autoencoder)",
+            "kl": "weight of the KL divergence of latents (autoencoder)",
+        },
+    )  # fmt: skip
+    one_step_start: int = whole(
+        80, low=0, high=999, group=_LOSS, about="time step that one_step starts from"
+    )
+    data: str = string("synthetic", group=_DATA,
+        about="a prepared data set, a folder of videos or of latents, or synthetic",
+    )  # fmt: skip
+    workers: int = whole(
+        0, low=0, high=1024, group=_DATA, about="processes that decode; 0 is a thread"
+    )
+    batch: int = whole(
+        4, low=1, high=_MANY, group=_DATA, about="clips of a step, of all processes together"
+    )
+    frames: int = whole(9, low=1, high=1000, group=_DATA, about="frames of a clip")
+    height: int = whole(64, low=8, high=16384, group=_DATA, about="rows of a frame, in pixels")
+    width: int = whole(64, low=8, high=16384, group=_DATA, about="columns of a frame, in pixels")
+    fps: str | None = parsed(
+        None, _checked_rate, kind="rate", group=_DATA,
+        about="frames per second, reached by dropping frames; by default that of each clip",
+    )  # fmt: skip
+    augment: dict[str, Any] = table(
         {
             "shrink": True,
             "strides": tuple(range(1, 9)),
@@ -40,39 +109,136 @@ def training_config() -> ConfigDict:
             "down": "bilinear",
             "noise_levels": (1, 300),
             "real_world": 0.0,
-        }
+        },
+        group=_DATA,
+        about={
+            "shrink": "shrink clips to the size of an example first, instead of cropping only",
+            "strides": "frames from a key frame to the next, drawn in proportion to their values",
+            "scales": "enlargements, drawn in proportion to their values",
+            "interpolation": "frames between key frames: previous (key frame) or flow",
+            "down": "kernel that shrinks: bilinear, bicubic or area",
+            "noise_levels": "least and largest time step of the noise on key frames",
+            "real_world": "share of examples with real-world degradations",
+        },
     )
-    # Optimiser.
-    config.steps = 1000
-    config.learning_rate = 1e-5
-    config.warmup_steps = 100
-    config.clip_norm = 1.0
-    config.weight_decay = 0.01
-    config.accumulate = 1
-    config.cosine_decay = False  # of the learning rate to zero at the last step
-    config.ema_decay = 0.9999
-    # Devices along each axis; -1 is the rest.
-    config.mesh = ConfigDict({"data": -1, "fsdp": 1, "context": 1})
-    config.distributed = False  # several hosts: TPU pods, Slurm
-    # Several processes elsewhere: `host:port` of the first, this one's number, how many there are.
-    config.coordinator = ""
-    config.process_id = 0
-    config.process_count = 1
-    # What is kept.
-    config.compilation_cache = ""  # folder of compiled programs, also gs://; empty: the user's own
-    config.compile_effort = 0.0  # down to -1: compiles in a quarter of the time, may run slower
-    config.log_every = 50
-    config.save_every = 1000
-    config.weights_dtype = "float32"  # of the weight folder at the end: also float16
-    config.keep = 3
-    config.keep_every = config_dict.placeholder(int)
-    config.peak_tflops = 0.0  # of one device; 0: as its name says, where it is known
-    # Validation: every so many steps (0: never) and at the end, on clips of its own.
-    config.validate_every = 0
-    config.validate_data = ""  # as `data`; empty: no validation
-    config.validate_clips = 4
-    config.validate_steps = 15  # of the sampler, for the pictures
-    # A profile of so many steps from this one on; 0: none.
-    config.profile_from = 0
-    config.profile_steps = 3
+    steps: int = whole(1000, low=0, high=_MANY, group=_OPTIMIZER, about="steps of the run")
+    learning_rate: float = number(
+        1e-5, low=0, high=1e3, group=_OPTIMIZER, about="learning rate after the warm-up"
+    )
+    warmup_steps: int = whole(
+        100, low=0, high=_MANY, group=_OPTIMIZER,
+        about="updates in which the learning rate rises from zero",
+    )  # fmt: skip
+    clip_norm: float = number(
+        1.0, low=0, high=1e30, group=_OPTIMIZER, about="largest global norm of a gradient"
+    )
+    weight_decay: float = number(
+        0.01, low=0, high=1e3, group=_OPTIMIZER, about="decoupled weight decay"
+    )
+    accumulate: int = whole(
+        1, low=1, high=2**20, group=_OPTIMIZER, about="steps whose gradients make one update"
+    )
+    cosine_decay: bool = flag(
+        False, group=_OPTIMIZER, about="lower the learning rate to zero at the last step"
+    )
+    ema_decay: float = number(
+        0.9999, low=0, high=1 - 1e-9, group=_OPTIMIZER,
+        about="decay of the average of the parameters, per update",
+    )  # fmt: skip
+    max_skipped: int = whole(
+        10, low=1, high=_MANY, group=_OPTIMIZER,
+        about="steps in a row without finite numbers, after which the run stops",
+    )  # fmt: skip
+    mesh: dict[str, int] = table(
+        {"data": -1, "fsdp": 1, "context": 1}, group=DEVICES,
+        about={
+            "data": "devices that the batch is split over; -1 is the rest",
+            "fsdp": "devices that batch, parameters and optimizer are split over",
+            "context": "devices that the frames of a clip are split over",
+        },
+    )  # fmt: skip
+    distributed: bool = flag(False, group=DEVICES, about="several hosts: TPU pods, Slurm")
+    coordinator: str = string(
+        "", group=DEVICES, about="host:port of the first process, without a pod or Slurm"
+    )
+    process_id: int = whole(0, low=0, high=2**20, group=DEVICES, about="index of this process")
+    process_count: int = whole(1, low=1, high=2**20, group=DEVICES, about="number of processes")
+    compilation_cache: str = string(
+        "", group=DEVICES, about="folder of compiled programs, also gs://; by default the user's"
+    )
+    compile_effort: float = number(
+        0.0, low=-1, high=1, group=DEVICES, about="-1 compiles sooner on TPU, may run slower"
+    )
+    peak_tflops: float = number(
+        0.0, low=0, high=1e6, group=DEVICES,
+        about="peak of one device, for the mfu; 0: looked up by the device's name",
+    )  # fmt: skip
+    log_every: int = whole(
+        50, low=1, high=_MANY, group=_OUTPUT, about="steps whose mean metrics make one line"
+    )
+    save_every: int = whole(
+        1000, low=1, high=_MANY, group=_OUTPUT, about="steps from a checkpoint to the next"
+    )
+    keep: int = whole(3, low=1, high=_MANY, group=_OUTPUT, about="latest checkpoints to keep")
+    keep_every: int | None = whole(
+        None, low=1, high=_MANY, group=_OUTPUT,
+        about="steps whose multiples keep their checkpoints for good",
+    )  # fmt: skip
+    weights_dtype: str = choice(
+        "float32", ("float32", "float16", "bfloat16"), group=_OUTPUT,
+        about="type of the weight folder that the run ends with",
+    )  # fmt: skip
+    validate_every: int = whole(
+        0, low=0, high=_MANY, group=_VALIDATION, about="steps between validations; 0: none"
+    )
+    validate_data: str = string(
+        "", group=_VALIDATION, about="data for validation, as config.data; empty: none"
+    )
+    validate_clips: int = whole(
+        4, low=1, high=_MANY, group=_VALIDATION, about="clips of a validation, at least"
+    )
+    validate_steps: int = whole(
+        15, low=1, high=1000, group=_VALIDATION, about="steps of the sampler, for pictures"
+    )
+    profile_from: int = whole(
+        0, low=0, high=_MANY, group=_VALIDATION, about="first step of a profile; 0: none"
+    )
+    profile_steps: int = whole(
+        3, low=1, high=_MANY, group=_VALIDATION, about="number of steps of the profile"
+    )
+
+    def __post_init__(self):
+        normalise(self)
+
+
+def training_config() -> ConfigDict:
+    """Returns all keys with their defaults, for a config file to change and lock."""
+    config = ConfigDict()
+    add_to_config(config, TrainOptions)
     return config
+
+
+def checked_config(config: ConfigDict) -> ConfigDict:
+    """Returns a config with checked values; old keys get their present names and values.
+
+    Args:
+      config: keys of `training_config`, some of them changed.
+
+    Raises:
+      InputError: a key is missing or unknown, or a value is wrong.
+    """
+    checked = config.copy_and_resolve_references().unlock()
+    if "copy_prior" in checked:
+        checked.start = "prior" if checked.copy_prior else "published"
+        print(f"note: config.copy_prior is now config.start={checked.start}", file=sys.stderr)
+        del checked.copy_prior
+    for key, default in training_config().items():
+        # Configs of earlier versions have no such keys.
+        if key in ("system", "start", "max_skipped") and key not in checked:
+            checked[key] = default
+        if key not in checked:
+            raise InputError(f"the config lacks {key}: start from training_config()")
+    if unknown := sorted(set(checked) - set(training_config())):
+        raise InputError(f"config.{unknown[0]}: no such setting of a training")
+    from_config(TrainOptions, checked)
+    return checked.lock()

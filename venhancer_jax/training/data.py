@@ -1,4 +1,4 @@
-"""The batches of a run, from what its config calls data."""
+"""The batches of a run: from `config.data` to arrays."""
 
 from typing import Any, Protocol
 
@@ -18,10 +18,11 @@ from venhancer_jax.data.sources import (
 )
 from venhancer_jax.errors import InputError
 from venhancer_jax.pipelines.options import parse_fps
+from venhancer_jax.training.tasks import objective_spec
 
 
 class DataIterator(Protocol):
-    """Batches whose position can be saved."""
+    """An iterator of batches whose position can be saved."""
 
     def __next__(self) -> dict[str, np.ndarray]: ...
 
@@ -31,24 +32,23 @@ class DataIterator(Protocol):
 
 
 def batches(config: ConfigDict, data: str, *, seed: int, workers: int = 0) -> Any:
-    """Endless batches of this process, whose `iter` is a `DataIterator`.
+    """Creates endless batches of this process; their `iter` is a `DataIterator`.
 
     Args:
-      config: of `training_config`.
-      data: a prepared data set, a folder of videos or of latents, or "synthetic".
-      seed: of their order and of all chances.
-      workers: subprocesses that decode.
+      config: config of `training_config`.
+      data: prepared data set, folder of videos or of latents, or "synthetic".
+      seed: seed of the order and of the augmentation.
+      workers: number of processes that decode.
 
     Raises:
-      InputError: wrong values, or data that are not there.
+      InputError: wrong values, or no data there.
     """
-    chosen = config.augment.to_dict()
     augment = AugmentConfig(
         frames=config.frames,
         height=config.height,
         width=config.width,
         rate=parse_fps(config.fps) if config.fps else None,
-        **chosen,
+        **config.augment.to_dict(),
     )
     count = jax.process_count()
     if config.batch % count:
@@ -65,7 +65,11 @@ def batches(config: ConfigDict, data: str, *, seed: int, workers: int = 0) -> An
 
 
 def batch_shapes(config: ConfigDict) -> dict[str, jax.ShapeDtypeStruct]:
-    """What `batches` gives for `config.data`, of all processes together.
+    """Computes shapes and types of a batch of all processes together, as `batches` loads it.
+
+    Args:
+      config: config of `training_config`; its `frames`, `height` and `width` are the shape of
+        videos, while latents have a stored shape.
 
     Raises:
       InputError: latents, where the objective needs pixels.
@@ -73,11 +77,10 @@ def batch_shapes(config: ConfigDict) -> dict[str, jax.ShapeDtypeStruct]:
     b, f = config.batch, config.frames
     frames = jax.ShapeDtypeStruct((b, f, config.height, config.width, 3), np.uint8)
     if isinstance(source := _source(config.data), LatentSource):
-        weights = config.loss.pixel or config.loss.perceptual
-        if config.objective == "autoencoder" or (config.objective == "one_step" and weights):
+        if objective_spec(config).needs_frames(config):
             raise InputError(
                 f"data {config.data!r} holds latents, but objective {config.objective!r} with"
-                " loss.pixel or loss.perceptual needs frames"
+                " these weights of the loss needs frames"
             )
         latents = source[0].load()["video"]
         frames = jax.ShapeDtypeStruct((b, *latents.shape), latents.dtype)
@@ -93,10 +96,10 @@ def batch_shapes(config: ConfigDict) -> dict[str, jax.ShapeDtypeStruct]:
 
 
 def count_examples(data: str) -> int | None:
-    """Clips of an epoch; None for synthetic data, which have no end.
+    """Counts the clips of an epoch; None for synthetic data, which have no end.
 
     Raises:
-      InputError: data that are not there.
+      InputError: no data there.
     """
     return None if data == "synthetic" else len(_source(data))
 

@@ -1,4 +1,4 @@
-"""Stops a run in good order when its machine is taken away."""
+"""Stops a run cleanly when its machine is taken away."""
 
 import signal
 from types import FrameType
@@ -8,32 +8,33 @@ from jax.experimental import multihost_utils
 
 
 class Preemption:
-    """Notes SIGTERM, which machines that are about to be taken away send.
+    """Notices SIGTERM, which machines that are about to be taken away send.
 
-    With several processes all of them stop at the same step, whichever was told first: they agree
-    on the step after the one that the fastest of them has reached.
+    Several processes stop at the same step, whichever of them got the signal: JAX agrees on the
+    step after that of the fastest one. JAX and Orbax need the distributed service for this, which a
+    single process does not have; there the signal sets a flag.
     """
 
     def __init__(self):
-        self._asked = False
-        self._before = None
+        """Prepares; signals are noticed inside the `with` block."""
+        self._noticed = False
+        self._older = None
 
     def __enter__(self) -> "Preemption":
-        # With several processes JAX handles the signal, and tells the others.
         if jax.process_count() == 1:
-            self._before = signal.signal(signal.SIGTERM, self._note)
+            self._older = signal.signal(signal.SIGTERM, self._notice)
         return self
 
     def __exit__(self, *exception: object) -> None:
-        if self._before is not None:
-            signal.signal(signal.SIGTERM, self._before)
+        if self._older is not None:
+            signal.signal(signal.SIGTERM, self._older)
 
     def reached(self, step: int) -> bool:
-        """Whether to save and stop before this step; to be asked before each one."""
+        """Tells whether to save and stop before this step; must be called before each step."""
         if jax.process_count() > 1:
             return multihost_utils.reached_preemption_sync_point(step)
-        return self._asked
+        return self._noticed
 
-    def _note(self, number: int, frame: FrameType | None) -> None:
+    def _notice(self, number: int, frame: FrameType | None) -> None:
         del number, frame
-        self._asked = True
+        self._noticed = True

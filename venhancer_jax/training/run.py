@@ -1,8 +1,6 @@
 """A training run from its config: task, mesh, data, loop, weights."""
 
-import dataclasses
 import functools
-import itertools
 from typing import Any
 
 import jax
@@ -10,71 +8,70 @@ from etils import epath
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
+from venhancer_jax.files import atomic_write
 from venhancer_jax.models.functional import Params
 from venhancer_jax.sharding.chips import peak_flops
-from venhancer_jax.sharding.flops import count_flops
 from venhancer_jax.sharding.mesh import device_mesh
 from venhancer_jax.sharding.params import batch_sharding
 from venhancer_jax.sharding.processes import fetch_to_host, is_main_process, log_on_main
 from venhancer_jax.training import loop
-from venhancer_jax.training.autoencoder import latent_scale
-from venhancer_jax.training.batches import check_batch
-from venhancer_jax.training.checkpoints import Checkpoints
-from venhancer_jax.training.compiled import jitted_step, on_mesh, optimizer_of, state_shapes
+from venhancer_jax.training.checkpoints import Checkpoints, fingerprints
+from venhancer_jax.training.config import checked_config
 from venhancer_jax.training.data import DataIterator, batch_shapes, batches
-from venhancer_jax.training.meter import Work
-from venhancer_jax.training.networks import export
+from venhancer_jax.training.metrics import MetricsWriter, Work
 from venhancer_jax.training.objective import Batch, Frozen, Metrics
 from venhancer_jax.training.profiler import Profiler
-from venhancer_jax.training.records import Records
-from venhancer_jax.training.state import TrainState
-from venhancer_jax.training.tasks import Task, task_of
+from venhancer_jax.training.state import TrainState, optimizer_of
+from venhancer_jax.training.step import check_batch, compile_step, model_flops, state_shapes
+from venhancer_jax.training.tasks import Task, export, task_of
 from venhancer_jax.training.validation import Validation
 
-# Of which the spread of the latents is measured at the end of the training of a VAE.
-_SCALE_BATCHES = 16
-# The clips of a validation are not drawn as those of the training are, even from the same folder.
+# Validation draws its clips differently from training, even from the same folder.
 _VALIDATION_SEED = 2**31
 
 
 def train(config: ConfigDict, workdir: epath.PathLike) -> TrainState:
-    """Trains as the config says; goes on where an earlier run in `workdir` stopped.
+    """Trains as a config says; resumes where an earlier run in `workdir` stopped.
 
-    The average of the parameters ends up in `workdir/weights`, a weight folder. With several
-    processes (`processes.join`) all of them have to call this, with the same config but for
+    The average of the parameters is written to `workdir/weights`, a weight folder. With several
+    processes (`sharding.processes`) all of them have to call this, with equal configs except for
     `process_id`.
 
     Args:
-      config: of `training_config`.
-      workdir: local or `gs://`, the same for all processes.
+      config: config of `training_config`.
+      workdir: folder of checkpoints and metrics, local or `gs://`, the same for all processes.
 
     Returns:
-      The state after the last step, or at the one where a signal stopped the run.
+      State after the last step, or where a signal stopped the run.
 
     Raises:
-      InputError: a wrong value, or weights or data that are not there.
-      FloatingPointError: the loss is no number any more.
+      InputError: a wrong value, missing weights or data, or other frozen weights than the run that
+        is to be resumed.
+      FloatingPointError: too many steps in a row had no finite loss, gradient or update.
     """
-    workdir = epath.Path(workdir)
+    config, workdir = checked_config(config), epath.Path(workdir)
     mesh = device_mesh(config.mesh)
     check_batch(config.batch, mesh)
-    shapes, data = batch_shapes(config), _data(config)
-    task = task_of(config, mesh)
+    shapes = batch_shapes(config)
+    data = iter(batches(config, config.data, seed=config.seed, workers=config.workers))
+    task, optimizer = task_of(config, mesh), optimizer_of(config)
+    work = Work(
+        flops=model_flops(task.objective, task.params, task.frozen, shapes),
+        peak_flops=1e12 * config.peak_tflops or peak_flops(jax.devices()[0].device_kind),
+    )
     validation = _validation(config, task, mesh, workdir / "samples")
-    if is_main_process():
-        workdir.mkdir(parents=True, exist_ok=True)
-        (workdir / "config.json").write_text(config.to_json_best_effort(indent=2))
     checkpoints = Checkpoints(
         workdir / "checkpoints",
         save_every=config.save_every,
         keep=config.keep,
         keep_every=config.keep_every,
+        frozen=fingerprints(task.frozen),
     )
-    optimizer = optimizer_of(config)
-    stream = iter(data)
-    state, start = _start(task.params, optimizer, mesh, checkpoints, stream)
-    records = Records(workdir, after=start)
-    compiled = jitted_step(config, task.objective, optimizer, mesh, state)
+    state, start = _first_state(task, optimizer, mesh, checkpoints, data)
+    _write_config(config, workdir)
+    writer = MetricsWriter(workdir, after=start)
+    profiler = Profiler(workdir / "profile", first=config.profile_from, steps=config.profile_steps)
+    compiled = compile_step(config, task.objective, optimizer, mesh, state)
 
     def step(state: TrainState, frozen: Frozen, batch: Batch) -> tuple[TrainState, Metrics]:
         with jax.set_mesh(mesh):
@@ -82,56 +79,51 @@ def train(config: ConfigDict, workdir: epath.PathLike) -> TrainState:
 
     def validate(ema: Params, number: int) -> dict[str, Any]:
         assert validation is not None
-        validation.sample(ema, number, records.board)
+        validation.sample(ema, number, writer)
         return validation.measure(ema)
 
-    with jax.set_mesh(mesh):
-        flops = count_flops(compiled, state, task.frozen, on_mesh(shapes, mesh))
-    profiler = Profiler(workdir / "profile", first=config.profile_from, steps=config.profile_steps)
     try:
         state = loop.run(
             step,
             state,
             task.frozen,
-            stream,
+            data,
             batches=batch_sharding(mesh),
             checkpoints=checkpoints,
-            write=records.write,
+            writer=writer,
             profiler=profiler,
             validate=validate if validation else None,
-            work=Work(
-                flops=flops,
-                peak_flops=1e12 * config.peak_tflops or peak_flops(jax.devices()[0].device_kind),
-            ),
+            work=work,
             options=loop.LoopOptions(
                 start=start,
                 steps=config.steps,
                 log_every=config.log_every,
                 validate_every=config.validate_every,
+                max_skipped=config.max_skipped,
             ),
         )
     finally:
         profiler.close()
         checkpoints.close()
-        records.close()
+        writer.close()
     if int(state.step) == config.steps:
-        _export(task, state.ema, stream, workdir / "weights", dtype=config.weights_dtype)
+        _export(task, state.ema, data, workdir / "weights", dtype=config.weights_dtype)
     return state
 
 
-def _start(
-    params: Params, optimizer: Any, mesh: Mesh, checkpoints: Checkpoints, data: DataIterator
+def _first_state(
+    task: Task, optimizer: Any, mesh: Mesh, checkpoints: Checkpoints, data: DataIterator
 ) -> tuple[TrainState, int]:
-    """The state that the run starts from, and the steps done; sets the position of the data.
+    """Returns the state to start from and the number of steps taken; positions the data.
 
-    The parameters are given up for it.
+    The task's parameters are donated to the state.
     """
-    like = state_shapes(params, optimizer, mesh)
+    like = state_shapes(task.params, optimizer, mesh)
     if checkpoints.latest is None:
         shardings = jax.tree.map(lambda x: x.sharding, like)
         begin = functools.partial(TrainState.start, optimizer=optimizer)
-        return jax.jit(begin, out_shardings=shardings, donate_argnums=0)(params), 0
-    for x in params.values():  # their place is needed
+        return jax.jit(begin, out_shardings=shardings, donate_argnums=0)(task.params), 0
+    for x in task.params.values():  # free their memory for the restored state
         x.delete()
     found = checkpoints.restore(like)
     assert found is not None
@@ -160,16 +152,27 @@ def _validation(
     )
 
 
+def _write_config(config: ConfigDict, workdir: epath.Path) -> None:
+    """Writes `config.json`; a resumed run with other settings writes `config_2.json` and so on."""
+    if not is_main_process():
+        return
+    workdir.mkdir(parents=True, exist_ok=True)
+    text, number, path = config.to_json_best_effort(indent=2), 1, workdir / "config.json"
+    while path.exists():
+        if path.read_text() == text:
+            return
+        number += 1
+        path = workdir / f"config_{number}.json"
+    atomic_write(path, text)
+    if number > 1:
+        log_on_main(f"settings differ from those before: see {path}")
+
+
 def _export(task: Task, ema: Params, data: Any, folder: epath.Path, *, dtype: str) -> None:
-    params, config = task.whole(ema), task.source.config
-    if task.name == "vae":
+    """Writes the average of the parameters as a weight folder."""
+    params, sizes = task.all_params(ema), task.source.config
+    if task.finish is not None:
         local: Params = {name: fetch_to_host(x) for name, x in sorted(params.items())}  # pyright: ignore
-        part = itertools.islice(data, _SCALE_BATCHES)
-        scale = latent_scale(task.source.network, local, part)
-        config = dataclasses.replace(config, scaling_factor=scale)
-    export(folder, task.name, config, params, dtype=dtype)
+        sizes = task.finish(sizes, local, data)
+    export(folder, task.name, sizes, params, dtype=dtype)
     log_on_main(f"wrote {folder}")
-
-
-def _data(config: ConfigDict) -> Any:
-    return batches(config, config.data, seed=config.seed, workers=config.workers)

@@ -1,15 +1,14 @@
-"""What training changes: parameters, their average, the optimiser, the step."""
+"""What training changes: parameters, their average, the optimizer, counters."""
 
 import dataclasses
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
+from ml_collections import ConfigDict
 
 from venhancer_jax.models.functional import Params
-
-Trainable = Literal["controlnet", "all"]
 
 
 @jax.tree_util.register_dataclass
@@ -18,42 +17,48 @@ class TrainState:
     """State of a run, donated to every step.
 
     Attributes:
-      step: steps done, `[]` int32.
-      params: trainable parameters, float32.
-      ema: their exponential moving average.
-      optimizer: state of the optimiser.
+      step: number of steps taken, `[]` int32.
+      updates: number of updates of the parameters, `[]` int32.
+      skipped: number of steps in a row, up to the last one, that were skipped, `[]` int32.
+      params: parameters that train, float32.
+      ema: exponential moving average of the parameters.
+      optimizer: state of the optimizer.
     """
 
     step: jax.Array
+    updates: jax.Array
+    skipped: jax.Array
     params: Params
     ema: Params
     optimizer: Any
 
     @classmethod
     def start(cls, params: Params, optimizer: optax.GradientTransformation) -> "TrainState":
-        """The state before the first step."""
+        """Creates the state before the first step.
+
+        Args:
+          params: parameters that train.
+          optimizer: optimizer of the run.
+        """
         copy = {name: jnp.array(x) for name, x in params.items()}
-        return cls(jnp.zeros((), jnp.int32), params, copy, optimizer.init(params))
+        zero = jnp.zeros((), jnp.int32)
+        return cls(zero, zero, zero, params, copy, optimizer.init(params))
 
 
-def split(params: Params, trainable: Trainable) -> tuple[Params, Params]:
-    """Parameters of the controlled UNet that train, and those that are frozen."""
-    if trainable == "all":
-        return dict(params), {}
-    trains = {n: x for n, x in params.items() if n.startswith("controlnet.")}
-    return trains, {n: x for n, x in params.items() if n not in trains}
+def optimizer_of(config: ConfigDict) -> optax.GradientTransformation:
+    """Creates the optimizer of a config.
 
-
-def copy_prior(params: Params) -> Params:
-    """Gives the ControlNet the prior's encoder and middle block (paper, section 3.2).
-
-    Its own layers keep their start at zero, so that the whole network answers as the prior does.
+    Args:
+      config: config of `training_config`.
     """
-    copied = dict(params)
-    for name in params:
-        if name.startswith("controlnet.encoder."):
-            copied[name] = jnp.array(params[name.replace("controlnet.", "unet.", 1)])
-    return copied
+    return make_optimizer(
+        learning_rate=config.learning_rate,
+        warmup_steps=config.warmup_steps,
+        clip_norm=config.clip_norm,
+        weight_decay=config.weight_decay,
+        accumulate=config.accumulate,
+        decay_steps=config.steps // config.accumulate if config.cosine_decay else None,
+    )
 
 
 def make_optimizer(
@@ -65,16 +70,16 @@ def make_optimizer(
     accumulate: int = 1,
     decay_steps: int | None = None,
 ) -> optax.GradientTransformation:
-    """AdamW with linear warm-up, clipping by global norm, and gradient accumulation.
+    """Creates AdamW with linear warm-up, clipping by global norm, and gradient accumulation.
 
     Args:
-      learning_rate: after the warm-up; the paper has 1e-5.
-      warmup_steps: of updates, not of accumulated batches.
-      clip_norm: of the gradient.
-      weight_decay: decoupled.
-      accumulate: batches for one update.
-      decay_steps: updates, with the warm-up, after which the rate has fallen to zero along a
-        cosine; None keeps it.
+      learning_rate: rate after the warm-up; 1e-5 in the paper.
+      warmup_steps: number of updates of the warm-up.
+      clip_norm: largest global norm of a gradient.
+      weight_decay: decoupled weight decay.
+      accumulate: number of steps whose mean gradient makes one update.
+      decay_steps: number of updates, with the warm-up, after which the rate has fallen to zero
+        along a cosine; None keeps the rate.
     """
     rate = learning_rate
     if decay_steps:
@@ -87,3 +92,22 @@ def make_optimizer(
     if accumulate > 1:
         return optax.MultiSteps(optimizer, accumulate).gradient_transformation()
     return optimizer
+
+
+def update_ema(ema: Params, params: Params, updates: jax.Array, decay: float) -> Params:
+    """Moves the average towards the parameters of update number `updates`.
+
+    Equals an average that starts at zero, divided by `1 - decay ** updates` (Kingma and Ba 2015,
+    section 3): the first update replaces the start, which would otherwise stay in the average for
+    several times `1 / (1 - decay)` updates.
+
+    Args:
+      ema: average after the update before.
+      params: parameters after the update.
+      updates: number of the update, from 1, `[]`.
+      decay: decay of the average, 0 up to 1.
+    """
+    # 1 - decay ** updates, without the cancellation of float32.
+    past = -jnp.expm1(updates * jnp.log(jnp.float32(decay))) if decay else 1.0
+    weight = (1 - decay) / past
+    return {name: x + weight * (params[name] - x) for name, x in ema.items()}

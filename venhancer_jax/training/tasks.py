@@ -1,40 +1,96 @@
-"""What a training config asks for: an objective, what it trains, and what stays frozen."""
+"""What a config trains: an objective, its parameters, frozen networks."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import jax
 import numpy as np
+from etils import epath
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from venhancer_jax.diffusion.schedule import cosine_interpolated_schedule
+from venhancer_jax import weights
 from venhancer_jax.errors import InputError
-from venhancer_jax.models.functional import Params
-from venhancer_jax.models.remat import REMATS
+from venhancer_jax.models.functional import FunctionalModule, Params
+from venhancer_jax.models.text.null import NullTextConfig
+from venhancer_jax.pipelines import catalog
+from venhancer_jax.pipelines.networks import stored_config
+from venhancer_jax.pipelines.registry import find_system, merged
 from venhancer_jax.sharding.mesh import device_mesh, replicated
 from venhancer_jax.sharding.params import fsdp_sharding
-from venhancer_jax.training.autoencoder import Autoencoder
-from venhancer_jax.training.conditioning import Conditioning
-from venhancer_jax.training.diffusion import Diffusion
-from venhancer_jax.training.networks import PRESETS, Source, params_of, sources
-from venhancer_jax.training.objective import Frozen, Objective
-from venhancer_jax.training.one_step import OneStep
-from venhancer_jax.training.perceptual import perceptual_params
-from venhancer_jax.training.state import copy_prior, split
+from venhancer_jax.sharding.processes import fetch_to_host
+from venhancer_jax.training.initialization import init_sharded_params
+from venhancer_jax.training.loss import perceptual_params
+from venhancer_jax.training.objective import Batch, Frozen, Objective
 
 
 @dataclasses.dataclass(frozen=True)
+class Source:
+    """A network, and where its parameters come from.
+
+    Attributes:
+      config: sizes of the network.
+      network: network without parameters.
+      folder: weight folder, or empty for fresh parameters.
+    """
+
+    config: Any
+    network: FunctionalModule
+    folder: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Sample:
+    """A clip three times, uint8 `[F, H, W, 3]` each.
+
+    Attributes:
+      input: low-quality clip, at the size of the target.
+      output: result of the networks.
+      target: clip to compare with.
+    """
+
+    input: np.ndarray
+    output: np.ndarray
+    target: np.ndarray
+
+
+# Makes a sample of one training example without its batch axis.
+Sampler = Callable[[Mapping[str, np.ndarray]], Sample]
+
+
+class MakeSampler(Protocol):
+    """Creates a sampler for some parameters."""
+
+    def __call__(
+        self, params: Mapping[str, Params], *, mesh: Mesh, steps: int, interpolation: Any
+    ) -> Sampler:
+        """Creates the sampler.
+
+        Args:
+          params: parameters of each network of the task, sharded over the mesh.
+          mesh: devices of the run, all of which take part.
+          steps: number of steps of the solver, where the objective has no number of its own.
+          interpolation: start of frames between key frames, as in training.
+        """
+        ...
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Task:
     """What a run trains.
 
     Attributes:
-      name: of the network that trains, as weight folders call it.
-      sources: that network by its name, and those that it works with.
-      objective: its loss.
-      params: trainable, at the start.
-      frozen: everything else.
+      name: network that trains, by its name in weight folders.
+      sources: all networks by name.
+      objective: loss to descend.
+      params: parameters that train, at the start.
+      frozen: all other parameters, by network; "denoiser" are those of the network that trains.
+      sampler: creates the sampler of validation pictures; None for no pictures.
+      encode: function `(frozen, batch, key) -> arrays [B, ...]` that computes the parts of a batch
+        that can be stored; None where nothing can.
+      finish: function `(config, params, batches) -> config` that completes the sizes stored with
+        the weights at the end; None to keep them.
     """
 
     name: str
@@ -42,61 +98,140 @@ class Task:
     objective: Objective
     params: Params
     frozen: Frozen
+    sampler: MakeSampler | None = None
+    encode: Callable[[Frozen, Batch, jax.Array], dict[str, jax.Array]] | None = None
+    finish: Callable[[Any, Params, Any], Any] | None = None
 
     @property
     def source(self) -> Source:
-        """The network that trains."""
+        """Returns the network that trains."""
         return self.sources[self.name]
 
-    def whole(self, params: Params) -> Params:
-        """All parameters of the network, given those that train."""
+    def all_params(self, params: Params) -> Params:
+        """Returns all parameters of the network that trains: `params` and its frozen ones."""
         return params | dict(self.frozen.get("denoiser", {}))
 
-
-def task_of(config: ConfigDict, mesh: Mesh | None = None, *, abstract: bool = False) -> Task:
-    """The task of a config, with all parameters where they will stay.
-
-    Args:
-      config: of `training_config`.
-      mesh: devices to train on, by default one. The network that trains is split over `fsdp`,
-        frozen parts of it too; the others lie on every device.
-      abstract: gives a `jax.ShapeDtypeStruct` for each parameter and allocates nothing; the
-        devices need not be there.
-
-    Raises:
-      InputError: a wrong value, or weights that are not there.
-    """
-    _one_of("preset", config.preset, PRESETS)
-    _one_of("objective", config.objective, _TASKS)
-    _one_of("trainable", config.trainable, ("controlnet", "all"))
-    _one_of("remat", config.remat, REMATS)
-    mesh = mesh or device_mesh({}, jax.local_devices()[:1])
-    return _TASKS[config.objective](config, _Maker(config, mesh, abstract))
+    def params_by_network(self, params: Params) -> dict[str, Params]:
+        """Returns all parameters of every network, with `params` for those that train."""
+        return {
+            name: self.all_params(params) if name == self.name else dict(self.frozen[name])
+            for name in self.sources
+        }
 
 
 @dataclasses.dataclass(frozen=True)
-class _Maker:
-    """Makes parameters, or tells their shapes, where they lie on the mesh."""
+class ObjectiveSpec:
+    """A registered objective.
+
+    Attributes:
+      build: creates the task of a config.
+      needs_frames: tells whether a config needs pixels, so that data cannot be latents.
+    """
+
+    build: Callable[[ConfigDict, "ParamLoader"], Task]
+    needs_frames: Callable[[ConfigDict], bool] = lambda config: True
+
+
+def objective_spec(config: ConfigDict) -> ObjectiveSpec:
+    """Returns the objective that a config names, of those that its system registers.
+
+    Raises:
+      InputError: no such objective.
+    """
+    found = {
+        name: spec
+        for (system, name), spec in merged("training", "OBJECTIVES").items()
+        if system == config.system
+    }
+    check_choice("objective", config.objective, sorted(found))
+    return found[config.objective]
+
+
+def task_of(config: ConfigDict, mesh: Mesh | None = None, *, abstract: bool = False) -> Task:
+    """Creates the task of a config, with all parameters on the mesh.
+
+    Args:
+      config: config of `training_config`.
+      mesh: devices to train on, by default one. The network that trains is split over `fsdp`, its
+        frozen parameters too; the others are stored on every device.
+      abstract: use a `jax.ShapeDtypeStruct` for each parameter; the devices need not exist.
+
+    Raises:
+      InputError: a wrong value, or missing weights.
+    """
+    spec = objective_spec(config)
+    presets = find_system(config.system).presets
+    if presets:
+        check_choice("preset", config.preset, presets)
+    mesh = mesh or device_mesh({}, jax.local_devices()[:1])
+    return spec.build(config, ParamLoader(config, mesh, abstract))
+
+
+def find_source(config: ConfigDict, role: str, folder: str, **runtime: Any) -> Source:
+    """Finds a network in a weight folder or, without one, in the preset of a config.
+
+    Args:
+      config: config of `training_config`.
+      role: role of the network in the system.
+      folder: weight folder, or empty.
+      **runtime: runtime fields of the network's config, such as `dtype`.
+
+    Raises:
+      InputError: no weights there, or those of another network.
+    """
+    if folder:
+        sizes = stored_config(role, folder, **runtime)
+    else:
+        preset = find_system(config.system).presets[config.preset]
+        sizes = dataclasses.replace(preset[role], **runtime)
+    kind = "no_text" if isinstance(sizes, NullTextConfig) else role
+    return Source(sizes, catalog.build(kind, sizes), folder)
+
+
+@dataclasses.dataclass(frozen=True)
+class ParamLoader:
+    """Loads, initializes, or describes parameters where they are stored on the mesh.
+
+    Attributes:
+      config: config of the run.
+      mesh: devices of the run.
+      abstract: use shapes in place of arrays.
+    """
 
     config: ConfigDict
     mesh: Mesh
     abstract: bool
 
-    def params(self, source: Source, number: int, *, whole: bool) -> Params:
-        """Of a network, the `number` of all; on every device, or split over `fsdp`."""
-        shapes = source.network.shapes
-        shardings = (
-            dict.fromkeys(shapes, replicated(self.mesh))
-            if whole
-            else fsdp_sharding(self.mesh, shapes)
-        )
+    def params(
+        self,
+        source: Source,
+        number: int,
+        *,
+        sharded: bool,
+        names: Callable[[str], bool] = lambda name: True,
+        fresh: bool = False,
+    ) -> Params:
+        """Returns float32 parameters of a network; all processes have to call this together.
+
+        Args:
+          source: network and weight folder.
+          number: index of the network, by which fresh parameters of networks differ.
+          sharded: split over `fsdp`; else stored on every device.
+          names: tells which parameters are wanted.
+          fresh: initialize although there is a folder.
+        """
+        shapes = {n: x for n, x in source.network.shapes.items() if names(n)}
+        whole = dict.fromkeys(shapes, replicated(self.mesh))
+        shardings = fsdp_sharding(self.mesh, shapes) if sharded else whole
         if self.abstract:
             return _abstract(shapes, shardings)
+        if source.folder and not fresh:
+            return weights.load_weights(source.folder, shapes, sharding=shardings)
         key = jax.random.fold_in(jax.random.key(self.config.seed), number)
-        return params_of(source, key, shardings)
+        return init_sharded_params(source.network, key, shardings)
 
     def perceptual(self) -> dict[str, Params]:
-        """Of the perceptual distance, where the config gives it a weight."""
+        """Returns the parameters of LPIPS by the name "perceptual", if the config weighs it."""
         if not self.config.loss.perceptual:
             return {}
         params = {name: np.asarray(x) for name, x in perceptual_params().items()}
@@ -106,77 +241,39 @@ class _Maker:
         return {"perceptual": jax.device_put(params, sharding)}
 
 
+def export(
+    folder: epath.PathLike,
+    name: str,
+    config: catalog.Config,
+    params: Mapping[str, jax.Array],
+    *,
+    dtype: str = "float32",
+) -> None:
+    """Writes a weight folder for `sample.py` and `train.py`; all processes have to call this.
+
+    Args:
+      folder: weight folder, local or remote, written by the first process.
+      name: name of the network.
+      config: sizes of the network.
+      params: all parameters of the network.
+      dtype: type to store them in.
+    """
+    items = ((n, fetch_to_host(x).astype(dtype)) for n, x in sorted(params.items()))
+    if jax.process_index():
+        for _ in items:  # the other processes contribute their shards
+            pass
+        return
+    weights.save_weights(folder, items, {"network": name, "config": catalog.config_to_dict(config)})
+
+
+def check_choice(name: str, value: str, allowed: Any) -> None:
+    """Raises InputError if a setting has none of its allowed values."""
+    if value not in allowed:
+        raise InputError(f"{name} {value!r}: expected one of {', '.join(allowed)}")
+
+
 def _abstract(shapes: Mapping[str, Any], shardings: Mapping[str, Any]) -> Any:
     return {
         name: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=shardings[name])
         for name, x in shapes.items()
     }
-
-
-def _diffusion(config: ConfigDict, maker: _Maker) -> Task:
-    return _enhancer(config, maker, Diffusion)
-
-
-def _one_step(config: ConfigDict, maker: _Maker) -> Task:
-    weight = config.loss
-    return _enhancer(
-        config,
-        maker,
-        lambda conditioning: OneStep(
-            conditioning,
-            start=config.one_step_start,
-            latent_weight=weight.latent,
-            pixel_weight=weight.pixel,
-            perceptual_weight=weight.perceptual,
-        ),
-        maker.perceptual(),
-    )
-
-
-def _enhancer(
-    config: ConfigDict,
-    maker: _Maker,
-    objective: Callable[[Conditioning], Objective],
-    more: dict[str, Params] | None = None,
-) -> Task:
-    """UNet and ControlNet, with a frozen VAE and text tower."""
-    found = sources(config)
-    params = {}
-    for i, (name, source) in enumerate(found.items()):
-        params[name] = maker.params(source, i, whole=name != "venhancer")
-    if config.copy_prior and not maker.abstract:  # shapes stay
-        params["venhancer"] = copy_prior(params["venhancer"])
-    trains, frozen = split(params["venhancer"], config.trainable)
-    conditioning = Conditioning(
-        found["venhancer"].network,
-        found["vae"].network,
-        found["text"].network,
-        found["vae"].config.scaling_factor,
-        cosine_interpolated_schedule(),
-    )
-    fixed = {"denoiser": frozen, "vae": params["vae"], "text": params["text"]}
-    return Task("venhancer", found, objective(conditioning), trains, fixed | (more or {}))
-
-
-def _autoencoder(config: ConfigDict, maker: _Maker) -> Task:
-    source, weight = sources(config)["vae"], config.loss
-    objective = Autoencoder(
-        source.network,
-        pixel_weight=weight.pixel,
-        perceptual_weight=weight.perceptual,
-        kl_weight=weight.kl,
-    )
-    params = maker.params(source, 1, whole=False)
-    return Task("vae", {"vae": source}, objective, params, maker.perceptual())
-
-
-_TASKS: dict[str, Callable[[ConfigDict, _Maker], Task]] = {
-    "diffusion": _diffusion,
-    "one_step": _one_step,
-    "autoencoder": _autoencoder,
-}
-
-
-def _one_of(name: str, value: str, allowed: Any) -> None:
-    if value not in allowed:
-        raise InputError(f"{name} {value!r}: expected one of {', '.join(allowed)}")

@@ -11,7 +11,7 @@ from venhancer_jax.models.text.clip import ClipTextConfig
 from venhancer_jax.pipelines import catalog
 from venhancer_jax.sharding.mesh import device_mesh
 from venhancer_jax.sharding.params import fsdp_sharding
-from venhancer_jax.training import fresh
+from venhancer_jax.training import initialization
 
 TEXT = catalog.build("text", ClipTextConfig.tiny().only_used())
 NETWORKS = {
@@ -23,7 +23,7 @@ NETWORKS = {
 
 def _fresh(network: FunctionalModule, seed: int) -> dict[str, jax.Array]:
     shardings = fsdp_sharding(device_mesh({"data": -1}), network.shapes)
-    params = fresh.init_sharded_params(network, jax.random.key(seed), shardings)
+    params = initialization.init_sharded_params(network, jax.random.key(seed), shardings)
     for name, x in params.items():
         assert x.sharding == shardings[name]
     return params
@@ -48,12 +48,14 @@ def test_layers_that_start_at_zero_do():
 
 
 def test_equal_layers_share_a_program_and_differ_in_their_numbers(monkeypatch):
-    made = []
-    maker = fresh._maker
-    monkeypatch.setattr(fresh, "_maker", lambda *args: made.append(args) or maker(*args))
+    programs = []
+    build = initialization._initializer
+    monkeypatch.setattr(
+        initialization, "_initializer", lambda *args: programs.append(args) or build(*args)
+    )
     params = _fresh(TEXT, 0)
 
-    assert len(made) < len(params)
+    assert len(programs) < len(params)
     kernels = [x for n, x in params.items() if n.startswith("blocks.") and x.ndim > 1]
     texts = {np.asarray(x).tobytes() for x in kernels}
     assert len(texts) == len(kernels) > 1

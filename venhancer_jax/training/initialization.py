@@ -1,9 +1,8 @@
-"""Fresh parameters, each made in the place where it will lie.
+"""Fresh parameters, each computed where it is stored.
 
 One program for the whole network would take minutes to compile, most of it for hundreds of equal
-draws of random numbers. So each parameter is made by a program of its own, and parameters that
-differ only in their key share one: the full network has two thousand of them and a hundred
-programs.
+draws of random numbers. So each parameter has a program of its own, and parameters that differ only
+in their key share one: the full network has two thousand parameters and a hundred programs.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,33 +19,34 @@ from venhancer_jax.models.functional import FunctionalModule, Params
 def init_sharded_params(
     network: FunctionalModule, key: jax.Array, shardings: Mapping[str, jax.sharding.Sharding]
 ) -> Params:
-    """What `network.init(key)` gives, without a full copy on any device.
+    """Computes parameters of `network.init(key)`, without a full copy on any device.
 
     Args:
-      network: whose layers say how a parameter starts.
-      key: where all values come from, the same on every process; they do not depend on the
-        shardings.
-      shardings: of each parameter.
+      network: network whose layers initialize the parameters.
+      key: random key, equal on every process; values do not depend on the shardings.
+      shardings: sharding of each parameter that is wanted, by name.
     """
     closed = _trace(network)
     whole, tables = closed.jaxpr, dict(zip(closed.jaxpr.constvars, closed.consts, strict=True))
     keys = {variable: i for i, variable in enumerate(whole.invars, 1)}
-    made_by = {v: (i, eqn) for i, eqn in enumerate(whole.eqns) for v in eqn.outvars}
-    makers: dict[tuple[Any, ...], Callable[..., jax.Array]] = {}
+    producers = {v: (i, eqn) for i, eqn in enumerate(whole.eqns) for v in eqn.outvars}
+    programs: dict[tuple[Any, ...], Callable[..., jax.Array]] = {}
     params = {}
     for name, leaf in zip(network.shapes, whole.outvars, strict=True):
-        part, numbers = _part(whole, leaf, keys, made_by)
+        if name not in shardings:
+            continue
+        part, numbers = _part(whole, leaf, keys, producers)
         consts = [tables[variable] for variable in part.constvars]
-        # The text of a program says everything that it does, but for what its arrays hold.
+        # The text of a program determines it, except for the contents of its arrays.
         kind = (str(part), shardings[name], *map(id, consts))
-        if kind not in makers:
-            makers[kind] = _maker(core.ClosedJaxpr(part, consts), shardings[name])
-        params[name] = makers[kind](key, np.array(numbers, np.uint32))
+        if kind not in programs:
+            programs[kind] = _initializer(core.ClosedJaxpr(part, consts), shardings[name])
+        params[name] = programs[kind](key, np.array(numbers, np.uint32))
     return params
 
 
-class _Given:
-    """Hands out the keys that it is given; stands in for `functional.KeyStream`."""
+class _KeySequence:
+    """A sequence of keys in place of `functional.KeyStream`."""
 
     def __init__(self, keys: list[jax.Array]):
         self._keys = iter(keys)
@@ -56,10 +56,10 @@ class _Given:
 
 
 def _trace(network: FunctionalModule) -> core.ClosedJaxpr:
-    """The parameters in the order of the graph, as a program of one key after the other."""
+    """Traces the parameters, in the order of the graph, as a function of a list of keys."""
 
     def leaves(keys: list[jax.Array]) -> list[jax.Array]:
-        _, state = nnx.split(network.build(cast(nnx.Rngs, _Given(keys))))
+        _, state = nnx.split(network.build(cast(nnx.Rngs, _KeySequence(keys))))
         return [variable[...] for _, variable in nnx.to_flat_state(state)]
 
     # No layer takes more than one key for each of its parameters.
@@ -71,9 +71,9 @@ def _part(
     whole: core.Jaxpr,
     leaf: Any,
     keys: Mapping[Any, int],
-    made_by: Mapping[Any, tuple[int, core.JaxprEqn]],
+    producers: Mapping[Any, tuple[int, core.JaxprEqn]],
 ) -> tuple[core.Jaxpr, list[int]]:
-    """What it takes to make one parameter, and the numbers of its keys as `KeyStream` counts."""
+    """Returns the program of one parameter, and the indices of its keys in a `KeyStream`."""
     eqns: dict[int, core.JaxprEqn] = {}
     used: dict[int, Any] = {}
     tables: set[Any] = set()
@@ -85,12 +85,12 @@ def _part(
         if variable in keys:
             used[keys[variable]] = variable
             continue
-        if variable not in made_by:
+        if variable not in producers:
             tables.add(variable)
             continue
-        place, eqn = made_by[variable]
-        if place not in eqns:
-            eqns[place] = eqn
+        index, eqn = producers[variable]
+        if index not in eqns:
+            eqns[index] = eqn
             pending.extend(eqn.invars)
     part = whole.replace(
         constvars=[variable for variable in whole.constvars if variable in tables],
@@ -101,12 +101,14 @@ def _part(
     return part, sorted(used)
 
 
-def _maker(part: core.ClosedJaxpr, sharding: jax.sharding.Sharding) -> Callable[..., jax.Array]:
-    """A compiled `(key, numbers) -> parameter`."""
+def _initializer(
+    part: core.ClosedJaxpr, sharding: jax.sharding.Sharding
+) -> Callable[..., jax.Array]:
+    """Returns a jitted function `(key, numbers) -> parameter`."""
     run = core.jaxpr_as_fun(part)
 
-    def make(key: jax.Array, numbers: jax.Array) -> jax.Array:
+    def initialize(key: jax.Array, numbers: jax.Array) -> jax.Array:
         (parameter,) = run(*(jax.random.fold_in(key, number) for number in numbers))
         return parameter
 
-    return jax.jit(make, out_shardings=sharding)
+    return jax.jit(initialize, out_shardings=sharding)

@@ -1,4 +1,4 @@
-"""From a batch of clips to what the denoiser is given: latents, noisy hints, text."""
+"""Turns a batch of clips into the inputs of the denoiser: latents, noisy hints, text."""
 
 import dataclasses
 
@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from venhancer_jax.diffusion.schedule import Schedule
 from venhancer_jax.models.functional import FunctionalModule, Params
-from venhancer_jax.training.objective import Batch, Frozen, stream
+from venhancer_jax.training.objective import Batch, Frozen, stream, to_signed
 
 
 @jax.tree_util.register_dataclass
@@ -17,11 +17,12 @@ class Example:
 
     Attributes:
       clean: latents of the target, `[B, F, h, w, C]`.
-      low: latents of the low-quality video; between key frames stands the one before.
-      hint: `low` with noise on it.
-      hint_t: time step of that noise, `[B]`.
+      low: latents of the low-quality video, `[B, F, h, w, C]`; frames between key frames repeat
+        the key frame before.
+      hint: `low` with noise added, `[B, F, h, w, C]`.
+      hint_t: time step of the noise in `hint`, `[B]`.
       scale: enlargement of the key frames, `[B]`.
-      key_index: `[B, F]`, each key frame's own number, -1 for frames to be made.
+      key_index: index of each key frame, -1 for frames to interpolate, `[B, F]`.
       text: prompt features `[B, L, D]`.
     """
 
@@ -36,13 +37,13 @@ class Example:
 
 @dataclasses.dataclass(frozen=True)
 class Conditioning:
-    """The networks of the system as training sees them.
+    """The networks of the system in training.
 
     Attributes:
       denoiser: UNet and ControlNet, trained in all or in part.
-      vae: between pixels and latents, frozen.
-      text: prompt features, frozen.
-      scaling_factor: of the latents.
+      vae: frozen autoencoder between pixels and latents.
+      text: frozen text encoder.
+      scaling_factor: factor from the VAE's latents to those of the denoiser.
       schedule: noise levels.
     """
 
@@ -53,7 +54,13 @@ class Conditioning:
     schedule: Schedule
 
     def example(self, frozen: Frozen, batch: Batch, key: jax.Array) -> Example:
-        """Encodes a batch, without gradients."""
+        """Encodes a batch, without gradients.
+
+        Args:
+          frozen: parameters of `vae` and `text`.
+          batch: arrays of `Batch`.
+          key: random key of the step, from which posteriors and the hint's noise are drawn.
+        """
         low = self._encode(frozen["vae"], batch["low"], stream(key, "hint posterior"))
         hint_t = batch["noise_aug"] - 1
         example = Example(
@@ -67,10 +74,29 @@ class Conditioning:
         )
         return jax.lax.stop_gradient(example)
 
+    def encode_clips(self, frozen: Frozen, batch: Batch, key: jax.Array) -> dict[str, jax.Array]:
+        """Computes latents of target and low-quality video, which can be stored in their place.
+
+        Args:
+          frozen: parameters of `vae` and `text`.
+          batch: arrays of `Batch`.
+          key: random key of the posteriors.
+        """
+        example = self.example(frozen, batch, key)
+        return {"video": example.clean, "low": example.low}
+
     def predict(
         self, params: Params, frozen: Frozen, example: Example, noised: jax.Array, t: jax.Array
     ) -> jax.Array:
-        """The denoiser's v, `[B, F, h, w, C]`, for noisy latents at times `t [B]`."""
+        """Predicts v `[B, F, h, w, C]`.
+
+        Args:
+          params: parameters that train.
+          frozen: all other parameters; `denoiser` holds those of UNet and ControlNet.
+          example: encoded batch.
+          noised: noisy latents `[B, F, h, w, C]`.
+          t: time steps `[B]`.
+        """
         return self.denoiser(
             params | dict(frozen["denoiser"]),
             noised,
@@ -83,41 +109,42 @@ class Conditioning:
         )
 
     def decode(self, frozen: Frozen, latents: jax.Array) -> jax.Array:
-        """Frames `[B, F, H, W, 3]` in about [-1, 1] of latents."""
+        """Decodes latents `[B, F, h, w, C]` to frames `[B, F, H, W, 3]` in about [-1, 1]."""
         return self.vae.bind(frozen["vae"]).decode(latents / self.scaling_factor)
 
     def diffuse(
         self, latents: jax.Array, t: jax.Array, key: jax.Array
     ) -> tuple[jax.Array, jax.Array]:
-        """Latents noised to times `t [B]`, and the noise in them."""
+        """Adds noise to latents; returns the noisy latents and the noise.
+
+        Args:
+          latents: clean latents `[B, F, h, w, C]`.
+          t: time steps `[B]`.
+          key: random key of the noise.
+        """
         alpha, sigma = self.levels(t)
         noise = jax.random.normal(key, latents.shape)
         return alpha * latents + sigma * noise, noise
 
     def levels(self, t: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Alpha and sigma of each video, `[B, 1, 1, 1, 1]`."""
+        """Returns alpha and sigma `[B, 1, 1, 1, 1]` at time steps `t [B]`."""
         alphas, sigmas = jnp.asarray(self.schedule.alphas), jnp.asarray(self.schedule.sigmas)
         shape = (-1, 1, 1, 1, 1)
         return alphas[t].reshape(shape), sigmas[t].reshape(shape)
 
     def _encode(self, params: Params, frames: jax.Array, key: jax.Array) -> jax.Array:
-        """uint8 frames to latents drawn from the posterior, one frame of each clip at a time.
+        """Encodes uint8 frames to latents drawn from the posterior, one frame of a clip at a time.
 
-        What is floating already are latents that were computed before.
+        Floating arrays are precomputed latents and pass unchanged.
         """
         if jnp.issubdtype(frames.dtype, jnp.floating):
             return frames.astype(jnp.float32)
         vae = self.vae.bind(params)
 
-        def of_frame(frame: jax.Array) -> tuple[jax.Array, jax.Array]:
+        def encode_frame(frame: jax.Array) -> tuple[jax.Array, jax.Array]:
             posterior = vae.encode(to_signed(frame)[:, None])
             return posterior.mean[:, 0], posterior.std[:, 0]
 
-        mean, std = jax.lax.map(of_frame, jnp.moveaxis(frames, 1, 0))
+        mean, std = jax.lax.map(encode_frame, jnp.moveaxis(frames, 1, 0))
         mean, std = jnp.moveaxis(mean, 0, 1), jnp.moveaxis(std, 0, 1)
         return self.scaling_factor * (mean + std * jax.random.normal(key, mean.shape))
-
-
-def to_signed(frames: jax.Array) -> jax.Array:
-    """uint8 frames to float32 in [-1, 1]."""
-    return frames.astype(jnp.float32) / 127.5 - 1

@@ -1,0 +1,146 @@
+"""What training does on four devices, in a process of its own.
+
+python four_devices.py WEIGHTS FOLDER
+
+Writes FOLDER/results.npz, which `test_devices.py` compares with one device.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+TESTS = Path(__file__).parents[1]
+STEPS = 3
+TOY_MESHES = {"4x1": (4, 1), "1x4": (1, 4)}
+
+
+def environment(devices: int) -> dict[str, str]:
+    """Returns the environment of a process with placeholder devices."""
+    flags = os.environ.get("XLA_FLAGS", "")
+    return os.environ | {
+        "XLA_FLAGS": f"{flags} --xla_force_host_platform_device_count={devices}",
+        "JAX_PLATFORMS": "cpu",
+        "PYTHONPATH": os.pathsep.join([str(TESTS.parent), str(TESTS)]),
+    }
+
+
+def main(weights: Path, folder: Path) -> None:
+    import numpy as np
+
+    from venhancer_jax.sharding import params
+    from venhancer_jax.startup import use_compilation_cache
+
+    use_compilation_cache()
+    params.LEAST_SHARDED = 2**10  # the network is tiny
+    results = check_toy(folder) | check_network(weights, folder) | check_pictures(weights, folder)
+    np.savez(folder / "results.npz", **{name: np.asarray(x) for name, x in results.items()})
+
+
+def check_toy(folder: Path) -> dict[str, Any]:
+    """Whole runs on each mesh, and the work of each device."""
+    import jax
+    from training.toy import toy_config, toy_task, train_toy
+
+    from venhancer_jax.sharding.mesh import device_mesh
+    from venhancer_jax.training.data import batch_shapes
+    from venhancer_jax.training.state import optimizer_of
+    from venhancer_jax.training.step import compile_step, place_batch_shapes, state_shapes
+
+    found: dict[str, Any] = {}
+    for name, (data, fsdp) in TOY_MESHES.items():
+        changes = {"mesh__data": data, "mesh__fsdp": fsdp, "steps": STEPS}
+        state = train_toy(folder / name, **changes)
+        lines = (folder / name / "metrics.jsonl").read_text().splitlines()
+        found[f"toy/{name}/losses"] = [json.loads(line)["loss"] for line in lines]
+        for key, x in state.ema.items():
+            found[f"toy/{name}/ema/{key}"] = x
+        found[f"toy/{name}/sharded"] = sum(not x.is_fully_replicated for x in state.ema.values())
+    for name, (data, fsdp) in {"1x1": (1, 1), **TOY_MESHES}.items():
+        config = toy_config({"mesh.data": data, "mesh.fsdp": fsdp})
+        mesh = device_mesh(config.mesh, jax.devices()[: data * fsdp])
+        task, optimizer = toy_task(config, mesh), optimizer_of(config)
+        shapes = state_shapes(task.params, optimizer, mesh)
+        batch = place_batch_shapes(batch_shapes(config), mesh)
+        step = compile_step(config, task.objective, optimizer, mesh, shapes)
+        with jax.set_mesh(mesh):
+            compiled = step.lower(shapes, task.frozen, batch).compile()
+        found[f"toy/{name}/flops"] = compiled.cost_analysis()["flops"]
+        video = compiled.input_shardings[0][2]["video"]
+        found[f"toy/{name}/examples"] = video.shard_shape(batch["video"].shape)[0]
+    return found
+
+
+def check_network(weights: Path, folder: Path) -> dict[str, Any]:
+    """Steps of the tiny network with sharded parameters, and the same after a resumption."""
+    import functools
+
+    import jax
+    from training.tiny import batch, tiny_config
+
+    from venhancer_jax.sharding.mesh import device_mesh
+    from venhancer_jax.sharding.params import batch_sharding
+    from venhancer_jax.training.checkpoints import Checkpoints
+    from venhancer_jax.training.state import TrainState, optimizer_of
+    from venhancer_jax.training.step import compile_step, make_global_batch, state_shapes
+    from venhancer_jax.training.tasks import task_of
+
+    config = tiny_config(weights, {"mesh.data": 2, "mesh.fsdp": 2})
+    mesh = device_mesh(config.mesh)
+    task, optimizer = task_of(config, mesh), optimizer_of(config)
+    like = state_shapes(task.params, optimizer, mesh)
+    begin = functools.partial(TrainState.start, optimizer=optimizer)
+    state = jax.jit(begin, out_shardings=jax.tree.map(lambda x: x.sharding, like))(task.params)
+    compiled = compile_step(config, task.objective, optimizer, mesh, like)
+    found: dict[str, Any] = {
+        "tiny/sharded": sum(not x.is_fully_replicated for x in state.ema.values())
+    }
+
+    def step(state: TrainState, number: int) -> tuple[TrainState, float]:
+        sharded = make_global_batch(batch(number), batch_sharding(mesh))
+        with jax.set_mesh(mesh):
+            state, metrics = compiled(state, task.frozen, sharded)
+        return state, float(metrics["loss"])
+
+    state, first = step(state, 0)
+    checkpoints = Checkpoints(folder / "tiny", save_every=1)
+    checkpoints.save(state, 1, {"iterator": {"next_index": 1}})
+    checkpoints.wait()
+    state, second = step(state, 1)
+    restored = checkpoints.restore(like)
+    assert restored is not None and restored[1:] == (1, {"iterator": {"next_index": 1}})
+    resumed, again = step(restored[0], 1)
+    checkpoints.close()
+    same = jax.tree.map(lambda a, b: bool((a == b).all()), state, resumed)
+    return found | {"tiny/losses": [first, second, again], "tiny/resumed": jax.tree.all(same)}
+
+
+def check_pictures(weights: Path, folder: Path) -> dict[str, Any]:
+    """Validation pictures of a VAE whose parameters stay sharded."""
+    from etils import epath
+    from training.tiny import batch, tiny_config
+
+    from venhancer_jax.sharding.mesh import device_mesh
+    from venhancer_jax.training.tasks import task_of
+    from venhancer_jax.training.validation import Validation
+
+    config = tiny_config(weights, {"objective": "autoencoder", "mesh.fsdp": 4})
+    mesh = device_mesh(config.mesh)
+    task = task_of(config, mesh)
+    validation = Validation(
+        task,
+        iter([batch(0)]),  # pyright: ignore[reportArgumentType]
+        mesh=mesh,
+        clips=1,
+        batch=4,
+        seed=0,
+        steps=1,
+        folder=epath.Path(folder) / "samples",
+    )
+    validation.sample(task.params, 0, None)
+    return {"vae/sharded": sum(not x.is_fully_replicated for x in task.params.values())}
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))
