@@ -1,6 +1,11 @@
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from venhancer_jax.training.tasks import Task
 
 
 @pytest.fixture(scope="session")
@@ -10,3 +15,25 @@ def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("weights")
     write_weights(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_task(tiny_weights: Path) -> "Task":
+    """The tiny network with all its weights, on one device."""
+    from training.tiny import tiny_config
+
+    from venhancer_jax.training.tasks import task_of
+
+    return task_of(tiny_config(tiny_weights))
+
+
+@pytest.fixture(scope="session")
+def tiny_loss(tiny_task: "Task") -> Callable[..., float]:
+    """The loss of the first step as a function of the parameters that train, compiled once."""
+    import jax
+    from training.tiny import batch, on_devices
+
+    compiled = jax.jit(tiny_task.objective.loss)
+    data = on_devices(batch(0))
+    key = jax.random.fold_in(jax.random.key(0), 0)
+    return lambda params: float(compiled(params, tiny_task.frozen, data, key)[0])

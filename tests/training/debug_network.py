@@ -10,12 +10,12 @@ from ml_collections import ConfigDict
 from pipelines.tiny_system import random_params
 
 from venhancer_jax.pipelines import catalog
-from venhancer_jax.pipelines.venhancer.spec import PRESETS, export
+from venhancer_jax.pipelines.venhancer.spec import PRESETS
 from venhancer_jax.training import run
 from venhancer_jax.training.config import training_config
 from venhancer_jax.training.objective import Frozen
 from venhancer_jax.training.state import TrainState
-from venhancer_jax.training.tasks import Task, task_of
+from venhancer_jax.training.tasks import Task, export, task_of
 
 FRAMES, SIDE = 3, 16
 LEARNING_RATE = 1e-3
@@ -30,7 +30,7 @@ def write_prior(folder: Path) -> None:
 
 def debug_config(changes: Mapping[str, Any]) -> ConfigDict:
     config = training_config()
-    config.preset, config.dtype, config.copy_prior = "debug", "float32", False
+    config.preset, config.dtype, config.start = "debug", "float32", "published"
     config.batch, config.frames, config.height, config.width = 8, FRAMES, SIDE, SIDE
     config.steps, config.warmup_steps, config.log_every, config.save_every = 1, 0, 1, 1
     config.learning_rate = LEARNING_RATE
@@ -41,12 +41,12 @@ def debug_config(changes: Mapping[str, Any]) -> ConfigDict:
 def train_debug(workdir: Any, **changes: Any) -> tuple[TrainState, Frozen]:
     """`run.train`, and what it kept frozen; keys of changes have `__` for a dot."""
     config = debug_config({key.replace("__", "."): value for key, value in changes.items()})
-    made = []
+    tasks = []
 
     def remembered(*args: Any) -> Task:
-        made.append(task_of(*args))
-        return made[-1]
+        tasks.append(task_of(*args))
+        return tasks[-1]
 
     with mock.patch.object(run, "task_of", remembered):
         state = run.train(config, workdir)
-    return state, made[0].frozen
+    return state, tasks[0].frozen

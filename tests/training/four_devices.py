@@ -93,14 +93,12 @@ def check_network(weights: Path, folder: Path) -> dict[str, Any]:
     begin = functools.partial(TrainState.start, optimizer=optimizer)
     state = jax.jit(begin, out_shardings=jax.tree.map(lambda x: x.sharding, like))(task.params)
     compiled = compile_step(config, task.objective, optimizer, mesh, like)
-    found: dict[str, Any] = {
-        "tiny/sharded": sum(not x.is_fully_replicated for x in state.ema.values())
-    }
+    sharded = sum(not x.is_fully_replicated for x in state.ema.values())
 
     def step(state: TrainState, number: int) -> tuple[TrainState, float]:
-        sharded = make_global_batch(batch(number), batch_sharding(mesh))
+        data = make_global_batch(batch(number), batch_sharding(mesh))
         with jax.set_mesh(mesh):
-            state, metrics = compiled(state, task.frozen, sharded)
+            state, metrics = compiled(state, task.frozen, data)
         return state, float(metrics["loss"])
 
     state, first = step(state, 0)
@@ -113,7 +111,11 @@ def check_network(weights: Path, folder: Path) -> dict[str, Any]:
     resumed, again = step(restored[0], 1)
     checkpoints.close()
     same = jax.tree.map(lambda a, b: bool((a == b).all()), state, resumed)
-    return found | {"tiny/losses": [first, second, again], "tiny/resumed": jax.tree.all(same)}
+    return {
+        "tiny/sharded": sharded,
+        "tiny/losses": [first, second, again],
+        "tiny/resumed": jax.tree.all(same),
+    }
 
 
 def check_pictures(weights: Path, folder: Path) -> dict[str, Any]:

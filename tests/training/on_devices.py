@@ -78,11 +78,11 @@ def main(task: str, result: Path, runs: Sequence[tuple[str, dict[str, Any]]]) ->
     from training.debug_network import debug_config, train_debug
     from training.toy import toy_config, train_toy
 
-    from venhancer_jax.sharding.processes import fetch_to_host, join
+    from venhancer_jax.sharding.processes import fetch_to_host, initialize_distributed
     from venhancer_jax.startup import use_compilation_cache
 
     use_compilation_cache()
-    join({"toy": toy_config, "debug": debug_config}[task](runs[0][1]))
+    initialize_distributed({"toy": toy_config, "debug": debug_config}[task](runs[0][1]))
     found: dict[str, Any] = {}
     for i, (workdir, changes) in enumerate(runs):
         if task == "toy":

@@ -1,8 +1,10 @@
-"""The same run on one device, on meshes of many, and in several processes."""
+"""The same run on one device, on meshes of many, and in several processes.
+
+`test_devices.py` and `test_run.py` are the quick ones of these.
+"""
 
 import json
 import shutil
-import signal
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,8 @@ MESHES = {
     "2x4": {"mesh__data": 2, "mesh__fsdp": 4},
 }
 STEPS = 4
+
+pytestmark = pytest.mark.slow
 PAIR = {"mesh__data": 2, "mesh__fsdp": 2}
 
 
@@ -116,21 +120,3 @@ def test_one_process_goes_on_where_two_stopped(
 
     np.testing.assert_allclose(_losses(run), _losses(folder / "one"), rtol=0, atol=1e-5)
     _close(state.ema, on_one)
-
-
-def test_all_processes_stop_at_the_same_step(folder: Path):
-    results = [folder / "third.npz", folder / "fourth.npz"]
-    changes = {"mesh__data": 2, "mesh__fsdp": 1, "steps": 10**6, "save_every": 10**6}
-    processes = start_together(results, [(folder / "stopped", changes)], devices=1)
-    output = processes[0].stdout
-    assert output is not None
-    for line in output:
-        if line.startswith("step 2/"):
-            break
-    processes[1].send_signal(signal.SIGTERM)
-    first, _ = finish(*processes)
-
-    steps = [_fact(result, "step") for result in results]
-    assert steps[0] == steps[1] > 1
-    assert f"stopped by a signal, saved at step {steps[0]}" in first
-    assert (folder / "stopped" / "checkpoints" / str(steps[0]) / "state").exists()
