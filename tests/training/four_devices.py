@@ -1,8 +1,9 @@
 """What training does on four devices, in a process of its own.
 
-python four_devices.py WEIGHTS FOLDER
+python four_devices.py WEIGHTS FOLDER [pictures]
 
-Writes FOLDER/results.npz, which `test_devices.py` compares with one device.
+Writes FOLDER/results.npz, which `test_devices.py` compares with one device; with `pictures`, those
+of UNet and ControlNet only.
 """
 
 import json
@@ -26,7 +27,7 @@ def environment(devices: int) -> dict[str, str]:
     }
 
 
-def main(weights: Path, folder: Path) -> None:
+def main(weights: Path, folder: Path, what: str = "") -> None:
     import numpy as np
 
     from venhancer_jax.sharding import params
@@ -34,7 +35,11 @@ def main(weights: Path, folder: Path) -> None:
 
     use_compilation_cache()
     params.LEAST_SHARDED = 2**10  # the network is tiny
-    results = check_toy(folder) | check_network(weights, folder) | check_pictures(weights, folder)
+    if what == "pictures":
+        results = check_pictures(weights, folder, "one_step")
+    else:
+        results = check_toy(folder) | check_network(weights, folder)
+        results |= check_pictures(weights, folder, "autoencoder")
     np.savez(folder / "results.npz", **{name: np.asarray(x) for name, x in results.items()})
 
 
@@ -118,8 +123,8 @@ def check_network(weights: Path, folder: Path) -> dict[str, Any]:
     }
 
 
-def check_pictures(weights: Path, folder: Path) -> dict[str, Any]:
-    """Validation pictures of a VAE whose parameters stay sharded."""
+def check_pictures(weights: Path, folder: Path, objective: str) -> dict[str, Any]:
+    """Validation pictures of a network whose parameters stay sharded."""
     from etils import epath
     from training.tiny import batch, tiny_config
 
@@ -127,7 +132,7 @@ def check_pictures(weights: Path, folder: Path) -> dict[str, Any]:
     from venhancer_jax.training.tasks import task_of
     from venhancer_jax.training.validation import Validation
 
-    config = tiny_config(weights, {"objective": "autoencoder", "mesh.fsdp": 4})
+    config = tiny_config(weights, {"objective": objective, "mesh.fsdp": 4})
     mesh = device_mesh(config.mesh)
     task = task_of(config, mesh)
     validation = Validation(
@@ -141,8 +146,8 @@ def check_pictures(weights: Path, folder: Path) -> dict[str, Any]:
         folder=epath.Path(folder) / "samples",
     )
     validation.sample(task.params, 0, None)
-    return {"vae/sharded": sum(not x.is_fully_replicated for x in task.params.values())}
+    return {"pictures/sharded": sum(not x.is_fully_replicated for x in task.params.values())}
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]), *sys.argv[3:])

@@ -18,6 +18,8 @@ from training.toy import train_toy
 from venhancer_jax.sharding.mesh import device_mesh
 from venhancer_jax.training.tasks import Task, task_of
 from venhancer_jax.training.validation import Validation
+from venhancer_jax.video.probe import probe
+from venhancer_jax.video.read import read_frames
 
 TIMEOUT = 600
 
@@ -90,9 +92,33 @@ def test_a_resumed_real_network_is_bit_equal(on_four: dict[str, Any]):
 def test_pictures_are_sampled_with_sharded_parameters(
     process: tuple[subprocess.Popen, Path], tiny_weights: Path, on_four: dict[str, Any]
 ):
-    config = tiny_config(tiny_weights, {"objective": "autoencoder"})
+    folder = process[1] / "one"
+    _write_pictures(tiny_weights, "autoencoder", folder)
+
+    assert on_four["pictures/sharded"] > 0
+    files = [f / "0" / "00.png" for f in (folder, process[1] / "samples")]
+    assert files[0].read_bytes() == files[1].read_bytes()
+
+
+@pytest.mark.slow
+def test_the_denoiser_is_sampled_with_sharded_parameters(tiny_weights: Path, tmp_path: Path):
+    command = [sys.executable, four_devices.__file__, str(tiny_weights), str(tmp_path), "pictures"]
+    subprocess.run(command, env=four_devices.environment(4), check=True, timeout=TIMEOUT)
+    _write_pictures(tiny_weights, "one_step", tmp_path / "one")
+
+    with np.load(tmp_path / "results.npz") as file:
+        assert file["pictures/sharded"] > 0
+    one, four = (
+        np.stack([*read_frames(probe(tmp_path / folder / "0" / "00.mp4"))]).astype(int)
+        for folder in ("one", "samples")
+    )
+    assert np.abs(one - four).max() <= 1
+
+
+def _write_pictures(weights: Path, objective: str, folder: Path) -> None:
+    config = tiny_config(weights, {"objective": objective})
     mesh = device_mesh({}, jax.devices()[:1])
-    task, folder = task_of(config, mesh), process[1] / "one"
+    task = task_of(config, mesh)
     validation = Validation(
         task,
         iter([batch(0)]),  # pyright: ignore[reportArgumentType]
@@ -104,7 +130,3 @@ def test_pictures_are_sampled_with_sharded_parameters(
         folder=epath.Path(folder),
     )
     validation.sample(task.params, 0, None)
-
-    assert on_four["vae/sharded"] > 0
-    files = [f / "0" / "00.png" for f in (folder, process[1] / "samples")]
-    assert files[0].read_bytes() == files[1].read_bytes()

@@ -1,4 +1,4 @@
-"""Fresh parameters: made in place, and the same as the layers would make."""
+"""Fresh parameters: computed where they are stored, and equal to those of the layers."""
 
 import jax
 import numpy as np
@@ -17,7 +17,7 @@ TEXT = catalog.build("text", ClipTextConfig.tiny().only_used())
 NETWORKS = {
     "text": TEXT,
     # Some of its layers start as tables, which their initialisers hold as arrays.
-    "vae": catalog.build("vae", VAEConfig.demo()),
+    "vae": catalog.build("vae", VAEConfig.tiny(channels=(8, 16), groups=4, patch_shortcut=True)),
 }
 
 

@@ -6,27 +6,23 @@ import jax
 import numpy as np
 import pytest
 from ml_collections import ConfigDict
+from training.tiny import tiny_config
 
 from venhancer_jax.errors import InputError
-from venhancer_jax.sharding.mesh import device_mesh
 from venhancer_jax.training import precompute
-from venhancer_jax.training.config import training_config
 from venhancer_jax.training.data import batch_shapes, batches
-from venhancer_jax.training.tasks import task_of
+from venhancer_jax.training.tasks import Task
+from venhancer_jax.training.venhancer.objectives import Diffusion
 
 
-def _config(**changes) -> ConfigDict:
-    config = training_config()
-    config.preset, config.dtype = "demo", "float32"
-    config.batch, config.frames, config.height, config.width = 2, 3, 24, 16
-    config.update(changes)
-    return config
+def _config(weights: Path, **changes) -> ConfigDict:
+    return tiny_config(weights, {"batch": 2, **changes})
 
 
 @pytest.fixture(scope="module")
-def latents(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def latents(tiny_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("latents")
-    precompute.precompute(_config(), folder, 3)
+    precompute.precompute(_config(tiny_weights), folder, 3)
     return folder
 
 
@@ -34,13 +30,13 @@ def test_as_many_files_as_asked(latents: Path):
     assert sorted(path.name for path in latents.iterdir()) == [f"{i:06d}.npz" for i in range(3)]
 
 
-def test_latents_are_those_of_the_frames(latents: Path):
-    config = _config()
-    task = task_of(config, device_mesh(config.mesh))
-    conditioning, frozen = task.objective.conditioning, task.frozen
+def test_latents_are_those_of_the_frames(latents: Path, tiny_task: Task, tiny_weights: Path):
+    config = _config(tiny_weights)
+    assert isinstance(tiny_task.objective, Diffusion)
+    encode, frozen = jax.jit(tiny_task.objective.conditioning.example), tiny_task.frozen
     batch = next(iter(batches(config, "synthetic", seed=0)))
     key = jax.random.fold_in(jax.random.key(0), 0)
-    expected = conditioning.example(frozen, batch, key)
+    expected = encode(frozen, batch, key)
 
     with np.load(latents / "000001.npz") as arrays:
         stored = dict(arrays)
@@ -51,29 +47,29 @@ def test_latents_are_those_of_the_frames(latents: Path):
     # They pass through training as they are.
     again = {**batch, "video": stored["video"][None], "low": stored["low"][None]}
     again |= {name: batch[name][1:] for name in ("key_index", "scale", "noise_aug", "tokens")}
-    example = conditioning.example(frozen, again, key)
+    example = encode(frozen, again, key)
     np.testing.assert_array_equal(example.clean[0], stored["video"])
     np.testing.assert_array_equal(example.low[0], stored["low"])
 
 
 @pytest.mark.parametrize("kind", ["synthetic", "latents"])
-def test_shapes_are_told_before_the_first_batch(kind: str, latents: Path):
-    config = _config(data=str(latents) if kind == "latents" else kind)
+def test_shapes_are_known_before_the_first_batch(kind: str, latents: Path, tiny_weights: Path):
+    config = _config(tiny_weights, data=str(latents) if kind == "latents" else kind)
 
     batch = next(iter(batches(config, config.data, seed=0)))
 
-    told = {name: (x.shape, x.dtype) for name, x in batch_shapes(config).items()}
-    assert told == {name: (x.shape, x.dtype) for name, x in batch.items()}
+    known = {name: (x.shape, x.dtype) for name, x in batch_shapes(config).items()}
+    assert known == {name: (x.shape, x.dtype) for name, x in batch.items()}
 
 
-def test_what_needs_pixels_is_told(latents: Path):
-    config = _config(data=str(latents), objective="one_step")
+def test_what_needs_pixels_is_refused(latents: Path, tiny_weights: Path):
+    config = _config(tiny_weights, data=str(latents), objective="one_step")
     with pytest.raises(InputError, match="holds latents"):
         batch_shapes(config)
     config.update(loss={"pixel": 0.0})
     batch_shapes(config)
     with pytest.raises(InputError, match="nothing to encode"):
-        precompute.precompute(_config(objective="autoencoder"), latents, 1)
+        precompute.precompute(_config(tiny_weights, objective="autoencoder"), latents, 1)
 
 
 def test_command_line_wants_a_number(capsys: pytest.CaptureFixture[str]):

@@ -7,23 +7,18 @@ import jax
 import numpy as np
 import pytest
 from etils import epath
-from pipelines.tiny_system import random_params, tiny_system
+from pipelines.tiny_system import tiny_system
+from training.tiny import tiny_config
 
 from venhancer_jax.data.augment import AugmentConfig, augment
-from venhancer_jax.diffusion.schedule import cosine_interpolated_schedule
-from venhancer_jax.models.autoencoders.vae import VAEConfig
-from venhancer_jax.pipelines import catalog
 from venhancer_jax.pipelines.venhancer.options import VEnhancerOptions
 from venhancer_jax.sharding.mesh import device_mesh
-from venhancer_jax.training.config import training_config
-from venhancer_jax.training.tasks import Sample, Source, task_of
+from venhancer_jax.training.tasks import Sample, Task, task_of
 from venhancer_jax.training.validation import Validation, picture_of
-from venhancer_jax.training.venhancer.conditioning import Conditioning
 from venhancer_jax.training.venhancer.objectives import Diffusion, OneStep
 from venhancer_jax.training.venhancer.samples import Enhancement, make_sampler
 from venhancer_jax.video.probe import probe
 from venhancer_jax.video.read import read_frames
-from venhancer_jax.weights import save_weights
 
 FRAMES, SIDE = 5, 16
 
@@ -37,7 +32,10 @@ def _example(stride: int) -> dict[str, np.ndarray]:
 class _Recorder:
     """Stands in for a system: notes what it is asked for, and gives frames that count up."""
 
-    text, on_mesh = tiny_system().text, contextlib.nullcontext
+    on_mesh = contextlib.nullcontext
+
+    def __init__(self):
+        self.text = tiny_system().text
 
     def enhance(self, frames, *, rate, options, text):
         self.keys = np.stack([*frames])
@@ -72,26 +70,10 @@ def test_what_was_enlarged_is_made_small_again():
     assert np.abs(again[0, 1:-1].astype(float) - small[0, 1:-1]).max() <= 1
 
 
-def test_the_system_enhances_an_example():
-    options = VEnhancerOptions(
-        solver="ddim", solver_mode="normal", steps=1, noise_levels=80, guidance_scale=2.0
-    )
-    sample = Enhancement(tiny_system(), options)(_example(2))
-
-    assert sample.output.shape == (FRAMES, SIDE, SIDE, 3)
-    assert sample.output.std() > 1
-
-
-def test_each_objective_is_sampled_as_it_is_trained():
-    system = tiny_system()
-    parts = {"venhancer": system.denoiser, "vae": system.vae, "text": system.text.load()}
-    sources = {name: Source(part.config, part.network, "") for name, part in parts.items()}
-    params = {name: part.params for name, part in parts.items()}
-    conditioning = Conditioning(
-        *(part.network for part in parts.values()),
-        system.vae.config.scaling_factor,
-        cosine_interpolated_schedule(),
-    )
+def test_each_objective_is_sampled_as_it_is_trained(tiny_task: Task):
+    assert isinstance(tiny_task.objective, Diffusion)
+    conditioning, sources = tiny_task.objective.conditioning, tiny_task.sources
+    params = tiny_task.params_by_network(tiny_task.params)
     mesh = device_mesh({}, jax.devices()[:1])
     many = make_sampler(
         sources, Diffusion(conditioning), params, mesh=mesh, steps=7, interpolation="previous"
@@ -109,19 +91,17 @@ def test_each_objective_is_sampled_as_it_is_trained():
     assert (many.options.interpolation, one.options.interpolation) == ("previous", "flow")
     # The arrays in training themselves: nothing is gathered or copied.
     assert many.system.mesh is mesh
-    assert many.system.denoiser.params is params["venhancer"]
+    for name, x in tiny_task.params.items():
+        assert many.system.denoiser.params[name] is x
+
+    sample = one(_example(2))
+    assert sample.output.shape == (FRAMES, SIDE, SIDE, 3)
+    assert sample.output.std() > 1
 
 
-def test_validation_of_a_vae_leaves_pictures_and_videos(tmp_path: Path):
-    config = VAEConfig.tiny(channels=(8, 16), groups=4)
-    weights = {"network": "vae", "config": catalog.config_to_dict(config)}
-    network = catalog.build("vae", config)
-    params = random_params(network)
-    save_weights(tmp_path / "vae", ((n, np.asarray(x)) for n, x in params.items()), weights)
-    training = training_config()
-    training.objective, training.vae = "autoencoder", str(tmp_path / "vae")
+def test_validation_of_a_vae_leaves_pictures_and_videos(tmp_path: Path, tiny_weights: Path):
     mesh = device_mesh({"data": -1}, jax.devices()[:1])
-    task = task_of(training, mesh)
+    task = task_of(tiny_config(tiny_weights, {"objective": "autoencoder"}), mesh)
     params = task.params
     batch = {name: np.stack([x, x]) for name, x in _example(1).items()}
     validation = Validation(
