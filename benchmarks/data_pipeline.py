@@ -3,11 +3,11 @@
     python -m benchmarks.data_pipeline --examples=24
     python -m benchmarks.data_pipeline --data=FOLDER_OR_DATASET --height=720 --width=1280
 
-Measures a folder of videos, a prepared data set of the same clips, and that with real-world
-degradations. Rates are of processor time, all threads together, so that they do not depend on what
-else runs; a machine of n cores makes about n times as many clips a second, with as many workers.
-`of_plain_decoding` is the share of it that decoding of the same frames takes with PyAV alone: 1
-would be a pipeline that costs nothing. Without `--data`, clips are made first.
+Measures a folder of videos, a prepared data set of the same clips, and the data set with real-world
+degradations. Rates are per second of processor time, all threads together, so that they do not
+depend on other programs; n cores with n workers load about n times as many clips per second.
+`of_plain_decoding` is the share of the time that PyAV alone takes to decode the same frames: 1
+would be a pipeline that costs nothing. Without `--data`, clips are generated first.
 """
 
 import contextlib
@@ -40,17 +40,19 @@ from venhancer_jax.data.sources import (
 )
 from venhancer_jax.video import VideoWriter
 
-DATA = flags.DEFINE_string("data", None, "folder of videos or prepared data set; none: made here")
-EXAMPLES = flags.DEFINE_integer("examples", 24, "examples of each measurement, after two others")
-FRAMES = flags.DEFINE_integer("frames", 17, "of an example")
+DATA = flags.DEFINE_string("data", None, "folder of videos or prepared data set; none: generated")
+EXAMPLES = flags.DEFINE_integer(
+    "examples", 24, "examples of each measurement, after two for warm-up"
+)
+FRAMES = flags.DEFINE_integer("frames", 17, "frames of an example")
 HEIGHT = flags.DEFINE_integer("height", 320, "rows of an example")
 WIDTH = flags.DEFINE_integer("width", 512, "columns of an example")
 # Prefetching runs ahead of the first example.
 _WARM_UP = 2
 
 
-class Noted:
-    """A clip that notes which of its frames are read."""
+class RecordedClip:
+    """A clip that records which of its frames are read."""
 
     def __init__(self, clip: Clip, reads: list[tuple[Clip, np.ndarray]]):
         self.name, self.caption = clip.name, clip.caption
@@ -64,8 +66,12 @@ class Noted:
         return self._clip.read(numbers)
 
 
-class NotedSource:
-    """A source of such clips."""
+class RecordingSource:
+    """A source of `RecordedClip`s.
+
+    Attributes:
+      reads: clip and frame indices of each read.
+    """
 
     def __init__(self, source: Any):
         self._source = source
@@ -74,12 +80,12 @@ class NotedSource:
     def __len__(self) -> int:
         return len(self._source)
 
-    def __getitem__(self, index: int) -> Noted:
-        return Noted(self._source[index], self.reads)
+    def __getitem__(self, index: int) -> RecordedClip:
+        return RecordedClip(self._source[index], self.reads)
 
 
-def make_clips(folder: Path, count: int = 4, frames: int = 60) -> None:
-    """Videos of moving noise, somewhat larger than an example."""
+def write_clips(folder: Path, count: int = 4, frames: int = 60) -> None:
+    """Writes videos of moving noise, somewhat larger than an example."""
     folder.mkdir()
     height, width = HEIGHT.value * 9 // 8 // 2 * 2, WIDTH.value * 9 // 8 // 2 * 2
     for number in range(count):
@@ -94,17 +100,17 @@ def make_clips(folder: Path, count: int = 4, frames: int = 60) -> None:
 
 
 def measure(source: Any, config: AugmentConfig) -> dict[str, float]:
-    """Clips a second of processor time through the pipeline, and its share of plain decoding."""
-    noted = NotedSource(source)
-    stream = iter(training_pipeline(noted, config, batch=1))
+    """Measures clips per second of processor time, and the share of plain decoding."""
+    recording = RecordingSource(source)
+    stream = iter(training_pipeline(recording, config, batch=1))
     for _ in itertools.islice(stream, _WARM_UP):
         pass
-    first, start, wall = len(noted.reads), time.process_time(), time.perf_counter()
+    first, start, wall = len(recording.reads), time.process_time(), time.perf_counter()
     for _ in itertools.islice(stream, EXAMPLES.value):
         pass
     seconds, wall = time.process_time() - start, time.perf_counter() - wall
-    # Examples that were made ahead were begun before and behind in equal measure.
-    reads = noted.reads[first : first + EXAMPLES.value]
+    # Prefetching starts as many examples before the first as it leaves after the last.
+    reads = recording.reads[first : first + EXAMPLES.value]
     start = time.process_time()
     for clip, numbers in reads:
         decode_plainly(clip, numbers)
@@ -118,7 +124,7 @@ def measure(source: Any, config: AugmentConfig) -> dict[str, float]:
 
 
 def decode_plainly(clip: Clip, numbers: np.ndarray) -> list[np.ndarray]:
-    """The same frames as RGB, from the nearest key frame on, with nothing checked."""
+    """Decodes frames as RGB from the nearest key frame, without any checks."""
     wanted, frames = set(map(int, numbers)), []
     with _opened(clip) as file, av.open(file, "r") as container:
         stream = container.streams.video[0]
@@ -154,7 +160,7 @@ def main(argv: list[str]) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         data = Path(DATA.value) if DATA.value else Path(scratch) / "videos"
         if not DATA.value:
-            make_clips(data)
+            write_clips(data)
         dataset = data
         if not is_dataset(data):
             facts["folder"] = measure(FolderSource(data), config)

@@ -2,8 +2,8 @@
 
 python four_devices.py WEIGHTS FOLDER [pictures]
 
-Writes FOLDER/results.npz, which `test_devices.py` compares with one device; with `pictures`, those
-of UNet and ControlNet only.
+Writes FOLDER/toy.npz, tiny.npz and pictures.npz one after the other, which `test_devices.py`
+compares with one device; with `pictures`, only those of UNet and ControlNet.
 """
 
 import json
@@ -28,19 +28,27 @@ def environment(devices: int) -> dict[str, str]:
 
 
 def main(weights: Path, folder: Path, what: str = "") -> None:
-    import numpy as np
-
     from venhancer_jax.sharding import params
     from venhancer_jax.startup import use_compilation_cache
 
     use_compilation_cache()
     params.LEAST_SHARDED = 2**10  # the network is tiny
     if what == "pictures":
-        results = check_pictures(weights, folder, "one_step")
-    else:
-        results = check_toy(folder) | check_network(weights, folder)
-        results |= check_pictures(weights, folder, "autoencoder")
-    np.savez(folder / "results.npz", **{name: np.asarray(x) for name, x in results.items()})
+        write(folder / "pictures.npz", check_pictures(weights, folder, "one_step"))
+        return
+    write(folder / "toy.npz", check_toy(folder))
+    write(folder / "tiny.npz", check_network(weights, folder))
+    write(folder / "pictures.npz", check_pictures(weights, folder, "autoencoder"))
+
+
+def write(path: Path, results: dict[str, Any]) -> None:
+    """Writes the results of a check, which appear whole."""
+    import numpy as np
+
+    from venhancer_jax.files import atomic_file
+
+    with atomic_file(path) as partial, partial.open("wb") as file:
+        np.savez(file, **{name: np.asarray(x) for name, x in results.items()})
 
 
 def check_toy(folder: Path) -> dict[str, Any]:
@@ -58,10 +66,10 @@ def check_toy(folder: Path) -> dict[str, Any]:
         changes = {"mesh__data": data, "mesh__fsdp": fsdp, "steps": STEPS}
         state = train_toy(folder / name, **changes)
         lines = (folder / name / "metrics.jsonl").read_text().splitlines()
-        found[f"toy/{name}/losses"] = [json.loads(line)["loss"] for line in lines]
+        found[f"{name}/losses"] = [json.loads(line)["loss"] for line in lines]
         for key, x in state.ema.items():
-            found[f"toy/{name}/ema/{key}"] = x
-        found[f"toy/{name}/sharded"] = sum(not x.is_fully_replicated for x in state.ema.values())
+            found[f"{name}/ema/{key}"] = x
+        found[f"{name}/sharded"] = sum(not x.is_fully_replicated for x in state.ema.values())
     for name, (data, fsdp) in {"1x1": (1, 1), **TOY_MESHES}.items():
         config = toy_config({"mesh.data": data, "mesh.fsdp": fsdp})
         mesh = device_mesh(config.mesh, jax.devices()[: data * fsdp])
@@ -71,9 +79,9 @@ def check_toy(folder: Path) -> dict[str, Any]:
         step = compile_step(config, task.objective, optimizer, mesh, shapes)
         with jax.set_mesh(mesh):
             compiled = step.lower(shapes, task.frozen, batch).compile()
-        found[f"toy/{name}/flops"] = compiled.cost_analysis()["flops"]
+        found[f"{name}/flops"] = compiled.cost_analysis()["flops"]
         video = compiled.input_shardings[0][2]["video"]
-        found[f"toy/{name}/examples"] = video.shard_shape(batch["video"].shape)[0]
+        found[f"{name}/examples"] = video.shard_shape(batch["video"].shape)[0]
     return found
 
 
@@ -117,9 +125,9 @@ def check_network(weights: Path, folder: Path) -> dict[str, Any]:
     checkpoints.close()
     same = jax.tree.map(lambda a, b: bool((a == b).all()), state, resumed)
     return {
-        "tiny/sharded": sharded,
-        "tiny/losses": [first, second, again],
-        "tiny/resumed": jax.tree.all(same),
+        "sharded": sharded,
+        "losses": [first, second, again],
+        "resumed": jax.tree.all(same),
     }
 
 
@@ -146,7 +154,7 @@ def check_pictures(weights: Path, folder: Path, objective: str) -> dict[str, Any
         folder=epath.Path(folder) / "samples",
     )
     validation.sample(task.params, 0, None)
-    return {"pictures/sharded": sum(not x.is_fully_replicated for x in task.params.values())}
+    return {"sharded": sum(not x.is_fully_replicated for x in task.params.values())}
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -30,23 +31,27 @@ def process(
 ) -> Iterator[tuple[subprocess.Popen, Path]]:
     """Starts the process with four devices, which works beside the tests of one."""
     folder = tmp_path_factory.mktemp("four")
-    process = subprocess.Popen(
-        [sys.executable, four_devices.__file__, str(tiny_weights), str(folder)],
-        env=four_devices.environment(4),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    with (folder / "output.txt").open("w") as output:
+        process = subprocess.Popen(
+            [sys.executable, four_devices.__file__, str(tiny_weights), str(folder)],
+            env=four_devices.environment(4),
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
     yield process, folder
     process.kill()
+    process.wait()
 
 
-@pytest.fixture(scope="module")
-def on_four(process: tuple[subprocess.Popen, Path]) -> dict[str, Any]:
-    output = process[0].communicate(timeout=TIMEOUT)[0]
-    assert process[0].returncode == 0, output
-    assert "rematerialization" not in output
-    with np.load(process[1] / "results.npz") as file:
+def _results(process: tuple[subprocess.Popen, Path], part: str) -> dict[str, Any]:
+    """Waits for the results of a part."""
+    path = process[1] / f"{part}.npz"
+    while not path.exists():
+        if process[0].poll() is not None and not path.exists():
+            raise AssertionError((process[1] / "output.txt").read_text())
+        time.sleep(0.1)
+    assert "rematerialization" not in (process[1] / "output.txt").read_text()
+    with np.load(path) as file:
         return dict(file)
 
 
@@ -60,42 +65,49 @@ def toy_on_one(process: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[s
 
 @pytest.mark.parametrize("mesh", TOY_MESHES)
 def test_a_mesh_trains_as_one_device(
-    mesh: str, toy_on_one: dict[str, Any], on_four: dict[str, Any]
+    mesh: str, toy_on_one: dict[str, Any], process: tuple[subprocess.Popen, Path]
 ):
+    on_four = _results(process, "toy")
     for name, x in toy_on_one.items():
-        np.testing.assert_allclose(on_four[f"toy/{mesh}/ema/{name}"], x, rtol=0, atol=1e-5)
-    assert (on_four[f"toy/{mesh}/sharded"] > 0) == (TOY_MESHES[mesh][1] > 1)
+        np.testing.assert_allclose(on_four[f"{mesh}/ema/{name}"], x, rtol=0, atol=1e-5)
+    assert (on_four[f"{mesh}/sharded"] > 0) == (TOY_MESHES[mesh][1] > 1)
 
 
 @pytest.mark.parametrize("mesh", TOY_MESHES)
-def test_each_device_works_on_its_share_of_the_batch(mesh: str, on_four: dict[str, Any]):
-    assert on_four[f"toy/{mesh}/examples"] == on_four["toy/1x1/examples"] / 4
-    assert on_four[f"toy/{mesh}/flops"] < 0.35 * on_four["toy/1x1/flops"]
+def test_each_device_works_on_its_share_of_the_batch(
+    mesh: str, process: tuple[subprocess.Popen, Path]
+):
+    on_four = _results(process, "toy")
+    assert on_four[f"{mesh}/examples"] == on_four["1x1/examples"] / 4
+    assert on_four[f"{mesh}/flops"] < 0.35 * on_four["1x1/flops"]
 
 
 def test_a_real_network_starts_with_the_loss_of_one_device(
-    tiny_task: Task, tiny_loss: Callable[..., float], on_four: dict[str, Any]
+    tiny_task: Task, tiny_loss: Callable[..., float], process: tuple[subprocess.Popen, Path]
 ):
+    on_four = _results(process, "tiny")
     loss = tiny_loss(tiny_task.params)
 
-    assert on_four["tiny/losses"][0] == pytest.approx(loss, rel=1e-5)
-    assert on_four["tiny/sharded"] > 10
+    assert on_four["losses"][0] == pytest.approx(loss, rel=1e-5)
+    assert on_four["sharded"] > 10
 
 
-def test_a_resumed_real_network_is_bit_equal(on_four: dict[str, Any]):
-    _, second, again = on_four["tiny/losses"]
+def test_a_resumed_real_network_is_bit_equal(process: tuple[subprocess.Popen, Path]):
+    on_four = _results(process, "tiny")
+    _, second, again = on_four["losses"]
 
     assert again == second
-    assert on_four["tiny/resumed"]
+    assert on_four["resumed"]
 
 
 def test_pictures_are_sampled_with_sharded_parameters(
-    process: tuple[subprocess.Popen, Path], tiny_weights: Path, on_four: dict[str, Any]
+    process: tuple[subprocess.Popen, Path], tiny_weights: Path
 ):
+    on_four = _results(process, "pictures")
     folder = process[1] / "one"
     _write_pictures(tiny_weights, "autoencoder", folder)
 
-    assert on_four["pictures/sharded"] > 0
+    assert on_four["sharded"] > 0
     files = [f / "0" / "00.png" for f in (folder, process[1] / "samples")]
     assert files[0].read_bytes() == files[1].read_bytes()
 
@@ -106,8 +118,8 @@ def test_the_denoiser_is_sampled_with_sharded_parameters(tiny_weights: Path, tmp
     subprocess.run(command, env=four_devices.environment(4), check=True, timeout=TIMEOUT)
     _write_pictures(tiny_weights, "one_step", tmp_path / "one")
 
-    with np.load(tmp_path / "results.npz") as file:
-        assert file["pictures/sharded"] > 0
+    with np.load(tmp_path / "pictures.npz") as file:
+        assert file["sharded"] > 0
     one, four = (
         np.stack([*read_frames(probe(tmp_path / folder / "0" / "00.mp4"))]).astype(int)
         for folder in ("one", "samples")
