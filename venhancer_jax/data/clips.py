@@ -101,7 +101,7 @@ def stage(video: Path, name: str, folder: Path, rules: ClipRules) -> StagedVideo
 def _cut(video: Path, name: str, folder: Path, rules: ClipRules) -> StagedVideo:
     info = probe(video)
     _check(info, rules)
-    cuts, count = find_cuts(read_frames(info, strict=True))
+    cuts, count = find_cuts(read_frames(info))
     if count < info.frames:
         raise InputError(f"damaged: frames end at {count} of {info.frames}")
     spans = split(cuts, count, least=rules.min_frames, most=rules.max_frames)

@@ -69,7 +69,7 @@ class VideoClip:
         frames = {}
         start = float(first / info.rate)
         for i, frame in enumerate(
-            read_frames(info, start_time=start, max_frames=last - first + 1, strict=True), first
+            read_frames(info, start_time=start, max_frames=last - first + 1), first
         ):
             if i in wanted:
                 frames[i] = frame
