@@ -102,8 +102,6 @@ def _cut(video: Path, name: str, folder: Path, rules: ClipRules) -> StagedVideo:
     info = probe(video)
     _check(info, rules)
     cuts, count = find_cuts(read_frames(info))
-    if count < info.frames:
-        raise InputError(f"damaged: frames end at {count} of {info.frames}")
     spans = split(cuts, count, least=rules.min_frames, most=rules.max_frames)
     if not spans:
         raise InputError(

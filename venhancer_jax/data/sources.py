@@ -73,8 +73,6 @@ class VideoClip:
         ):
             if i in wanted:
                 frames[i] = frame
-        if len(frames) < len(wanted):
-            raise InputError(f"{self.name}: frames end at {first + i + 1} of {info.frames}")
         return np.stack([frames[int(i)] for i in numbers])
 
 

@@ -68,6 +68,8 @@ def read_frames(
 
 def _read(info: VideoInfo, first: int, stop: int, allow_damaged: bool) -> Iterator[np.ndarray]:
     """Yields the frames from index `first` up to before `stop`."""
+    if info.damage:
+        _log.warning("%s: damaged: %s", info.path, info.damage)
     end = first
     converter: PictureConverter | None = None
     try:
@@ -80,14 +82,14 @@ def _read(info: VideoInfo, first: int, stop: int, allow_damaged: bool) -> Iterat
             end += 1
     except DamagedPictureError as error:
         raise _damaged(info, str(error), present=end) from error
+    if end < stop and not allow_damaged:
+        raise _damaged(info, "the file breaks off", present=end)
     if converter is None:
         raise InputError(
             f"{info.path}: no frame can be decoded from frame {first} on; the file is damaged. "
             "Copy, download or record it again."
         )
     if end < stop:
-        if not allow_damaged:
-            raise _damaged(info, "the file breaks off", present=end)
         _log.warning("%s: the file breaks off: frames end at %d of %d", info.path, end, info.frames)
 
 
@@ -96,20 +98,25 @@ def _shown(info: VideoInfo, first: int, stop: int, allow_damaged: bool) -> Itera
     index, latest = first, first - 1
     repeated, mended = 0, 0
     current: VideoFrame | None = None
-    for begins, picture in _from(info, first, allow_damaged):
-        mended += picture.is_corrupt
-        # The first picture is never late, and evenly spaced ones leave no gap.
-        if begins > latest + 1 and (current is None or not info.variable_rate):
-            if not allow_damaged:
-                raise DamagedPictureError(f"near {float((latest + 1) / info.rate):.2f} s")
-            repeated += begins - max(index, latest + 1)
-        if current is not None:
-            while index < min(begins, stop):
-                yield current
-                index += 1
-        current, latest = picture, begins
-        if index >= stop or (begins + 1 >= stop and not info.variable_rate):
-            break
+    try:
+        for begins, picture in _from(info, first, allow_damaged):
+            mended += picture.is_corrupt
+            # The first picture is never late, and evenly spaced ones leave no gap.
+            if begins > latest + 1 and (current is None or not info.variable_rate):
+                if not allow_damaged:
+                    raise DamagedPictureError(f"near {float((latest + 1) / info.rate):.2f} s")
+                repeated += begins - max(index, latest + 1)
+            if current is not None:
+                while index < min(begins, stop):
+                    yield current
+                    index += 1
+            current, latest = picture, begins
+            if index >= stop or (begins + 1 >= stop and not info.variable_rate):
+                break
+    except DamagedPictureError:
+        if current is not None and index == latest < stop:
+            yield current
+        raise
     if current is not None:
         # The last picture of a variable rate stays until the end of the video.
         for _ in range(index, stop if info.variable_rate else min(latest + 1, stop)):

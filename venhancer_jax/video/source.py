@@ -94,27 +94,27 @@ class VideoSource:
         Raises:
           DamagedPictureError: a damaged picture, unless allowed.
         """
-        lead = after_seek
+        lead, latest = after_seek, None
         for packet in chain(self.packets(), [None]):
             try:
                 frames = self.decoder.decode(packet)
             except FFmpegError as error:
                 if allow_damaged or lead:
                     continue
-                raise DamagedPictureError(self._where(packet)) from error
+                # Threads of the decoder are several packets ahead of the damaged picture.
+                raise DamagedPictureError(self._where(latest)) from error
             for frame in frames:
                 if frame.is_corrupt and lead:
                     continue
                 if frame.is_corrupt and not allow_damaged:
                     raise DamagedPictureError(self._where(frame))
-                lead = False
+                lead, latest = False, frame
                 yield frame
 
-    def _where(self, at: Packet | VideoFrame | None) -> str:
-        stamp, unit = getattr(at, "pts", None), self.stream.time_base
-        if stamp is None or unit is None:
-            return "near the end"
-        return f"near {float(stamp * unit):.2f} s"
+    def _where(self, frame: VideoFrame | None) -> str:
+        if frame is None or frame.pts is None or self.stream.time_base is None:
+            return "somewhere"
+        return f"near {float(frame.pts * self.stream.time_base):.2f} s"
 
 
 def codec_name(stream: AudioStream) -> str:

@@ -1,5 +1,6 @@
 """Pictures as their container lists them: times, and what is missing, without decoding."""
 
+import itertools
 import re
 from dataclasses import dataclass
 from fractions import Fraction
@@ -129,8 +130,7 @@ def find_damage(source: VideoSource, pictures: list[StoredPicture], timing: Timi
     if "matroska" in name and (promised := _tagged_seconds(stream.metadata)) is not None:
         stamps = sorted(p.stamp + p.length for p in pictures if p.stamp is not None)
         unit = float(stream.time_base or 0)
-        gaps = (b - a for a, b in zip(stamps, stamps[1:], strict=False))
-        longest = max(gaps, default=0) * unit
+        longest = max((b - a for a, b in itertools.pairwise(stamps)), default=0) * unit
         end = stamps[-1] * unit if stamps else 0
         if end + max(longest, _SHORT_SECONDS) < promised:
             return _cut_short(end, promised)

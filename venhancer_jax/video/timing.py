@@ -16,6 +16,8 @@ _STANDARD_RATES = (
 # Relative; NTSC rates differ from whole ones by ten times as much.
 _HEADER_TOLERANCE = Fraction(1, 10_000)
 _LARGEST_RATE_DENOMINATOR = 100_000
+# Every tick of a fine time base is on a grid of its own.
+_LARGEST_GRID_RATE = 240
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,8 +65,8 @@ def measure_timing(
        the header claims or of a standard rate, or none is as far as half a frame from its place on
        the grid of the mean rate. Keeping every frame is then better than repeating and dropping.
     2. Held: the pictures are unevenly spaced on a known grid, whose slots are as long as the
-       shortest gap or as the header claims (an AVI file with empty slots). They are read at the
-       rate of the grid, each held until the next: none is lost.
+       shortest gap or as the header claims (an AVI file with empty slots), at most 240 a second.
+       They are read at the rate of the grid, each held until the next: none is lost.
     3. Free: all else is read at the mean rate.
 
     In each case length and sync to sound are those of the stream.
@@ -122,6 +124,8 @@ def _grid_rate(
     if slot_rate is not None:
         candidates.append(_snapped(slot_rate))
     for rate in candidates:
+        if rate > _LARGEST_GRID_RATE:
+            continue
         slots = _slots(ticks, time_base, rate)
         tolerance = min(float(time_base), float(1 / rate) / 4)
         if (
