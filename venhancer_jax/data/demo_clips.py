@@ -173,7 +173,7 @@ def cut(source: Source, data: bytes, folder: Path) -> None:
     small = (
         frame.to_ndarray(format="rgb24", width=64, height=64) for frame in _decode(data, source)
     )
-    cuts, count = find_cuts(small, difference=_JUMP, histogram=_JUMP)
+    cuts, count = find_cuts(small, difference=_JUMP)
     # Split leaves parts of 33 to 65 frames.
     parts = split(cuts, count, least=FRAMES, most=2 * FRAMES - 1)
     chosen = min(source.pieces, len(parts))
