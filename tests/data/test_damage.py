@@ -89,7 +89,7 @@ def test_prepare_names_what_it_leaves_out(damaged: Path, tmp_path: Path):
         assert reason in done.skipped[name], name
     lines = [json.loads(x) for x in (tmp_path / "out" / "manifest.jsonl").read_text().splitlines()]
     assert {line["video"] for line in lines if "skipped" in line} == set(REASONS)
-    assert "4 videos left out" in (tmp_path / "out" / "statistics.md").read_text()
+    assert "4 videos skipped" in (tmp_path / "out" / "statistics.md").read_text()
     assert [clip.name for clip in _clips(tmp_path / "out")] == ["good.mp4#0000"]
 
 

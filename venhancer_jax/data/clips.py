@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 import shutil
 from fractions import Fraction
 from pathlib import Path
@@ -11,6 +10,7 @@ from av.error import FFmpegError
 
 from venhancer_jax.data.scenes import find_cuts, split
 from venhancer_jax.errors import InputError
+from venhancer_jax.files import atomic_write
 from venhancer_jax.video import VideoInfo, VideoWriter, probe, read_frames
 
 # H.264 with a constant rate factor of 12: no difference to see.
@@ -92,9 +92,7 @@ def stage(video: Path, name: str, folder: Path, rules: ClipRules) -> StagedVideo
         staged = _cut(video, name, folder, rules)
     except (InputError, FFmpegError, ValueError) as error:
         staged = StagedVideo(clips=(), problem=str(error))
-    partial = folder / f".{_DONE}"
-    partial.write_text(json.dumps(dataclasses.asdict(staged), indent=1), encoding="utf-8")
-    os.replace(partial, done)
+    atomic_write(done, json.dumps(dataclasses.asdict(staged), indent=1))
     return staged
 
 

@@ -163,26 +163,32 @@ class FolderSource:
 
 
 class PreparedSource:
-    """A dataset that `venhancer_jax.data.prepare` made."""
+    """A dataset that `venhancer_jax.data.prepare` wrote."""
 
     def __init__(self, folder: str | Path):
         """Opens the dataset and checks its shards.
 
+        Args:
+          folder: folder of the dataset.
+
         Raises:
           InputError: no dataset, or a shard is missing or damaged.
         """
-        self._folder = str(folder)
-        self._length = len(self._records)
-
-    @functools.cached_property
-    def _records(self) -> Any:
         from venhancer_jax.data import records  # not needed by the other sources
 
-        return records.open_dataset(self._folder)
+        self._folder = str(folder)
+        self._records = records.open_dataset(folder)
+        self._length = len(self._records)
 
     def __getstate__(self) -> dict[str, Any]:
-        # Each process opens the shards itself.
         return {"_folder": self._folder, "_length": self._length}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        from venhancer_jax.data import records
+
+        self.__dict__.update(state)
+        # In a worker process, which opens the shards that it reads; all were checked before.
+        self._records = records.open_dataset(self._folder, check=False)
 
     def __len__(self) -> int:
         return self._length

@@ -27,10 +27,10 @@ def statistics(clips: list[dict[str, Any]], skipped: dict[str, str], *, shards: 
             f"* {captioned} clips have a caption",
             f"* {sum(clip['kept'] for clip in clips)} clips are the bytes of their video, the"
             " others are encoded again",
-            f"* {len(skipped)} videos left out\n",
+            f"* {len(skipped)} videos skipped\n",
             _table("size", (f"{clip['width']}x{clip['height']}" for clip in clips)),
             _table("frames a second", (f"{float(Fraction(clip['rate'])):g}" for clip in clips)),
-            *(["## Left out\n", *(f"* {name}: {why}" for name, why in skipped.items()), ""]),
+            *(["## Skipped\n", *(f"* {name}: {why}" for name, why in skipped.items()), ""]),
         ]
     )
 
