@@ -22,7 +22,6 @@ Exit codes: 0 done, 2 wrong input.
 
 import argparse
 import math
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -32,6 +31,7 @@ from pathlib import Path
 import numpy as np
 
 from venhancer_jax.errors import InputError
+from venhancer_jax.files import atomic_write
 from venhancer_jax.metrics import box_resize, mean_squared_error, report, suite, vmaf
 from venhancer_jax.metrics.clips import Clip, clip_name, find_clips, is_clip, open_clip, pair
 from venhancer_jax.metrics.psnr import decibels
@@ -230,13 +230,9 @@ def _lr_consistency(job: EnhanceJob, max_frames: int | None) -> float | None:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Writes beside the final name and renames."""
-    partial = path.with_name(f".{path.name}.part")
     try:
-        partial.write_bytes(content)
-        os.replace(partial, path)
+        atomic_write(path, content)
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise InputError(f"{path}: cannot be written ({error.strerror}).") from error
 
 

@@ -45,6 +45,7 @@ from av.video.reformatter import Colorspace, Interpolation
 
 from venhancer_jax.data.scenes import find_cuts, split
 from venhancer_jax.errors import InputError
+from venhancer_jax.files import atomic_file, atomic_write
 
 _log = logging.getLogger(__name__)
 
@@ -110,7 +111,7 @@ def make(sources: Iterable[Source], output: Path, cache: Path) -> int:
         for source, data in extract(download(group[0], cache), group):
             if source.kind == "heldout":
                 name = source.name + PurePosixPath(source.member).suffix
-                _replace(output / "heldout" / name, data)
+                atomic_write(output / "heldout" / name, data)
             else:
                 (cut if source.kind == "clip" else animate)(source, data, output / "train")
             (output / "done" / source.name).touch()
@@ -136,7 +137,7 @@ def download(source: Source, cache: Path) -> Path:
         raise InputError(f"{path.name}: cannot get {url}: {error}. Set {variable}?") from None
     if (found := hashlib.sha256(data).hexdigest()) != source.sha256:
         raise InputError(f"{path.name}: SHA-256 of {url} is {found}, expected {source.sha256}")
-    _replace(path, data)
+    atomic_write(path, data)
     return path
 
 
@@ -264,8 +265,7 @@ def _decode(data: bytes, source: Source) -> Iterator[av.VideoFrame]:
 def _write(path: Path, frames: Sequence[av.VideoFrame]) -> None:
     if path.exists():
         return
-    partial = path.with_name(f".{path.name}")
-    with av.open(str(partial), "w", format="mp4") as container:
+    with atomic_file(path) as partial, av.open(str(partial), "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=24, options=_OPTIONS)
         stream.width, stream.height, stream.pix_fmt = frames[0].width, frames[0].height, "yuv420p"
         stream.codec_context.colorspace = frames[0].colorspace
@@ -275,13 +275,6 @@ def _write(path: Path, frames: Sequence[av.VideoFrame]) -> None:
             frame.pict_type = PictureType.NONE
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
-    os.replace(partial, path)
-
-
-def _replace(path: Path, data: bytes) -> None:
-    partial = path.with_name(f".{path.name}")
-    partial.write_bytes(data)
-    os.replace(partial, path)
 
 
 def main(arguments: Sequence[str]) -> int:
