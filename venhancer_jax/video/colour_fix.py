@@ -1,7 +1,4 @@
-"""The colours of a source on the details of a result (optional; VEnhancer itself has none).
-
-Frames are `[T, H, W, 3]` in [0, 1].
-"""
+"""Colour correction: the colours of a source under the details of a result."""
 
 import cv2
 import numpy as np
@@ -10,23 +7,41 @@ LEVELS = 5
 
 
 def adain(target: np.ndarray, source: np.ndarray) -> np.ndarray:
-    """Gives each channel of each frame the mean and deviation of the source's.
+    """Matches mean and standard deviation of each channel of each frame to those of a source.
 
     Args:
-      target: frames to correct.
-      source: frames with the right colours, of any size.
+      target: frames to correct, `[F, H, W, 3]` in [0, 1].
+      source: frames with the right colours, `[F, h, w, 3]` in [0, 1].
+
+    Returns:
+      Corrected frames `[F, H, W, 3]` in [0, 1].
     """
     (mean, std), (wanted_mean, wanted_std) = _moments(target), _moments(source)
     return np.clip((target - mean) / std * wanted_std + wanted_mean, 0, 1)
 
 
 def wavelet(target: np.ndarray, source: np.ndarray) -> np.ndarray:
-    """Puts the low frequencies of the source under the high ones of the target, of one size."""
+    """Combines the high frequencies of frames with the low frequencies of a source.
+
+    Args:
+      target: frames to correct, `[F, H, W, 3]` in [0, 1].
+      source: frames with the right colours, `[F, H, W, 3]` in [0, 1].
+
+    Returns:
+      Corrected frames `[F, H, W, 3]` in [0, 1].
+    """
     return np.clip(wavelet_split(target)[0] + wavelet_split(source)[1], 0, 1)
 
 
 def wavelet_split(frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """High and low frequencies: five blurs of doubling reach."""
+    """Splits frames into high and low frequencies by five blurs of doubling width.
+
+    Args:
+      frames: pictures `[F, H, W, 3]`.
+
+    Returns:
+      High and low frequencies, `[F, H, W, 3]` each, whose sum is `frames`.
+    """
     low = frames
     for level in range(LEVELS):
         low = _blur(low, 2**level)
@@ -34,7 +49,7 @@ def wavelet_split(frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _moments(frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and deviation of every channel of every frame, `[T, 1, 1, 3]`."""
+    """Computes mean and standard deviation of each channel of each frame, `[F, 1, 1, 3]`."""
     variance = frames.var((1, 2), ddof=1, keepdims=True)
     return frames.mean((1, 2), keepdims=True), np.sqrt(variance + 1e-5)
 

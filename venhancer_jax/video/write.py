@@ -1,4 +1,4 @@
-"""Writing a video that is either complete at its final name or not there at all."""
+"""Writing of videos that are complete at their final name or absent."""
 
 import errno
 import math
@@ -155,7 +155,10 @@ class VideoWriter:
         )
 
     def write(self, frame: np.ndarray) -> None:
-        """Writes the next frame, uint8 RGB `[height, width, 3]`.
+        """Writes the next frame.
+
+        Args:
+          frame: RGB picture, uint8 `[height, width, 3]`.
 
         Raises:
           ValueError: the array has another shape or type.
