@@ -181,7 +181,11 @@ def _digest(what: Any) -> str:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Does what the command line says; returns the exit code."""
+    """Runs the command line; returns the exit code.
+
+    Args:
+      arguments: command-line arguments without the program.
+    """
     values, rules = flags.FlagValues(), ClipRules()
     flags.DEFINE_string("input", None, "folder of videos", flag_values=values)
     flags.DEFINE_string("output", None, "folder of the dataset", flag_values=values)
@@ -198,30 +202,30 @@ def main(arguments: Sequence[str]) -> int:
             rest = values(["prepare", *arguments])
         except flags.Error as error:
             raise InputError(f"{error}. --help lists the settings") from None
-        given: dict[str, Any] = {name: values[name].value for name in values}
-        if given["help"]:
+        parsed: dict[str, Any] = {name: values[name].value for name in values}
+        if parsed["help"]:
             print(__doc__)
             return 0
         if len(rest) > 1:
             raise InputError(f"unexpected argument {rest[1]!r}: settings are --name=value")
-        if not given["input"] or not given["output"]:
+        if not parsed["input"] or not parsed["output"]:
             raise InputError("give --input=FOLDER and --output=DIR")
-        rules = ClipRules(**{name: given[name] for name in dataclasses.asdict(rules)})
-        settings: dict[str, Any] = {"captions": given["captions"], "rules": rules}
-        settings["shard_size"] = given["shard_size"]
-        if given["beam"] is None:
-            done = prepare(given["input"], given["output"], workers=given["workers"], **settings)
+        rules = ClipRules(**{name: parsed[name] for name in dataclasses.asdict(rules)})
+        settings: dict[str, Any] = {"captions": parsed["captions"], "rules": rules}
+        settings["shard_size"] = parsed["shard_size"]
+        if parsed["beam"] is None:
+            done = prepare(parsed["input"], parsed["output"], workers=parsed["workers"], **settings)
         else:
             from venhancer_jax.data.beam import prepare_with_beam  # apache-beam is optional
 
             done = prepare_with_beam(
-                given["input"], given["output"], options=shlex.split(given["beam"]), **settings
+                parsed["input"], parsed["output"], options=shlex.split(parsed["beam"]), **settings
             )
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     what = "wrote" if done.changed else "nothing to do: there are already"
-    print(f"{what} {done.clips} clips in {given['output']}; {len(done.skipped)} videos skipped")
+    print(f"{what} {done.clips} clips in {parsed['output']}; {len(done.skipped)} videos skipped")
     return 0
 
 

@@ -66,7 +66,7 @@ def probe(path: str | Path) -> VideoInfo:
 
     Raises:
       InputError: the file is missing, empty, not a video, or holds no frame, or its index is cut
-        off. What else is missing is told by `VideoInfo.damage`.
+        off. `VideoInfo.damage` describes what else is missing.
     """
     path = Path(path)
     with open_source(path) as source:
