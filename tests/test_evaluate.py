@@ -333,7 +333,7 @@ def test_defaults_that_cannot_be_had_are_left_out_with_a_word(
     assert run(*folders) == 0
     said = capsys.readouterr()
     assert said.out.split()[:3] == ["clip", "psnr", "flicker"]
-    assert "lpips is left out" in said.err and "venhancer-jax[metrics]" in said.err
+    assert "lpips is skipped" in said.err and "venhancer-jax[metrics]" in said.err
     # Asked for by name it is an error.
     assert run(*folders, "--metrics=psnr,lpips") == 2
 

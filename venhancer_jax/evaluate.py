@@ -1,4 +1,4 @@
-"""Measures how close videos are to their targets, and how steady.
+"""Measures how close videos are to their targets, and how steady they are.
 
     python -m venhancer_jax.evaluate --pred=RESULTS --target=TARGETS --json=scores.json
     python -m venhancer_jax.evaluate --pred=a.mp4 --target=b.mp4 --metrics=psnr,ssim --strip=ab.png
@@ -22,7 +22,6 @@ Exit codes: 0 done, 2 wrong input.
 
 import argparse
 import math
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -32,14 +31,22 @@ from pathlib import Path
 import numpy as np
 
 from venhancer_jax.errors import InputError
+from venhancer_jax.files import atomic_write
 from venhancer_jax.metrics import box_resize, mean_squared_error, report, suite, vmaf
 from venhancer_jax.metrics.clips import Clip, clip_name, find_clips, is_clip, open_clip, pair
 from venhancer_jax.metrics.psnr import decibels
 
 
 @dataclass(frozen=True, kw_only=True)
-class EnhanceJob:
-    """One clip to be measured: checked, so that sizes and frames agree."""
+class EvaluateJob:
+    """One clip to measure, with sizes and numbers of frames checked.
+
+    Attributes:
+      pred: clip of the result.
+      target: clip of the target.
+      low: low-resolution input of the result, or None.
+      low_ratio: frames of the result for each frame of the input.
+    """
 
     pred: Clip
     target: Clip
@@ -48,7 +55,11 @@ class EnhanceJob:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Does what the command line says; returns the exit code."""
+    """Runs the command line; returns the exit code.
+
+    Args:
+      arguments: command-line arguments without the program.
+    """
     options = _parse(arguments)
     try:
         _evaluate(options)
@@ -67,18 +78,18 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     )
     add = parser.add_argument
     add("--pred", type=Path, required=True, help="the result: a clip, or a folder of clips")
-    add("--target", type=Path, required=True, help="what it should be: a clip, or a folder")
-    add("--lr", type=Path, help="what it was made from; adds lr_consistency")
+    add("--target", type=Path, required=True, help="the target: a clip, or a folder of clips")
+    add("--lr", type=Path, help="low-resolution input of the result; adds lr_consistency")
     add("--metrics", help=f"names with commas (default: {','.join(suite.DEFAULT)} if installed)")
     add("--json", type=Path, help="writes the scores, unrounded, to this file")
     add("--strip", type=Path, help="writes a .png: result | target | 4 x error of middle frames")
-    add("--max_frames", type=int, help="measures only so many frames of each clip")
-    add("--allow_unmatched", action="store_true", help="passes over clips without a counterpart")
+    add("--max_frames", type=int, help="largest number of frames of each clip")
+    add("--allow_unmatched", action="store_true", help="skips clips without a counterpart")
     return parser.parse_args(arguments)
 
 
 def _evaluate(options: argparse.Namespace) -> None:
-    # All that can be wrong is told before the first frame is measured.
+    # Wrong input is reported before the first frame is measured.
     if options.max_frames is not None and options.max_frames < 1:
         raise InputError(f"--max_frames={options.max_frames}: expected 1 or more.")
     if options.strip and options.strip.suffix.lower() != ".png":
@@ -92,8 +103,8 @@ def _evaluate(options: argparse.Namespace) -> None:
         names.append("lr_consistency")
     if "lr_consistency" in names and not options.lr:
         raise InputError("lr_consistency: give the low-resolution input with --lr.")
-    jobs, passed_over = _jobs(options)
-    for note in [*notes, *passed_over]:
+    jobs, skipped = _jobs(options)
+    for note in [*notes, *skipped]:
         print(f"note: {note}", file=sys.stderr)
 
     scores, rows = {}, []
@@ -107,8 +118,8 @@ def _evaluate(options: argparse.Namespace) -> None:
         _write(options.strip, report.strip_png(rows))
 
 
-def _jobs(options: argparse.Namespace) -> tuple[dict[str, EnhanceJob], list[str]]:
-    """Jobs by the names of their clips, and what was passed over."""
+def _jobs(options: argparse.Namespace) -> tuple[dict[str, EvaluateJob], list[str]]:
+    """Returns jobs by the names of their clips, and messages on skipped clips."""
     allow = options.allow_unmatched
     pairs, notes = pair(options.pred, options.target, allow_unmatched=allow)
     lows: dict[str, Path] = {}
@@ -134,7 +145,7 @@ def _jobs(options: argparse.Namespace) -> tuple[dict[str, EnhanceJob], list[str]
     return jobs, notes
 
 
-def _checked(pred_path: Path, target_path: Path, low_path: Path | None) -> EnhanceJob:
+def _checked(pred_path: Path, target_path: Path, low_path: Path | None) -> EvaluateJob:
     pred, target = open_clip(pred_path), open_clip(target_path)
     if (pred.width, pred.height) != (target.width, target.height):
         raise InputError(
@@ -148,15 +159,15 @@ def _checked(pred_path: Path, target_path: Path, low_path: Path | None) -> Enhan
         )
     low = None if low_path is None else open_clip(low_path)
     ratio = Fraction(1) if low is None else _frames_each(pred, low)
-    return EnhanceJob(pred=pred, target=target, low=low, low_ratio=ratio)
+    return EvaluateJob(pred=pred, target=target, low=low, low_ratio=ratio)
 
 
 def _frames_each(pred: Clip, low: Clip) -> Fraction:
-    """Frames of the result for each of its input, checked."""
+    """Returns frames of the result for each frame of the input; checks that durations agree."""
     if low.width > pred.width or low.height > pred.height:
         raise InputError(
             f"{low.path} is {low.width}x{low.height}, larger than {pred.path} with "
-            f"{pred.width}x{pred.height}: expected what it was made from."
+            f"{pred.width}x{pred.height}: expected the input of the result."
         )
     if pred.rate and low.rate:
         ratio = pred.rate / low.rate
@@ -177,9 +188,9 @@ def _frames_each(pred: Clip, low: Clip) -> Fraction:
 
 
 def _measure(
-    job: EnhanceJob, names: Sequence[str], max_frames: int | None
+    job: EvaluateJob, names: Sequence[str], max_frames: int | None
 ) -> tuple[dict[str, float | None], np.ndarray]:
-    """Scores of a clip, and its row of the picture strip."""
+    """Returns the scores of a clip, and its row of the picture strip."""
     count = min(job.pred.count, max_frames or job.pred.count)
     clip = suite.ClipScore(names)
     row = None
@@ -196,7 +207,7 @@ def _measure(
     return {name: scores[name] for name in names}, row
 
 
-def _together(job: EnhanceJob, max_frames: int | None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _together(job: EvaluateJob, max_frames: int | None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     preds, targets = job.pred.frames(max_frames), job.target.frames(max_frames)
     try:
         yield from zip(preds, targets, strict=True)
@@ -205,12 +216,12 @@ def _together(job: EnhanceJob, max_frames: int | None) -> Iterator[tuple[np.ndar
             raise
         raise InputError(
             f"{job.pred.path} and {job.target.path}: one of them breaks off before the other. "
-            "Make it again."
+            "Enhance it again."
         ) from error
 
 
-def _lr_consistency(job: EnhanceJob, max_frames: int | None) -> float | None:
-    """Over the frames of the input at whose times there is a frame of the result."""
+def _lr_consistency(job: EvaluateJob, max_frames: int | None) -> float | None:
+    """Measures frames of the input at whose times the result has a frame."""
     if job.low is None:
         return None
     lows = job.low.frames()
@@ -230,13 +241,9 @@ def _lr_consistency(job: EnhanceJob, max_frames: int | None) -> float | None:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Writes beside the final name and renames."""
-    partial = path.with_name(f".{path.name}.part")
     try:
-        partial.write_bytes(content)
-        os.replace(partial, path)
+        atomic_write(path, content)
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise InputError(f"{path}: cannot be written ({error.strerror}).") from error
 
 

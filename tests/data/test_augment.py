@@ -9,9 +9,9 @@ from venhancer_jax.data.augment import (
     augment,
     crop,
     downsample_then_upsample,
-    draw,
     key_frames,
     pick_frames,
+    sample_augment_params,
 )
 from venhancer_jax.data.resample import METHODS, resample, shrink_to_cover
 from venhancer_jax.errors import InputError
@@ -24,7 +24,7 @@ DRAWS = 10_000
 @pytest.fixture(scope="module")
 def draws():
     config, rng = AugmentConfig(real_world=0.25), np.random.default_rng(5)
-    return [draw(config, rng) for _ in range(DRAWS)]
+    return [sample_augment_params(config, rng) for _ in range(DRAWS)]
 
 
 def chi_square(values, probabilities):
@@ -99,7 +99,7 @@ def test_example_against_slow_numpy(seed):
     frames = np.random.default_rng(seed).integers(0, 256, (11, 24, 32, 3), np.uint8)
     config = AugmentConfig(frames=11, height=24, width=32, text_dropout=0.5)
     example = augment(frames, "a boat", config, np.random.default_rng(seed))
-    drawn = draw(config, np.random.default_rng(seed))
+    drawn = sample_augment_params(config, np.random.default_rng(seed))
     assert (example["stride"], example["scale"]) == (drawn.stride, drawn.scale)
     assert example["noise_aug"] == drawn.noise_aug
     text = "" if drawn.drop_text else "a boat"

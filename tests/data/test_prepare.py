@@ -1,6 +1,8 @@
 import json
+import pickle
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from venhancer_jax.data import clips, prepare, records
 from venhancer_jax.data.clips import ClipRules
 from venhancer_jax.data.sources import PreparedSource
 from venhancer_jax.errors import InputError
+from venhancer_jax.files import lock_for
 
 RULES = ClipRules(min_height=32, min_frames=6, max_frames=100, min_fps=10)
 
@@ -42,6 +45,12 @@ def test_end_to_end(prepared, videos, scene):
         assert np.sqrt(np.mean(difference**2)) < 2.5
         assert np.abs(difference.mean((1, 2, 3))).max() < 3
     assert "tensorflow" not in sys.modules
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "clips",
+        "manifest.jsonl",
+        "prepared.json",
+        "statistics.md",
+    ]
     # The whole file is one scene: its own bytes.
     one = found["sub/one.mp4#0000"]
     assert one.data == (videos / "sub" / "one.mp4").read_bytes() and one.caption == ""
@@ -87,13 +96,25 @@ def test_interrupted_run_goes_on(videos, tmp_path, monkeypatch):
 
 def test_new_video_leaves_the_others(prepared, videos, scene, monkeypatch):
     folder, _ = prepared
+    source = PreparedSource(folder)
+    before = {source[i].name: source[i].data for i in range(3)}
     make_video(videos / "new.mp4", scene(8, 90, 7))
     cut, calls = clips._cut, []
     monkeypatch.setattr(
         clips, "_cut", lambda video, *rest: (calls.append(video.name), cut(video, *rest))[1]
     )
     assert prepare.prepare(videos, folder, rules=RULES).clips == 4
-    assert calls == ["new.mp4"] and len(PreparedSource(folder)) == 4
+    source = PreparedSource(folder)
+    assert calls == ["new.mp4"] and len(source) == 4 and not (folder / "staging").exists()
+    assert {source[i].name: source[i].data for i in range(4)}.items() >= before.items()
+    # A video that is gone, and another caption of one that is not cut again.
+    (videos / "new.mp4").unlink()
+    (videos / "two.txt").write_text("again\n")
+    assert prepare.prepare(videos, folder, rules=RULES).clips == 3
+    source = PreparedSource(folder)
+    assert calls == ["new.mp4"]
+    assert {source[i].name: source[i].data for i in range(3)} == before
+    assert {source[i].caption for i in range(3)} == {"again", ""}
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
@@ -153,7 +174,7 @@ def test_command_line(videos, tmp_path):
 
     first = run(*settings, *limits)
     assert first.returncode == 0, first.stderr
-    assert "wrote 3 clips" in first.stdout and "1 videos left out" in first.stdout
+    assert "wrote 3 clips" in first.stdout and "1 videos skipped" in first.stdout
     assert "bad.mp4" in first.stderr
     assert len(list((tmp_path / "out" / "clips").rglob("*.array_record*"))) > 1
 
@@ -192,4 +213,27 @@ def test_truncated_shard(prepared):
     with pytest.raises(InputError, match="missing"):
         PreparedSource(folder)
     with pytest.raises(InputError, match="no prepared dataset"):
-        PreparedSource(folder / "staging")
+        PreparedSource(folder / "nothing")
+
+
+def test_workers_open_only_the_shards_that_they_read(videos, tmp_path):
+    prepare.prepare(videos, tmp_path / "out", rules=RULES, shard_size=0.005)
+    source = PreparedSource(tmp_path / "out")
+    shards = sorted((tmp_path / "out" / "clips").rglob("*.array_record*"))
+    assert len(shards) == 3
+    state = pickle.dumps(source)
+    shards[-1].unlink()
+    worker = pickle.loads(state)
+    assert len(worker) == 3
+    assert worker[0].data == source[0].data
+    with pytest.raises(InputError, match="damaged"):
+        worker[2].facts()
+
+
+def test_a_second_run_waits_and_finds_the_work_done(prepared, videos):
+    folder, _ = prepared
+    with ThreadPoolExecutor(1) as pool, lock_for(folder):
+        second = pool.submit(prepare.prepare, videos, folder, rules=RULES)
+        with pytest.raises(TimeoutError):
+            second.result(timeout=0.3)
+    assert not second.result().changed

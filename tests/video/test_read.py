@@ -1,6 +1,5 @@
 """Frames come upright, in the right colours, at the right times, as far as the file goes."""
 
-import logging
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -214,65 +213,3 @@ def test_grey_png(clip: Callable[..., Path]) -> None:
     path.write_bytes(b"".join(bytes(packet) for packet in packets))
     (frame,) = read_frames(path)
     assert np.unique(frame).tolist() == [10]
-
-
-def test_broken_off_file_gives_what_is_there(
-    clip: Callable[..., Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    whole = clip("a.mp4", _noise(30), options={"movflags": "+faststart", "crf": "20"})
-    whole = _faststart(whole)
-    info = probe(whole)
-    data = whole.read_bytes()
-    whole.write_bytes(data[: len(data) // 2])
-    with caplog.at_level(logging.WARNING):
-        frames = list(read_frames(info))
-    assert 5 < len(frames) < 25
-    assert "breaks off" in caplog.text
-
-
-def test_damaged_frame_keeps_the_later_ones_in_place(
-    clip: Callable[..., Path], caplog: pytest.LogCaptureFixture
-) -> None:
-    path = clip("a.mov", level_frames(12), codec="png", pixel_format="rgb24", options={})
-    with av.open(str(path)) as container:
-        places = [(p.pos, p.size) for p in container.demux(video=0) if p.size]
-    data = bytearray(path.read_bytes())
-    position, size = places[5]
-    assert position is not None
-    data[position : position + size] = bytes(size)
-    path.write_bytes(data)
-    with caplog.at_level(logging.WARNING):
-        assert _numbers(path) == [0, 1, 2, 3, 4, 4, 6, 7, 8, 9, 10, 11]
-    assert "1 damaged" in caplog.text
-
-
-def test_nothing_to_decode(clip: Callable[..., Path]) -> None:
-    path = clip("a.mov", level_frames(3), codec="png", pixel_format="rgb24", options={})
-    info = probe(path)
-    with av.open(str(path)) as container:
-        places = [(p.pos, p.size) for p in container.demux(video=0) if p.size]
-    data = bytearray(path.read_bytes())
-    for position, size in places:
-        assert position is not None
-        data[position : position + size] = bytes(size)
-    path.write_bytes(data)
-    with pytest.raises(InputError, match="can be decoded"):
-        probe(path)
-    with pytest.raises(InputError, match="can be decoded"):
-        list(read_frames(info))
-
-
-def _noise(count: int) -> list[np.ndarray]:
-    return list(np.random.default_rng(0).integers(0, 256, (count, 48, 64, 3), np.uint8))
-
-
-def _faststart(path: Path) -> Path:
-    fast = path.with_name("fast.mp4")
-    options = {"movflags": "+faststart"}
-    with av.open(str(path)) as source, av.open(str(fast), "w", options=options) as target:
-        stream = target.add_stream_from_template(source.streams.video[0])
-        for packet in source.demux(video=0):
-            if packet.size:
-                packet.stream = stream
-                target.mux(packet)
-    return fast

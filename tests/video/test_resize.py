@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from venhancer_jax.pipelines.venhancer.programs import to_bytes
+from venhancer_jax.pipelines.programs import to_bytes
 from venhancer_jax.video.resize import pad, resize_bilinear, to_signed
 
 FRAMES = np.random.default_rng(0).standard_normal((2, 11, 18, 3), np.float32)
@@ -68,7 +68,7 @@ def test_bytes_survive_the_way_there_and_back():
     assert signed.dtype == np.float32
     assert signed.min() == -1
     assert signed.max() == 1
-    np.testing.assert_array_equal(to_bytes(signed, False), frames)
+    np.testing.assert_array_equal(to_bytes(signed, truncate=False), frames)
 
 
 def of_pytorch(**options) -> np.ndarray:

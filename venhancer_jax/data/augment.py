@@ -1,4 +1,4 @@
-"""Space-time augmentation: training pairs out of clips (paper, section 3.3).
+"""Space-time augmentation: training pairs from clips (VEnhancer, section 3.3).
 
 Everything here is a pure function of its arguments and of an explicit NumPy generator.
 """
@@ -19,7 +19,7 @@ from venhancer_jax.video.motion import FRAME_INTERPOLATIONS, FrameInterpolation,
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AugmentConfig:
-    """How examples are drawn.
+    """Distribution of training examples.
 
     The paper samples the stride m and the scale s not uniformly but, as each has its own
     difficulty, "scales 4x and 8x based on a ratio of 1 : 2, which is determined by their associated
@@ -27,25 +27,25 @@ class AugmentConfig:
     and for m alike (`P(s) = s / 36` for 1 to 8).
 
     Attributes:
-      frames: of an example.
+      frames: number of frames of an example.
       height: rows of an example.
-      width: columns.
-      rate: frames per second, reached by leaving out frames; None keeps that of each clip.
-      shrink: first shrink clips until they just cover an example; else crop from the full size.
-      strides: from a key frame to the next one, of which m is drawn.
-      scales: enlargements, of which s is drawn; any numbers from 1 up.
-      last_is_key: the last frame is a key frame for every stride. In the paper the number of frames
-        is one more than a multiple of m; with a fixed number the last interval is shorter where it
-        is not, and without this key the frames behind the last would be extrapolated.
+      width: columns of an example.
+      rate: frames per second, reached by dropping frames; None keeps that of each clip.
+      shrink: whether clips are first shrunk until they just cover an example.
+      strides: values of m, the number of frames from one key frame to the next.
+      scales: values of s, the enlargement, from 1 up.
+      last_is_key: whether the last frame is a key frame for every stride. In the paper the number
+        of frames is one more than a multiple of m; with a fixed number the last interval may be
+        shorter, and without this key frame the last frames would be extrapolated.
       interpolation: frames of `low` between key frames: the key frame before (`previous`), or
         frames moved along the optical flow (`flow`).
-      down: kernel that shrinks: `bilinear` (paper), `bicubic` or `area`.
-      up: kernel that enlarges again.
-      antialias: whether the kernel that shrinks is widened.
-      noise_levels: least and largest time step t' of the noise on the key frames, inclusive.
-      text_dropout: share of examples without text.
-      real_world: share of examples that go through `degrade` instead of plain shrinking; the paper
-        has none.
+      down: kernel of shrinking: `bilinear` (paper), `bicubic` or `area`.
+      up: kernel of enlarging.
+      antialias: whether the kernel of shrinking is widened.
+      noise_levels: smallest and largest time step t' of the noise on the key frames, inclusive.
+      text_dropout: share of examples without text, 0 to 1.
+      real_world: share of examples degraded by `degrade` in place of plain shrinking, 0 to 1; the
+        paper has none.
     """
 
     frames: int = 25
@@ -91,7 +91,15 @@ class AugmentConfig:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AugmentParams:
-    """What is drawn of one example besides its place in the clip."""
+    """Random parameters of one example besides its position in the clip.
+
+    Attributes:
+      stride: number of frames from one key frame to the next, m.
+      scale: enlargement s.
+      noise_aug: time step t' of the noise on the key frames.
+      drop_text: whether the text is dropped.
+      real_world: whether `degrade` is applied.
+    """
 
     stride: int
     scale: float
@@ -100,43 +108,61 @@ class AugmentParams:
     real_world: bool
 
 
-def draw(config: AugmentConfig, rng: np.random.Generator) -> AugmentParams:
-    """Draws stride, scale, noise level and dropout, independent of each other."""
+def sample_augment_params(config: AugmentConfig, rng: np.random.Generator) -> AugmentParams:
+    """Samples stride, scale, noise level and dropout, independently of each other.
+
+    Args:
+      config: distribution of examples.
+      rng: random generator.
+    """
     return AugmentParams(
         stride=int(_proportional(config.strides, rng)),
         scale=float(_proportional(config.scales, rng)),
-        noise_aug=draw_noise_level(config, rng),
-        drop_text=draw_text_dropout(config, rng),
+        noise_aug=sample_noise_level(config, rng),
+        drop_text=sample_text_dropout(config, rng),
         real_world=bool(rng.random() < config.real_world),
     )
 
 
-def draw_noise_level(config: AugmentConfig, rng: np.random.Generator) -> int:
-    """The time step t' of the noise on the key frames, uniform."""
+def sample_noise_level(config: AugmentConfig, rng: np.random.Generator) -> int:
+    """Samples the time step t' of the noise on the key frames, uniformly.
+
+    Args:
+      config: distribution of examples.
+      rng: random generator.
+    """
     low, high = config.noise_levels
     return int(rng.integers(low, high, endpoint=True))
 
 
-def draw_text_dropout(config: AugmentConfig, rng: np.random.Generator) -> bool:
-    """Whether the text is dropped."""
+def sample_text_dropout(config: AugmentConfig, rng: np.random.Generator) -> bool:
+    """Samples whether the text is dropped.
+
+    Args:
+      config: distribution of examples.
+      rng: random generator.
+    """
     return bool(rng.random() < config.text_dropout)
 
 
 def pick_frames(
     available: int, rate: Fraction, config: AugmentConfig, rng: np.random.Generator
 ) -> np.ndarray:
-    """Frame numbers of an example, `[F]`, ascending, from a random start.
+    """Samples the frames of an example.
 
     Frame i of the example is the one nearest to the time i / `config.rate` after the first.
 
     Args:
-      available: frames of the clip.
-      rate: of the clip.
-      config: of the examples.
-      rng: where the start comes from.
+      available: number of frames of the clip.
+      rate: frames per second of the clip.
+      config: distribution of examples.
+      rng: random generator.
+
+    Returns:
+      Indices of frames `[F]`, ascending.
 
     Raises:
-      InputError: the clip is too short, or of a lower rate than asked.
+      InputError: the clip is too short, or has a lower rate than `config.rate`.
     """
     step = Fraction(1) if config.rate is None else rate / config.rate
     if step < 1:
@@ -149,7 +175,16 @@ def pick_frames(
 
 
 def check_size(height: int, width: int, config: AugmentConfig) -> None:
-    """Raises InputError if frames of this size are smaller than an example."""
+    """Checks that frames are as large as an example.
+
+    Args:
+      height: rows of the frames.
+      width: columns of the frames.
+      config: distribution of examples.
+
+    Raises:
+      InputError: the frames are smaller.
+    """
     if height < config.height or width < config.width:
         raise InputError(
             f"frames of {height}x{width}, smaller than an example of {config.height}x{config.width}"
@@ -157,7 +192,15 @@ def check_size(height: int, width: int, config: AugmentConfig) -> None:
 
 
 def crop(frames: np.ndarray, config: AugmentConfig, rng: np.random.Generator) -> np.ndarray:
-    """A random window `[F, height, width, 3]` of uint8 frames, shrunk first if so configured.
+    """Crops a random rectangle from frames, shrunk before if so configured.
+
+    Args:
+      frames: pictures, uint8 `[F, H, W, 3]`.
+      config: distribution of examples.
+      rng: random generator.
+
+    Returns:
+      uint8 `[F, height, width, 3]`.
 
     Raises:
       InputError: the frames are smaller than an example.
@@ -172,7 +215,13 @@ def crop(frames: np.ndarray, config: AugmentConfig, rng: np.random.Generator) ->
 
 
 def key_frames(frames: int, stride: int, *, last_is_key: bool = True) -> np.ndarray:
-    """The key frames of a clip: 0, m, 2m and so on, and the last if so asked."""
+    """Returns the indices of key frames: 0, m, 2m and so on.
+
+    Args:
+      frames: number of frames of the clip.
+      stride: number of frames from one key frame to the next, m.
+      last_is_key: whether the last frame is one for every stride.
+    """
     keys = np.arange(0, frames, stride)
     if last_is_key and keys[-1] != frames - 1:
         keys = np.append(keys, frames - 1)
@@ -180,7 +229,16 @@ def key_frames(frames: int, stride: int, *, last_is_key: bool = True) -> np.ndar
 
 
 def downsample_then_upsample(frames: np.ndarray, scale: float, config: AugmentConfig) -> np.ndarray:
-    """What is left of uint8 frames `[K, H, W, 3]` that were smaller by `scale` for a while."""
+    """Shrinks frames and enlarges them again.
+
+    Args:
+      frames: pictures, uint8 `[K, H, W, 3]`.
+      scale: ratio of the sizes, from 1 up.
+      config: kernels.
+
+    Returns:
+      uint8 `[K, H, W, 3]`.
+    """
     size = frames.shape[1:3]
     small = max(1, round(size[0] / scale)), max(1, round(size[1] / scale))
     if small == size:
@@ -193,50 +251,50 @@ def downsample_then_upsample(frames: np.ndarray, scale: float, config: AugmentCo
 def augment(
     frames: np.ndarray, caption: str, config: AugmentConfig, rng: np.random.Generator
 ) -> dict[str, np.ndarray]:
-    """A training example.
+    """Creates a training example.
 
     Args:
       frames: target, uint8 `[F, H, W, 3]`.
-      caption: of the clip.
-      config: of the examples.
-      rng: where all chances come from.
+      caption: caption of the clip.
+      config: distribution of examples.
+      rng: random generator.
 
     Returns:
       `video`: the target, uint8 `[F, H, W, 3]`.
-      `low`: the degraded key frames at the target's size, uint8 `[F, H, W, 3]`; between and behind
-        them stands what `config.interpolation` says: the shape does not depend on the stride.
-      `key_index`: int32 `[F]`, the place of each key frame in `low`, which is its own number, and
-        -1 for frames between; as the ControlNet takes it.
+      `low`: the degraded key frames at the target's size, uint8 `[F, H, W, 3]`, with frames between
+        and after them by `config.interpolation`, so that the shape does not depend on the stride.
+      `key_index`: int32 `[F]`, the position of each key frame in `low`, which is its own index, and
+        -1 for frames between, as in the ControlNet's input.
       `scale`: float32, s.
       `noise_aug`: int32, t'.
       `stride`: int32, m.
       `tokens`: int32 `[77]` of the caption, or of the empty text.
     """
-    drawn = draw(config, rng)
-    keys = key_frames(len(frames), drawn.stride, last_is_key=config.last_is_key)
+    params = sample_augment_params(config, rng)
+    keys = key_frames(len(frames), params.stride, last_is_key=config.last_is_key)
     size = frames.shape[1:3]
-    if drawn.real_world:
-        small = max(2, round(size[0] / drawn.scale)), max(2, round(size[1] / drawn.scale))
+    if params.real_world:
+        small = max(2, round(size[0] / params.scale)), max(2, round(size[1] / params.scale))
         low = _enlarge(real_world.degrade(frames[keys], small, rng), size, config)
     else:
-        low = downsample_then_upsample(frames[keys], drawn.scale, config)
+        low = downsample_then_upsample(frames[keys], params.scale, config)
     key_index = np.full(len(frames), -1, np.int32)
     key_index[keys] = keys
     return {
         "video": frames,
         "low": _interpolated(low, keys, len(frames), config.interpolation),
         "key_index": key_index,
-        "scale": np.asarray(drawn.scale, np.float32),
-        "noise_aug": np.asarray(drawn.noise_aug, np.int32),
-        "stride": np.asarray(drawn.stride, np.int32),
-        "tokens": tokenize(["" if drawn.drop_text else caption])[0],
+        "scale": np.asarray(params.scale, np.float32),
+        "noise_aug": np.asarray(params.noise_aug, np.int32),
+        "stride": np.asarray(params.stride, np.int32),
+        "tokens": tokenize(["" if params.drop_text else caption])[0],
     }
 
 
 def _interpolated(
     low: np.ndarray, keys: np.ndarray, count: int, interpolation: FrameInterpolation
 ) -> np.ndarray:
-    """All `count` frames, of which those with the numbers `keys` are given."""
+    """Adds frames between key frames: `[K, H, W, 3]` at indices `keys` to `[count, H, W, 3]`."""
     whole = low[np.searchsorted(keys, np.arange(count), side="right") - 1]
     if interpolation == "flow":
         for i, (start, end) in enumerate(itertools.pairwise(keys.tolist())):
@@ -253,6 +311,6 @@ def _enlarge(frames: np.ndarray, size: tuple[int, int], config: AugmentConfig) -
 
 
 def _proportional(values: tuple[float, ...], rng: np.random.Generator) -> float:
-    """One of `values`, each as likely as it is large."""
+    """Samples one of `values`, each with a probability proportional to it."""
     edges = np.cumsum(values, dtype=np.float64)
     return values[int(np.searchsorted(edges, rng.random() * edges[-1], side="right"))]

@@ -1,8 +1,8 @@
-"""`prepare` on many machines: the videos are cut by the workers of an Apache Beam runner.
+"""Preparation on many machines: the workers of an Apache Beam runner cut the videos.
 
-A worker fetches a video, cuts it in a folder that is thrown away, and gives the clips to TFDS,
-which shuffles them and writes the shards. What was found out about each video goes to a report
-beside the dataset, of which the manifest is made at the end.
+A worker fetches a video, cuts it in a temporary folder, and passes the clips to TFDS, which
+shuffles them and writes the shards. Facts on each video go to a report beside the dataset, from
+which the manifest is written at the end.
 """
 
 import contextlib
@@ -17,8 +17,7 @@ from typing import Any
 
 from etils import epath
 
-from venhancer_jax.data import prepare as local
-from venhancer_jax.data import records
+from venhancer_jax.data import manifest, records
 from venhancer_jax.data.captions import Captions
 from venhancer_jax.data.clips import ClipRules, stage
 from venhancer_jax.errors import InputError
@@ -46,22 +45,22 @@ def prepare_with_beam(
     captions: str | Path | None = None,
     rules: ClipRules | None = None,
     shard_size: float = 512,
-) -> local.Prepared:
-    """Makes the dataset that `prepare` makes.
+) -> manifest.Prepared:
+    """Writes the dataset that `prepare` writes.
 
     Args:
       source: folder of videos that all workers see: local, or `gs://`.
-      output: folder of the dataset, the same.
-      options: of Beam, such as `["--runner=DirectRunner"]`.
-      captions: table, or None.
-      rules: which clips are taken.
-      shard_size: of a shard, in megabytes.
+      output: folder of the dataset that all workers see: local, or `gs://`.
+      options: options of Beam, such as `["--runner=DirectRunner"]`.
+      captions: table of captions, or None.
+      rules: rules for clips.
+      shard_size: size of a shard in megabytes.
 
     Raises:
-      InputError: no video in the folder, no clip left, or a wrong setting.
+      InputError: no video in the folder, no usable clip, or a wrong setting.
     """
     source, output, rules = epath.Path(source), epath.Path(output), rules or ClipRules()
-    local.check(rules, shard_size)
+    manifest.check_settings(rules, shard_size)
     names = _names(source, output)
     output.mkdir(parents=True, exist_ok=True)
     reports = output / _REPORTS
@@ -81,19 +80,19 @@ def prepare_with_beam(
         found = _reports(reports, names)
         # Without any clip TFDS fails with a word of its own.
         if len(found) == len(names) and not any(report["clips"] for report in found.values()):
-            raise local.no_clip(source, _skipped(found)) from None
+            raise manifest.no_clip(source, _skipped(found)) from None
         raise
     found = _reports(reports, names)
     lines = [clip for report in found.values() for clip in report["clips"]]
     shards = len(list((output / records.NAME / records.VERSION).glob("*.array_record*")))
-    local.describe(output, lines, _skipped(found), shards=shards)
+    manifest.describe(output, lines, _skipped(found), shards=shards)
     reports.rmtree()
-    return local.Prepared(clips=len(lines), skipped=_skipped(found), changed=True)
+    return manifest.Prepared(clips=len(lines), skipped=_skipped(found), changed=True)
 
 
 @dataclasses.dataclass(frozen=True)
 class _Cut:
-    """Makes records out of the name of a video, on a worker."""
+    """Cuts a video into records, on a worker."""
 
     source: str
     reports: str
@@ -109,16 +108,16 @@ class _Cut:
                 {**dataclasses.asdict(clip), "video": name, "caption": caption}
                 for clip in staged.clips
             ]
-            # Where the video was for a while helps nobody.
+            # The temporary path of the video helps nobody.
             problem = staged.problem.replace(os.fspath(video), name)
             report = json.dumps({"clips": lines, "problem": problem})
             (epath.Path(self.reports) / _report_of(name)).write_text(report)
             for line in lines:
-                yield line["name"], local.features(line, (clips / line["file"]).read_bytes())
+                yield line["name"], manifest.features(line, (clips / line["file"]).read_bytes())
 
     @contextlib.contextmanager
     def _folder(self, name: str, scratch: str) -> Iterator[Path]:
-        """A local folder with the video in it, and with the text that is beside it."""
+        """Provides a local folder with the video and the text beside it."""
         if "://" not in self.source:
             yield Path(self.source)
             return
@@ -132,10 +131,10 @@ class _Cut:
 
 
 def _names(source: epath.Path, output: epath.Path) -> list[str]:
-    """Of the videos, relative to `source`."""
+    """Lists the paths of the videos relative to `source`."""
     if "://" not in os.fspath(source):
         root = Path(os.fspath(source))
-        found = local.find_videos(root, Path(os.fspath(output)))
+        found = manifest.find_videos(root, Path(os.fspath(output)))
         return [path.relative_to(root).as_posix() for path in found]
     start = f"{os.fspath(source).rstrip('/')}/"
     paths = (os.fspath(path).removeprefix(start) for path in source.rglob("*"))
@@ -151,7 +150,7 @@ def _names(source: epath.Path, output: epath.Path) -> list[str]:
 
 
 def _reports(folder: epath.Path, names: list[str]) -> dict[str, dict[str, Any]]:
-    """What workers found out, by video; those that none came to are missing."""
+    """Reads the workers' reports, by video; videos without one are missing."""
     paths = {name: folder / _report_of(name) for name in names}
     return {name: json.loads(path.read_text()) for name, path in paths.items() if path.exists()}
 

@@ -1,4 +1,4 @@
-"""What videos show, in words: from a table of captions or from a text beside each video."""
+"""Captions of videos, from a table or from a text file beside each video."""
 
 import csv
 import json
@@ -13,20 +13,29 @@ _KEYS = ("name", "file", "path", "video")
 class Captions:
     """Captions by the path of a video relative to the dataset's folder, its file name or its stem.
 
-    Where the table has no line for a video, the first line of the `.txt` beside it counts, and
-    else the caption is empty.
+    Without a line in the table, the first line of the `.txt` beside the video is its caption; else
+    the caption is empty.
     """
 
     def __init__(self, table: str | Path | None = None):
-        """Reads `table`: CSV with a header or JSONL, each line with a `caption` and a `name`.
+        """Reads a table.
+
+        Args:
+          table: CSV file with a header, or JSONL file, with `name` and `caption` in each line; or
+            None.
 
         Raises:
-          InputError: no such table, another suffix, or a line that lacks one of the two.
+          InputError: no such table, another suffix, or a line without `name` or `caption`.
         """
         self._by_name = {} if table is None else _read(Path(table))
 
     def of(self, video: Path, folder: Path) -> str:
-        """The caption of a video in or below `folder`."""
+        """Returns the caption of a video.
+
+        Args:
+          video: file in or below the folder.
+          folder: folder of the dataset.
+        """
         for key in (video.relative_to(folder).as_posix(), video.name, video.stem):
             if key in self._by_name:
                 return self._by_name[key]

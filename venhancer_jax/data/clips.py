@@ -1,8 +1,7 @@
-"""From one video to clips of one scene each, in a folder of their own."""
+"""Cutting of one video into clips of one scene each."""
 
 import dataclasses
 import json
-import os
 import shutil
 from fractions import Fraction
 from pathlib import Path
@@ -11,6 +10,7 @@ from av.error import FFmpegError
 
 from venhancer_jax.data.scenes import find_cuts, split
 from venhancer_jax.errors import InputError
+from venhancer_jax.files import atomic_write
 from venhancer_jax.video import VideoInfo, VideoWriter, probe, read_frames
 
 # H.264 with a constant rate factor of 12: no difference to see.
@@ -22,13 +22,13 @@ _KEPT_SUFFIXES = {".mp4", ".mov", ".mkv", ".m4v", ".webm"}
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ClipRules:
-    """Which clips are taken.
+    """Rules for clips of a dataset.
 
     Attributes:
-      min_height: rows of a video.
-      min_frames: of a clip.
-      max_frames: of a clip; longer scenes are divided.
-      min_fps: frames per second.
+      min_height: smallest number of rows of a video.
+      min_frames: smallest number of frames of a clip.
+      max_frames: largest number of frames of a clip; longer scenes are divided.
+      min_fps: smallest number of frames per second of a video.
     """
 
     min_height: int = 256
@@ -39,18 +39,18 @@ class ClipRules:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class StagedClip:
-    """A clip on its way into a dataset.
+    """A clip that is cut and not in a dataset yet.
 
     Attributes:
-      name: of the clip, unique: that of its video and the number of the clip.
-      file: inside the folder of its video.
-      start: frame of the video at which the clip begins.
-      frames: of the clip.
-      height: rows.
-      width: columns.
+      name: unique name: that of the video and the number of the clip.
+      file: name of the file in the folder of the video's clips.
+      start: index of the clip's first frame in the video.
+      frames: number of frames.
+      height: rows of the frames.
+      width: columns of the frames.
       rate: frames per second, as `numerator/denominator`.
-      kept: whether these are the bytes of the whole video, not encoded again.
-      size: bytes.
+      kept: whether the file has the bytes of the whole video, not encoded again.
+      size: size in bytes.
     """
 
     name: str
@@ -66,22 +66,27 @@ class StagedClip:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class StagedVideo:
-    """The clips of a video, and why frames of it are missing (empty where none are)."""
+    """The clips of a video.
+
+    Attributes:
+      clips: usable clips.
+      problem: reason why there is none, or empty.
+    """
 
     clips: tuple[StagedClip, ...]
     problem: str
 
 
 def stage(video: Path, name: str, folder: Path, rules: ClipRules) -> StagedVideo:
-    """Cuts a video into clips, written to `folder`, unless this was done before.
+    """Cuts a video into clips, unless an earlier run has done so.
 
-    What is wrong with the video is part of the result: one bad file must not stop the others.
+    A problem with the video is part of the result: one bad file must not stop the others.
 
     Args:
-      video: file.
-      name: of the video in the dataset.
-      folder: of this video alone; what is in it unfinished is removed.
-      rules: which clips are taken.
+      video: video file.
+      name: name of the video in the dataset.
+      folder: folder for the clips of this video alone; unfinished clips in it are removed.
+      rules: rules for clips.
     """
     done = folder / _DONE
     if done.is_file():
@@ -92,18 +97,14 @@ def stage(video: Path, name: str, folder: Path, rules: ClipRules) -> StagedVideo
         staged = _cut(video, name, folder, rules)
     except (InputError, FFmpegError, ValueError) as error:
         staged = StagedVideo(clips=(), problem=str(error))
-    partial = folder / f".{_DONE}"
-    partial.write_text(json.dumps(dataclasses.asdict(staged), indent=1), encoding="utf-8")
-    os.replace(partial, done)
+    atomic_write(done, json.dumps(dataclasses.asdict(staged), indent=1))
     return staged
 
 
 def _cut(video: Path, name: str, folder: Path, rules: ClipRules) -> StagedVideo:
     info = probe(video)
     _check(info, rules)
-    cuts, count = find_cuts(read_frames(info, strict=True))
-    if count < info.frames:
-        raise InputError(f"damaged: frames end at {count} of {info.frames}")
+    cuts, count = find_cuts(read_frames(info))
     spans = split(cuts, count, least=rules.min_frames, most=rules.max_frames)
     if not spans:
         raise InputError(

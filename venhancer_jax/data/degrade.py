@@ -1,19 +1,19 @@
-"""Real-world degradations: what cameras, editing and the web do to videos.
+"""Real-world degradations of videos: those of cameras, editing and the web.
 
 Order and parameters are those of RealBasicVSR (Chan et al. 2022, section 4 and its published
 configuration): blur, resize, noise, JPEG, video codec; a second, milder round; then, in random
 order, the video codec once more and the last resize with a ringing low-pass filter. Parameters are
-drawn once a clip, as DOVE does; they do not wander from frame to frame.
+sampled once a clip, as in DOVE, and constant over its frames.
 """
 
 import io
 from fractions import Fraction
 
 import av
+import cv2
 import numpy as np
 from av.video.reformatter import ColorRange, Colorspace
 from av.video.stream import VideoStream
-from scipy import signal
 
 from venhancer_jax.data.jpeg import jpeg
 from venhancer_jax.data.kernels import random_kernel, sinc_kernel
@@ -31,9 +31,9 @@ def degrade(frames: np.ndarray, size: tuple[int, int], rng: np.random.Generator)
     """Degrades a clip.
 
     Args:
-      frames: uint8 `[F, H, W, 3]`.
-      size: `(height, width)` of the result, not larger than the frames.
-      rng: where all chances come from.
+      frames: pictures, uint8 `[F, H, W, 3]`.
+      size: height and width of the result, not larger than the frames.
+      rng: random generator.
 
     Returns:
       uint8 `[F, height, width, 3]`.
@@ -62,14 +62,17 @@ def degrade(frames: np.ndarray, size: tuple[int, int], rng: np.random.Generator)
 
 
 def blur(frames: np.ndarray, kernel: np.ndarray) -> np.ndarray:
-    """Convolves `[F, H, W, 3]` frames, mirrored at their edges, with a `[k, k]` kernel."""
-    reach = len(kernel) // 2
-    around = [(0, 0), (reach, reach), (reach, reach), (0, 0)]
-    padded = np.pad(frames, around, mode="symmetric")
-    blurred = signal.oaconvolve(
-        padded, kernel[None, :, :, None].astype(np.float32), mode="valid", axes=(1, 2)
-    )
-    return np.clip(blurred, 0, 255).astype(np.float32)
+    """Filters frames, mirrored at their edges.
+
+    Args:
+      frames: pictures `[F, H, W, 3]` float32, 0 to 255.
+      kernel: weights `[k, k]`, k odd, that a half turn leaves as they are.
+
+    Returns:
+      float32 `[F, H, W, 3]`, 0 to 255.
+    """
+    blurred = [cv2.filter2D(x, -1, kernel, borderType=cv2.BORDER_REFLECT) for x in frames]
+    return np.clip(np.stack(blurred), 0, 255)
 
 
 def add_noise(
@@ -79,13 +82,16 @@ def add_noise(
     sigma: tuple[float, float],
     poisson: tuple[float, float],
 ) -> np.ndarray:
-    """Adds Gaussian or Poisson noise to `[F, H, W, 3]`, 0 to 255, of each channel or of all alike.
+    """Adds Gaussian or Poisson noise, to each channel alone or to all alike.
 
     Args:
-      frames: 0 to 255.
-      rng: of the chances.
-      sigma: range of the standard deviation of Gaussian noise, in levels.
-      poisson: range of the strength of Poisson noise.
+      frames: pictures `[F, H, W, 3]` float32, 0 to 255.
+      rng: random generator.
+      sigma: smallest and largest standard deviation of Gaussian noise, in levels of 255.
+      poisson: smallest and largest strength of Poisson noise.
+
+    Returns:
+      float32 `[F, H, W, 3]`, 0 to 255.
     """
     gaussian, gray = rng.random() < 0.5, rng.random() < 0.4
     shape = (*frames.shape[:3], 1) if gray else frames.shape
@@ -102,22 +108,22 @@ def add_noise(
 
 
 def compress(frames: np.ndarray, codec: str, bit_rate: float) -> np.ndarray:
-    """Frames after encoding by a video codec.
+    """Encodes frames with a video codec and decodes them again.
 
     Args:
-      frames: `[F, H, W, 3]`, 0 to 255, of any size.
+      frames: pictures `[F, H, W, 3]`, 0 to 255, of any size.
       codec: FFmpeg's name of an encoder.
-      bit_rate: bits per second at 25 frames a second.
+      bit_rate: bits per second, at 25 frames per second.
 
     Returns:
-      float32 of the same shape.
+      float32 `[F, H, W, 3]`, 0 to 255.
     """
     count, height, width = frames.shape[:3]
     # Subsampled chroma takes even sizes.
     padded = np.pad(to_uint8(frames), [(0, 0), (0, height % 2), (0, width % 2), (0, 0)], "edge")
     buffer = io.BytesIO()
     with av.open(buffer, "w", format="matroska") as container:
-        # Only so do the same frames always give the same bytes.
+        # With several threads the bytes vary from run to run.
         options = {"threads": "1"} | ({"mbtree": "0"} if codec == "libx264" else {})
         stream = container.add_stream(codec, rate=Fraction(25), options=options)
         assert isinstance(stream, VideoStream)
@@ -161,7 +167,7 @@ def _random_resize(
     shares: tuple[float, float, float],
     ratios: tuple[float, float],
 ) -> np.ndarray:
-    """Larger, smaller or as it is, with a random kernel, to an even size."""
+    """Enlarges, shrinks or keeps frames, with a random kernel, to an even size."""
     mode = rng.choice(3, p=shares)
     ratio = (rng.uniform(1, ratios[1]), rng.uniform(ratios[0], 1), 1.0)[mode]
     height, width = (max(2, 2 * round(n * ratio / 2)) for n in frames.shape[1:3])

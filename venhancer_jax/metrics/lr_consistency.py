@@ -1,4 +1,4 @@
-"""Whether a result, made small again, is the low-resolution video it came from."""
+"""Consistency of a result with the low-resolution video it was computed from."""
 
 import numpy as np
 
@@ -8,16 +8,16 @@ from venhancer_jax.video.levels import unit
 
 
 def lr_consistency(pred: np.ndarray, low: np.ndarray) -> np.ndarray:
-    """PSNR of the result, averaged over the area of each low-resolution pixel, against the input.
+    """Computes PSNR between the result, averaged over low-resolution pixels, and the input.
 
     Rounding of the input to 8 bits alone leaves 58.9 dB. Frames must correspond in time.
 
     Args:
-      pred: `[F, H, W, C]`.
-      low: `[F, h, w, C]`, not larger.
+      pred: frames of the result `[F, H, W, C]`, uint8 or floats from 0 to 1.
+      low: frames of the input `[F, h, w, C]`, uint8 or floats from 0 to 1, not larger.
 
     Returns:
-      `[F]` in dB.
+      PSNR of each frame in dB, `[F]`.
 
     Raises:
       InputError: numbers of frames or channels differ, or `low` is larger.
@@ -26,7 +26,12 @@ def lr_consistency(pred: np.ndarray, low: np.ndarray) -> np.ndarray:
 
 
 def box_resize(frames: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Means of `[F, H, W, C]` over the area of each pixel of a smaller grid.
+    """Averages frames over the area of each pixel of a smaller grid.
+
+    Args:
+      frames: pictures `[F, H, W, C]`, uint8 or floats from 0 to 1.
+      height: rows of the result.
+      width: columns of the result.
 
     Returns:
       float64 `[F, height, width, C]` from 0 to 1.
@@ -47,7 +52,7 @@ def box_resize(frames: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def _areas(small: int, large: int) -> np.ndarray:
-    """`[small, large]`: the share of each of `large` equal intervals in each of `small`."""
+    """Returns weights `[small, large]`: overlaps of equal intervals, as shares of the larger."""
     starts = np.arange(small)[:, None] * large / small
     ends = starts + large / small
     pixels = np.arange(large)

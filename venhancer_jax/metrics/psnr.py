@@ -6,17 +6,43 @@ from venhancer_jax.video.levels import unit_pair
 
 
 def mean_squared_error(pred: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Mean over pixels and channels of `[F, H, W, C]`: `[F]`, for values from 0 to 1."""
+    """Computes the mean squared error of each frame.
+
+    Args:
+      pred: frames of the result `[F, H, W, C]`, uint8 or floats from 0 to 1.
+      target: frames of the target `[F, H, W, C]`, uint8 or floats from 0 to 1.
+
+    Returns:
+      Error of each frame for values from 0 to 1, `[F]`.
+
+    Raises:
+      InputError: shapes differ, no frame, another type, or floats beyond 0 to 1.
+    """
     pred, target = unit_pair(pred, target)
     return np.square(pred - target).mean(axis=(1, 2, 3))
 
 
 def psnr(pred: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """PSNR of every frame of `[F, H, W, C]`: `[F]` in dB, infinite for identical frames."""
+    """Computes the peak signal-to-noise ratio of each frame.
+
+    Args:
+      pred: frames of the result `[F, H, W, C]`, uint8 or floats from 0 to 1.
+      target: frames of the target `[F, H, W, C]`, uint8 or floats from 0 to 1.
+
+    Returns:
+      PSNR of each frame in dB, `[F]`, infinite for identical frames.
+
+    Raises:
+      InputError: shapes differ, no frame, another type, or floats beyond 0 to 1.
+    """
     return decibels(mean_squared_error(pred, target))
 
 
 def decibels(error: np.ndarray | float) -> np.ndarray:
-    """PSNR in dB of mean squared errors of values from 0 to 1."""
+    """Converts mean squared errors to PSNR in dB.
+
+    Args:
+      error: errors of values from 0 to 1.
+    """
     with np.errstate(divide="ignore"):
         return -10 * np.log10(error)

@@ -1,4 +1,4 @@
-"""Scores as a table, as JSON, and as a picture to look at."""
+"""Scores as a table, as JSON, and as a picture."""
 
 import json
 import math
@@ -18,14 +18,22 @@ _GAP = 4
 
 
 def mean_scores(clips: Scores) -> dict[str, float | None]:
-    """By metric: the mean over the clips that have a value, None where none has."""
+    """Averages each metric over the clips that have a value; None where none has.
+
+    Args:
+      clips: value of each metric of each clip.
+    """
     names = next(iter(clips.values()))
     known = {name: [s for c in clips.values() if (s := c[name]) is not None] for name in names}
     return {name: sum(values) / len(values) if values else None for name, values in known.items()}
 
 
 def table(clips: Scores) -> str:
-    """Clips as rows, metrics as columns, and their mean; `-` where there is no value."""
+    """Formats scores as text: clips as rows, metrics as columns, `-` for no value.
+
+    Args:
+      clips: value of each metric of each clip.
+    """
     rows = {**clips, "mean": mean_scores(clips)}
     cells = [["clip", *next(iter(clips.values()))]]
     cells += [[name, *map(_cell, scores.values())] for name, scores in rows.items()]
@@ -38,10 +46,12 @@ def table(clips: Scores) -> str:
 
 
 def to_json(clips: Scores) -> str:
-    """`{"clips": {name: {metric: value}}, "mean": {metric: value}}`.
+    """Formats scores as JSON: `{"clips": {name: {metric: value}}, "mean": {metric: value}}`.
 
-    Numbers are unrounded, null where there is no value, and the text "inf" where a value is
-    infinite, for which JSON has no number.
+    Numbers are unrounded; no value is null, and infinity, for which JSON has no number, is "inf".
+
+    Args:
+      clips: value of each metric of each clip.
     """
     document = {"clips": clips, "mean": mean_scores(clips)}
     return json.dumps(_finite(document), indent=2, allow_nan=False) + "\n"
@@ -58,15 +68,14 @@ def _finite(value):
 
 
 def strip_row(pred: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """One frame as prediction | target | error.
+    """Places result, target and four times the absolute error side by side.
 
     Args:
-      pred: uint8 RGB `[H, W, 3]`.
-      target: the same.
+      pred: frame of the result, uint8 RGB `[H, W, 3]`.
+      target: frame of the target, uint8 RGB `[H, W, 3]`.
 
     Returns:
-      uint8 RGB; pictures wider than 480 columns are made smaller. The error is the absolute
-      difference times four.
+      uint8 RGB; pictures wider than 480 columns are shrunk.
     """
     error = np.minimum(_ERROR_GAIN * np.abs(pred.astype(int) - target), 255).astype(np.uint8)
     pictures = np.stack([pred, target, error])
@@ -79,7 +88,11 @@ def strip_row(pred: np.ndarray, target: np.ndarray) -> np.ndarray:
 
 
 def strip_png(rows: Sequence[np.ndarray]) -> bytes:
-    """Rows of `strip_row` below each other, as the bytes of a PNG file."""
+    """Stacks rows of pictures and encodes them as a PNG file.
+
+    Args:
+      rows: results of `strip_row`, of any width.
+    """
     width = max(row.shape[1] for row in rows)
     padded = [np.pad(row, ((0, _GAP), (0, width - row.shape[1]), (0, 0))) for row in rows]
     picture = np.concatenate(padded)

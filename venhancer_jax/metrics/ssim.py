@@ -19,18 +19,18 @@ _TAPS = _taps / _taps.sum()
 
 
 def ssim(pred: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """SSIM of every frame: the mean over channels of each channel's mean SSIM.
+    """Computes SSIM of each frame, the mean over its channels.
 
     Wang et al. 2004, "Image Quality Assessment: From Error Visibility to Structural Similarity",
     equation 13, with a Gaussian window of 11 x 11 and sigma 1.5, over the pixels whose whole window
     is inside the frame.
 
     Args:
-      pred: `[F, H, W, C]`; RGB, or `luma(frames)` for SSIM on luma.
-      target: the same.
+      pred: frames of the result `[F, H, W, C]`: RGB, or `luma(frames)` for SSIM on luma.
+      target: frames of the target `[F, H, W, C]`.
 
     Returns:
-      `[F]`, 1 for identical frames.
+      Similarities `[F]`, 1 for identical frames.
 
     Raises:
       InputError: shapes differ, or a side is below 11 pixels.
@@ -42,18 +42,18 @@ def ssim(pred: np.ndarray, target: np.ndarray) -> np.ndarray:
 
 
 def ms_ssim(pred: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Multi-scale SSIM of every frame, per channel, then the mean over channels.
+    """Computes multi-scale SSIM of each frame, the mean over its channels.
 
     Wang et al. 2003, "Multi-scale Structural Similarity for Image Quality Assessment", equation 7,
     with the five exponents of its section 3.2. Between scales blocks of 2 x 2 pixels are averaged,
-    an odd last row or column left out. A negative mean counts as 0, as its power is not real.
+    an odd last row or column is dropped. A negative mean counts as 0, as its power is not real.
 
     Args:
-      pred: `[F, H, W, C]`; RGB, or `luma(frames)` as in the paper.
-      target: the same.
+      pred: frames of the result `[F, H, W, C]`: RGB, or `luma(frames)` as in the paper.
+      target: frames of the target `[F, H, W, C]`.
 
     Returns:
-      `[F]`, 1 for identical frames.
+      Similarities `[F]`, 1 for identical frames.
 
     Raises:
       InputError: shapes differ, or a side is below 176 pixels: 11 at the coarsest scale.
@@ -71,7 +71,7 @@ def ms_ssim(pred: np.ndarray, target: np.ndarray) -> np.ndarray:
 
 
 def _luminance_and_structure(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Factors of SSIM per pixel, `[F, H - 10, W - 10, C]`: luminance, and contrast x structure."""
+    """Computes luminance, and contrast times structure, of each pixel `[F, H - 10, W - 10, C]`."""
     mean_x, mean_y = _blur(x), _blur(y)
     variance = _blur(x * x) - mean_x**2 + _blur(y * y) - mean_y**2
     covariance = _blur(x * y) - mean_x * mean_y
@@ -80,7 +80,7 @@ def _luminance_and_structure(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, 
 
 
 def _blur(x: np.ndarray) -> np.ndarray:
-    """Gaussian means of the windows inside the frame."""
+    """Averages over Gaussian windows inside the frame."""
     for axis in (1, 2):
         x = ndimage.correlate1d(x, _TAPS, axis=axis)
     return x[:, _RADIUS:-_RADIUS, _RADIUS:-_RADIUS]

@@ -1,4 +1,4 @@
-"""All measures by name, of clips that stream by."""
+"""All metrics by name, computed while frames stream."""
 
 import math
 from collections import deque
@@ -27,20 +27,20 @@ def _decibels(errors: Sequence[float]) -> float:
     return float(decibels(float(np.mean(errors))))
 
 
-def _of_luma(measure: Measure) -> Measure:
+def _on_luma(measure: Measure) -> Measure:
     return lambda pred, target: measure(luma(pred), luma(target))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Metric:
-    """A number of a clip, from numbers of its frames.
+    """A metric of a clip, pooled from values of its frames.
 
     Attributes:
-      measure: of `frames` successive frames and their targets `[frames, H, W, 3]`, one value; None
-        for what is not computed frame by frame.
-      frames: how many frames a value is of.
-      pool: the clip's value from those of all its frames; None where there is no value.
-      check: raises `InputError` when something optional is missing.
+      measure: function from `frames` successive frames and their targets `[frames, H, W, 3]` to one
+        value; None for a metric that is not computed frame by frame.
+      frames: number of frames of one value.
+      pool: function from the values of all frames to that of the clip, None for no value.
+      check: function that raises `InputError` when an optional package is missing.
     """
 
     measure: Measure | None
@@ -51,11 +51,11 @@ class Metric:
 
 METRICS = {
     "psnr": Metric(measure=mean_squared_error, pool=_decibels),
-    "psnr_y": Metric(measure=_of_luma(mean_squared_error), pool=_decibels),
+    "psnr_y": Metric(measure=_on_luma(mean_squared_error), pool=_decibels),
     "psnr_frames": Metric(measure=psnr),
     "ssim": Metric(measure=ssim),
-    "ssim_y": Metric(measure=_of_luma(ssim)),
-    "ms_ssim": Metric(measure=_of_luma(ms_ssim)),
+    "ssim_y": Metric(measure=_on_luma(ssim)),
+    "ms_ssim": Metric(measure=_on_luma(ms_ssim)),
     "lpips": Metric(measure=lpips, check=load_lpips),
     "vmaf": Metric(measure=None, check=require_ffmpeg),
     "warping_error": Metric(measure=warping_error, frames=2),
@@ -68,12 +68,12 @@ DEFAULT = ("psnr", "ssim", "lpips", "vmaf", "warping_error", "tof", "flicker")
 
 @dataclass
 class ClipScore:
-    """The values of one clip, whose frames are added one after the other.
+    """Scores of one clip, whose frames are added one after the other.
 
-    Keeps no more frames than the widest measure needs, at most three pairs.
+    At most three pairs of frames are in memory, as many as the widest metric needs.
 
     Attributes:
-      names: of `METRICS`; those that are not computed frame by frame are passed over.
+      names: keys of `METRICS`; metrics that are not computed frame by frame are skipped.
     """
 
     names: Sequence[str]
@@ -81,7 +81,12 @@ class ClipScore:
     _values: dict[str, list[float]] = field(default_factory=dict)
 
     def add(self, pred: np.ndarray, target: np.ndarray) -> None:
-        """Measures the next frame `[H, W, 3]` with its target."""
+        """Measures the next frame.
+
+        Args:
+          pred: frame of the result `[H, W, 3]`, uint8 or floats from 0 to 1.
+          target: frame of the target `[H, W, 3]`, uint8 or floats from 0 to 1.
+        """
         self._recent.append((pred, target))
         for name in self.names:
             metric = METRICS[name]
@@ -92,22 +97,22 @@ class ClipScore:
             self._values.setdefault(name, []).append(float(value))
 
     def results(self) -> dict[str, float | None]:
-        """By name: the clip's value, None where the clip is too short for one."""
+        """Returns the clip's value of each metric, None where the clip is too short for one."""
         values = {name: self._values.get(name, []) for name in self.names if METRICS[name].measure}
         return {name: METRICS[name].pool(of) if of else None for name, of in values.items()}
 
 
 def choose(wanted: Sequence[str] | None) -> tuple[list[str], list[str]]:
-    """The measures to take.
+    """Chooses metrics.
 
     Args:
-      wanted: their names, or None for all of `DEFAULT` that can be had here.
+      wanted: names of metrics, or None for those of `DEFAULT` whose packages are installed.
 
     Returns:
-      Names, and for every default that cannot be had the reason.
+      Names, and a message for each default that is skipped.
 
     Raises:
-      InputError: a wanted name is unknown or given twice, or needs what is not installed.
+      InputError: a name is unknown or repeated, or its package is not installed.
     """
     if wanted is None:
         names, missing = [], []
@@ -116,12 +121,12 @@ def choose(wanted: Sequence[str] | None) -> tuple[list[str], list[str]]:
                 METRICS[name].check()
                 names.append(name)
             except InputError as error:
-                missing.append(f"{name} is left out: {error}")
+                missing.append(f"{name} is skipped: {error}")
         return names, missing
     for name in wanted:
         if name not in METRICS:
             raise InputError(f"metric {name!r}: expected some of {', '.join(METRICS)}.")
         if wanted.count(name) > 1:
-            raise InputError(f"metric {name!r}: given twice.")
+            raise InputError(f"metric {name!r}: requested twice.")
         METRICS[name].check()
     return list(wanted), []

@@ -8,7 +8,7 @@ from venhancer_jax.video.levels import luma, unit_pair
 
 
 def warping_error(pred: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """How much pixels of a video change while the target's motion carries them along.
+    """Computes the warping error: mean squared change along the target's optical flow.
 
     Lai et al. 2018, "Learning Blind Video Temporal Consistency", equations 10 and 11: the mean
     squared difference of a frame and its predecessor warped onto it, over the pixels that are not
@@ -16,11 +16,12 @@ def warping_error(pred: np.ndarray, target: np.ndarray) -> np.ndarray:
     gains nothing by a smooth flow of its own.
 
     Args:
-      pred: RGB `[F, H, W, 3]`, two frames or more.
-      target: the same.
+      pred: frames of the result, RGB `[F, H, W, 3]`, uint8 or floats from 0 to 1; two frames
+        or more.
+      target: frames of the target, RGB `[F, H, W, 3]`, uint8 or floats from 0 to 1.
 
     Returns:
-      `[F - 1]` for values from 0 to 1; papers print it times 1000. Not a number where all pixels
+      Errors `[F - 1]` for values from 0 to 1 (papers print them times 1000), NaN where all pixels
       are occluded.
 
     Raises:
@@ -38,14 +39,15 @@ def warping_error(pred: np.ndarray, target: np.ndarray) -> np.ndarray:
 
 
 def occluded(forward: np.ndarray, backward: np.ndarray) -> np.ndarray:
-    """The pixels of the later frame without a sure counterpart in the earlier one.
+    """Masks pixels of the later frame without a certain counterpart in the earlier one.
 
-    Ruder et al. 2016, "Artistic Style Transfer for Videos", equations 5 and 6: flow forth and back
-    does not cancel, or the pixel is at a boundary of motion; and what comes from outside the frame.
+    Ruder et al. 2016, "Artistic Style Transfer for Videos", equations 5 and 6: flow forward and
+    backward does not cancel, or the pixel is at a boundary of motion; also pixels that come from
+    outside the frame.
 
     Args:
       forward: flow `[H, W, 2]` from the earlier frame to the later one.
-      backward: flow from the later frame to the earlier one.
+      backward: flow `[H, W, 2]` from the later frame to the earlier one.
 
     Returns:
       bool `[H, W]`.
@@ -60,18 +62,19 @@ def occluded(forward: np.ndarray, backward: np.ndarray) -> np.ndarray:
 
 
 def tof(pred: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """How far the motion of a video is from the motion of the target.
+    """Computes tOF, the distance between the motion of a video and that of its target.
 
     tOF of Chu et al. 2020, "Learning Temporal Coherence via Self-Supervision for GAN-based Video
     Generation", section 5: the mean distance of the two optical flows. Flow is `dis_flow` of each,
     where the paper has Farneback's.
 
     Args:
-      pred: RGB `[F, H, W, 3]`, two frames or more.
-      target: the same.
+      pred: frames of the result, RGB `[F, H, W, 3]`, uint8 or floats from 0 to 1; two frames
+        or more.
+      target: frames of the target, RGB `[F, H, W, 3]`, uint8 or floats from 0 to 1.
 
     Returns:
-      `[F - 1]` in pixels.
+      Distances `[F - 1]` in pixels.
 
     Raises:
       InputError: shapes differ, fewer than two frames, or too small frames.
@@ -86,18 +89,19 @@ def tof(pred: np.ndarray, target: np.ndarray) -> np.ndarray:
 
 
 def flicker(pred: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """How much more a video jitters from frame to frame than the target.
+    """Computes how much more a video jitters from frame to frame than its target.
 
     The root mean square of the second difference in time of BT.709 luma, `x[t-1] - 2 x[t] +
     x[t+1]`, which even motion and fades leave small and flicker at half the frame rate makes four
     times its amplitude: that of the video less that of the target.
 
     Args:
-      pred: RGB `[F, H, W, 3]`, three frames or more.
-      target: the same.
+      pred: frames of the result, RGB `[F, H, W, 3]`, uint8 or floats from 0 to 1; three frames
+        or more.
+      target: frames of the target, RGB `[F, H, W, 3]`, uint8 or floats from 0 to 1.
 
     Returns:
-      `[F - 2]` in levels of 255: 0 as steady as the target, above 0 more jitter, below 0 less.
+      Differences `[F - 2]` in levels of 255: 0 for the jitter of the target, above 0 for more.
 
     Raises:
       InputError: shapes differ, or fewer than three frames.

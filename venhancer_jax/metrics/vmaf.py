@@ -23,17 +23,17 @@ _LOG = "vmaf.json"
 
 
 def vmaf(pred: Iterable[np.ndarray], target: Iterable[np.ndarray]) -> float:
-    """VMAF of a video: the mean over its frames of model v0.6.1.
+    """Computes VMAF, model v0.6.1, the mean over the frames.
 
     Li et al. 2016, "Toward a Practical Perceptual Video Quality Metric". The model looks at luma:
-    BT.709 of 8 bits and limited range. Frames stream through, none is kept.
+    BT.709 of 8 bits and limited range. Frames are streamed.
 
     Args:
-      pred: RGB frames `[H, W, 3]`, uint8 or floats from 0 to 1; `[F, H, W, 3]` is such.
-      target: the same.
+      pred: frames of the result, RGB `[H, W, 3]` each, uint8 or floats from 0 to 1.
+      target: frames of the target, RGB `[H, W, 3]` each, uint8 or floats from 0 to 1.
 
     Returns:
-      From 0 to 100, near 100 for identical videos.
+      Score from 0 to 100, near 100 for identical videos.
 
     Raises:
       InputError: sizes or numbers of frames differ, there is no FFmpeg with libvmaf, or it fails.
@@ -59,7 +59,7 @@ def vmaf(pred: Iterable[np.ndarray], target: Iterable[np.ndarray]) -> float:
 
 @functools.cache
 def find_ffmpeg() -> str | None:
-    """The FFmpeg program that can compute VMAF: imageio-ffmpeg's, that on the PATH, or None."""
+    """Finds an FFmpeg program with libvmaf: imageio-ffmpeg's, or that on the PATH, or None."""
     candidates = [shutil.which("ffmpeg")]
     with suppress(ImportError, RuntimeError):  # not installed, or installed without its program
         candidates.insert(0, importlib.import_module("imageio_ffmpeg").get_ffmpeg_exe())
@@ -72,10 +72,10 @@ def find_ffmpeg() -> str | None:
 
 
 def require_ffmpeg() -> str:
-    """The same.
+    """Returns the path of an FFmpeg program with libvmaf.
 
     Raises:
-      InputError: there is none.
+      InputError: none is installed.
     """
     ffmpeg = find_ffmpeg()
     if ffmpeg is None:
@@ -89,7 +89,7 @@ def require_ffmpeg() -> str:
 def _run_ffmpeg(
     ffmpeg: str, folder: str, size: str, videos: tuple[Iterator[np.ndarray], Iterator[np.ndarray]]
 ) -> tuple[bool, list[int], str]:
-    """Whether FFmpeg failed, frames sent of each video, and what it said; scores in `folder`."""
+    """Runs FFmpeg, which writes scores to `folder`; returns failed, frames sent, error message."""
     pipes = [os.pipe() for _ in videos]
     layout = ["-f", "rawvideo", "-pix_fmt", "yuv444p", "-video_size", size]
     inputs = [part for read_end, _ in pipes for part in (*layout, "-i", f"pipe:{read_end}")]
@@ -127,13 +127,13 @@ def _send(pipe: int, frames: Iterator[np.ndarray]) -> int:
 
 
 def _planes(frame: np.ndarray) -> bytes:
-    """Luma of 16 to 235, and two grey planes of colour."""
+    """Returns a plane of luma from 16 to 235, and two grey planes of colour."""
     levels = np.round(16 + 219 * luma(frame[None])).astype(np.uint8)
     return levels.tobytes() + bytes([128]) * (2 * levels.size)
 
 
 def _peek(frames: Iterable[np.ndarray]) -> tuple[str, Iterator[np.ndarray]]:
-    """`WxH` of the first frame, and all frames."""
+    """Returns `WxH` of the first frame, and all frames."""
     iterator = iter(frames)
     first = next(iterator, None)
     if first is None:

@@ -10,6 +10,7 @@ from venhancer_jax.errors import InputError
 from venhancer_jax.pipelines.options import parse_fps
 from venhancer_jax.pipelines.system import Progress, System
 from venhancer_jax.settings import old_names
+from venhancer_jax.video.frames import as_rgb8
 
 
 def enhance(
@@ -44,5 +45,5 @@ def enhance(
     except TypeError as error:
         raise InputError(f"unknown option: {error}") from None
     return system.enhance(
-        map(np.asarray, frames), rate=parse_fps(fps), options=checked, progress=progress
+        map(as_rgb8, frames), rate=parse_fps(fps), options=checked, progress=progress
     )

@@ -65,7 +65,12 @@ class EnhanceJob:
         Raises:
           InputError: the source cannot be read.
         """
-        return read_frames(self.info, start_time=self.start_time, max_frames=self.max_frames)
+        return read_frames(
+            self.info,
+            start_time=self.start_time,
+            max_frames=self.max_frames,
+            allow_damaged=self.allow_damaged,
+        )
 
     def writer(self) -> VideoWriter:
         """Opens no file yet; returns the writer of the target.

@@ -1,1 +1,1 @@
-"""Prompts to token numbers. Knows no network and no array library but NumPy."""
+"""Tokenizers of prompts. Independent of networks and of array libraries but NumPy."""

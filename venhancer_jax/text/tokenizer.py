@@ -20,14 +20,14 @@ WORD_END = "</w>"
 
 
 def tokenize(texts: Sequence[str], *, length: int = 77) -> np.ndarray:
-    """Turns texts into token numbers.
+    """Converts texts to token numbers.
 
     Args:
-      texts: any strings, empty ones too.
-      length: tokens of a row; a longer text is cut and still closed by the end token.
+      texts: any strings, also empty ones.
+      length: number of tokens of a row; a longer text is cut, and still ends in the end token.
 
     Returns:
-      `[B, length]` int32: start token, words, end token, zeros.
+      int32 `[B, length]`: start token, words, end token, zeros.
 
     Raises:
       TypeError: one string instead of several.
@@ -42,7 +42,11 @@ def tokenize(texts: Sequence[str], *, length: int = 77) -> np.ndarray:
 
 
 def clean(text: str) -> str:
-    """The text as the vocabulary knows it: repaired, unescaped, evenly spaced, lower-case."""
+    """Repairs, unescapes and lower-cases a text, and collapses its spaces, as for the vocabulary.
+
+    Args:
+      text: any string.
+    """
     import ftfy  # a tenth of a second, which models without text need not wait
 
     # Twice, because captions from web pages are often escaped twice: `&amp;lt;`.
@@ -72,7 +76,7 @@ def _tokenizer() -> Tokenizer:
 
 
 def _byte_letters() -> list[str]:
-    """The visible letter that stands for each byte, in the order of the vocabulary.
+    """Lists the visible letter of each byte, in the order of the vocabulary.
 
     Visible Latin-1 characters stand for themselves and come first; the others follow, each shown
     by the next letter from U+0100 on.

@@ -1,7 +1,7 @@
 """Video files in and out: probing, streaming RGB frames, and writing finished clips.
 
-Frames are `uint8` RGB arrays `[H, W, 3]`, upright and with square pixels. Whatever is wrong with a
-file or a setting is told by `venhancer_jax.errors.InputError`.
+Frames are `uint8` RGB arrays `[H, W, 3]`, upright and with square pixels. A wrong file or setting
+raises `venhancer_jax.errors.InputError`.
 """
 
 from venhancer_jax.video.folder import VIDEO_SUFFIXES, is_video, list_videos, prompt_for

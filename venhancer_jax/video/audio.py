@@ -1,4 +1,4 @@
-"""Carrying the sound of a source video over into the written one."""
+"""Copying the sound of a source video to the written one."""
 
 import math
 from collections.abc import Iterator
@@ -30,20 +30,25 @@ _INTERLEAVING_MARGIN = 2
 
 
 class AudioTracks:
-    """All sound streams of `source`, cut and moved to the start of `output`.
+    """All sound streams of a video, cut and moved to the start of another one.
 
-    Streams are copied without re-encoding where the container takes their codec, and re-encoded to
-    AAC (Opus for WebM) otherwise. Time 0 of the output is `start` seconds after the first picture
-    of the source. A copied stream is cut at packets (about 20 ms); MP4 and MOV start exactly.
+    Streams are copied where the container supports their codec, else encoded as AAC (Opus for
+    WebM). A copied stream is cut at packets (about 20 ms); MP4 and MOV start exactly.
     """
 
     def __init__(
         self, source: Path, output: OutputContainer, start: float, duration: float | None
     ) -> None:
-        """Adds the streams to `output`, whose header must not be written yet.
+        """Opens the source and adds its streams to the output.
+
+        Args:
+          source: video whose sound is copied.
+          output: container whose header is not written yet.
+          start: seconds after the first picture of the source at which the sound begins.
+          duration: seconds of sound; None for as long as the pictures last.
 
         Raises:
-          InputError: `source` cannot be opened.
+          InputError: the source cannot be opened.
         """
         self._end = math.inf if duration is None else duration
         try:
@@ -52,7 +57,7 @@ class AudioTracks:
             raise InputError(f"{source}: its sound cannot be read ({error.strerror}).") from error
         except OSError as error:
             raise InputError(f"{source}: cannot be opened ({error.strerror}).") from error
-        # Streams whose codec is unknown have no decoder and cannot be told apart from garbage.
+        # Streams of unknown codecs have no decoder and cannot be distinguished from garbage.
         streams = [s for s in self._input.streams.audio if s.codec_context is not None]
         origin = self._first_picture_time() + Fraction(start).limit_denominator(1_000_000)
         self._tracks = {s.index: _track(s, output, origin, self._end) for s in streams}
@@ -60,13 +65,21 @@ class AudioTracks:
         self._next = next(self._packets, None)
 
     def advance(self, until: float) -> None:
-        """Writes the sound up to the output time `until`, in seconds."""
+        """Writes the next part of the sound.
+
+        Args:
+          until: time of the output in seconds at which to stop.
+        """
         while self._next is not None and self._time(self._next) < until:
             self._tracks[self._next.stream.index].write(self._next)
             self._next = next(self._packets, None)
 
     def finish(self, video_duration: float) -> None:
-        """Writes the rest: up to the asked duration, else up to the length of the video."""
+        """Writes the rest of the sound, up to the requested duration or to the end of the pictures.
+
+        Args:
+          video_duration: length of the pictures in seconds.
+        """
         end = video_duration if math.isinf(self._end) else self._end
         for track in self._tracks.values():
             track.end = end
@@ -108,7 +121,7 @@ class AudioTracks:
 
 
 class _CopiedTrack:
-    """A stream whose packets are moved in time and otherwise untouched."""
+    """A stream whose packets are copied and only moved in time."""
 
     def __init__(
         self, stream: AudioStream, output: OutputContainer, origin: Fraction, end: float
@@ -139,7 +152,7 @@ class _CopiedTrack:
 
 
 class _EncodedTrack:
-    """A stream that is decoded and encoded anew."""
+    """A stream that is decoded and encoded again."""
 
     def __init__(
         self, stream: AudioStream, output: OutputContainer, origin: Fraction, end: float

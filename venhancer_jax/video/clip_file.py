@@ -20,12 +20,13 @@ FORMATS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
 
 
 class ClipFile:
-    """Encodes frames into the container that the suffix of `path` names."""
+    """Encodes frames, and copies sound, into one container."""
 
     def __init__(
         self,
         path: Path,
         *,
+        container_format: str,
         codec: str,
         width: int,
         height: int,
@@ -35,12 +36,27 @@ class ClipFile:
         audio_start: float,
         audio_duration: float | None,
     ) -> None:
-        container_format = FORMATS[path.suffix.lower()]
+        """Opens the file and writes its header.
+
+        Args:
+          path: new file, of any name.
+          container_format: FFmpeg's name of the container, one of the values of `FORMATS`.
+          codec: picture codec, one of `ENCODERS`.
+          width: columns of the frames.
+          height: rows of the frames.
+          rate: frames per second.
+          quality: quality of the pictures, from 0 to 1.
+          audio_from: video whose sound is copied, or None.
+          audio_start: seconds after the first picture of `audio_from` at which the sound begins.
+          audio_duration: seconds of sound; None for as long as the pictures last.
+
+        Raises:
+          InputError: the encoder is missing, or the source of the sound cannot be opened.
+        """
         # Neither dates nor random identifiers: the same frames give the same bytes.
         options = {"fflags": "+bitexact"}
         if container_format in ("mp4", "mov"):
             options["movflags"] = "+faststart"
-        self._path = path
         self._rate = rate
         self._written = 0
         self._coded = 0
@@ -63,7 +79,11 @@ class ClipFile:
             raise
 
     def write(self, frame: np.ndarray) -> None:
-        """Encodes one uint8 RGB frame `[H, W, 3]`."""
+        """Encodes the next frame.
+
+        Args:
+          frame: RGB picture, uint8 `[H, W, 3]`.
+        """
         picture = to_bt709(
             self._reformatter,
             VideoFrame.from_ndarray(frame, format="rgb24"),
@@ -74,7 +94,7 @@ class ClipFile:
         self._mux(self._stream.encode(picture))
 
     def finish(self) -> None:
-        """Writes what the encoders still hold, the sound, and the end of the container."""
+        """Writes what the encoders still hold, the rest of the sound, and the container's end."""
         self._mux(self._stream.encode(None))
         if self._audio is not None:
             self._audio.finish(float(self._written / self._rate))
@@ -82,15 +102,11 @@ class ClipFile:
         self._container.close()
 
     def close(self) -> None:
-        """Lets go of the file, whatever state it is in; for a file that is given up."""
+        """Closes an unfinished file, whatever its state."""
         if self._audio is not None:
             self._audio.close()
         with suppress(OSError, ValueError):
             self._container.close()
-
-    def replace(self, final: Path) -> None:
-        """Moves the finished file to `final`, in place of an older one."""
-        os.replace(self._path, final)
 
     def _mux(self, packets: list[Packet]) -> None:
         for packet in packets:

@@ -34,13 +34,21 @@ _HIGH_DEFINITION_ROWS = 720
 
 
 def source_matrix(frame: VideoFrame) -> Colorspace:
-    """The YUV matrix of a decoded frame: its tag, else BT.709 from 720 rows up and BT.601 below."""
+    """Returns the YUV matrix of a decoded frame.
+
+    Args:
+      frame: decoded frame; without a tag BT.709 is assumed from 720 rows up, BT.601 below.
+    """
     untagged = Colorspace.ITU709 if frame.height >= _HIGH_DEFINITION_ROWS else Colorspace.ITU601
     return _TAGGED_MATRICES.get(frame.colorspace, untagged)
 
 
 def source_range(frame: VideoFrame) -> ColorRange:
-    """The sample range of a decoded frame: its tag, else full for RGB and limited for YUV."""
+    """Returns the range of the samples of a decoded frame.
+
+    Args:
+      frame: decoded frame; without a tag RGB is full range and YUV limited.
+    """
     if frame.format.is_rgb or frame.format.has_palette:
         return ColorRange.JPEG
     if frame.color_range == ColorRange.JPEG:
@@ -49,14 +57,26 @@ def source_range(frame: VideoFrame) -> ColorRange:
 
 
 def is_high_dynamic_range(frame: VideoFrame) -> bool:
-    """Whether the frame is coded with the PQ or HLG curve, which is shown by tone mapping."""
+    """Returns whether a frame has the PQ or HLG transfer curve, which needs tone mapping.
+
+    Args:
+      frame: decoded frame.
+    """
     return frame.color_trc in (ColorTrc.SMPTE2084, ColorTrc.ARIB_STD_B67)
 
 
 def to_rgb(
     reformatter: VideoReformatter, frame: VideoFrame, width: int, height: int, layout: str
 ) -> VideoFrame:
-    """The frame as full-range RGB in `layout` (`rgb24` or `rgba`), scaled to the size."""
+    """Converts a decoded frame to full-range RGB and scales it.
+
+    Args:
+      reformatter: converter, kept from frame to frame.
+      frame: decoded frame.
+      width: columns of the result.
+      height: rows of the result.
+      layout: pixel format of the result, `rgb24` or `rgba`.
+    """
     matrix = source_matrix(frame)
     return reformatter.reformat(
         frame,
@@ -72,7 +92,13 @@ def to_rgb(
 
 
 def to_bt709(reformatter: VideoReformatter, frame: VideoFrame, layout: str) -> VideoFrame:
-    """A full-range RGB frame as tagged limited-range BT.709 YUV in `layout`, such as `yuv420p`."""
+    """Converts a full-range RGB frame to limited-range BT.709 YUV, tagged as such.
+
+    Args:
+      reformatter: converter, kept from frame to frame.
+      frame: RGB frame.
+      layout: pixel format of the result, such as `yuv420p`.
+    """
     converted = reformatter.reformat(
         frame,
         format=layout,

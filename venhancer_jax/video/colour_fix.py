@@ -1,32 +1,47 @@
-"""The colours of a source on the details of a result (optional; VEnhancer itself has none).
+"""Colour correction: the colours of a source under the details of a result."""
 
-Frames are `[T, H, W, 3]` in [0, 1].
-"""
-
+import cv2
 import numpy as np
 
 LEVELS = 5
-_KERNEL = np.array([1, 2, 1], np.float32) / 4
 
 
 def adain(target: np.ndarray, source: np.ndarray) -> np.ndarray:
-    """Gives each channel of each frame the mean and deviation of the source's.
+    """Matches mean and standard deviation of each channel of each frame to those of a source.
 
     Args:
-      target: frames to correct.
-      source: frames with the right colours, of any size.
+      target: frames to correct, `[F, H, W, 3]` in [0, 1].
+      source: frames with the right colours, `[F, h, w, 3]` in [0, 1].
+
+    Returns:
+      Corrected frames `[F, H, W, 3]` in [0, 1].
     """
     (mean, std), (wanted_mean, wanted_std) = _moments(target), _moments(source)
     return np.clip((target - mean) / std * wanted_std + wanted_mean, 0, 1)
 
 
 def wavelet(target: np.ndarray, source: np.ndarray) -> np.ndarray:
-    """Puts the low frequencies of the source under the high ones of the target, of one size."""
+    """Combines the high frequencies of frames with the low frequencies of a source.
+
+    Args:
+      target: frames to correct, `[F, H, W, 3]` in [0, 1].
+      source: frames with the right colours, `[F, H, W, 3]` in [0, 1].
+
+    Returns:
+      Corrected frames `[F, H, W, 3]` in [0, 1].
+    """
     return np.clip(wavelet_split(target)[0] + wavelet_split(source)[1], 0, 1)
 
 
 def wavelet_split(frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """High and low frequencies: five blurs of doubling reach."""
+    """Splits frames into high and low frequencies by five blurs of doubling width.
+
+    Args:
+      frames: pictures `[F, H, W, 3]`.
+
+    Returns:
+      High and low frequencies, `[F, H, W, 3]` each, whose sum is `frames`.
+    """
     low = frames
     for level in range(LEVELS):
         low = _blur(low, 2**level)
@@ -34,18 +49,14 @@ def wavelet_split(frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _moments(frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and deviation of every channel of every frame, `[T, 1, 1, 3]`."""
+    """Computes mean and standard deviation of each channel of each frame, `[F, 1, 1, 3]`."""
     variance = frames.var((1, 2), ddof=1, keepdims=True)
     return frames.mean((1, 2), keepdims=True), np.sqrt(variance + 1e-5)
 
 
 def _blur(frames: np.ndarray, reach: int) -> np.ndarray:
-    """A [1 2 1] blur in both directions whose taps lie `reach` pixels apart."""
-    for axis in (1, 2):
-        sides = [(0, 0)] * frames.ndim
-        sides[axis] = (reach, reach)
-        padded = np.pad(frames, sides, mode="edge")
-        length = frames.shape[axis]
-        taps = (np.take(padded, range(i * reach, i * reach + length), axis) for i in range(3))
-        frames = np.sum([w * tap for w, tap in zip(_KERNEL, taps, strict=True)], axis=0)
-    return frames
+    """Blurs rows and columns with the kernel [1 2 1] / 4, whose taps are `reach` pixels apart."""
+    kernel = np.zeros(2 * reach + 1)
+    kernel[[0, reach, -1]] = 0.25, 0.5, 0.25
+    edge = cv2.BORDER_REPLICATE
+    return np.stack([cv2.sepFilter2D(x, -1, kernel, kernel, borderType=edge) for x in frames])

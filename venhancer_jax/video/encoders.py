@@ -1,4 +1,4 @@
-"""The picture encoders: their containers, their options, and how quality maps to them."""
+"""Picture encoders: containers, options, and the rate factor of each quality."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,15 +22,15 @@ _BT709_MATRIX = 1
 
 @dataclass(frozen=True, kw_only=True)
 class Encoder:
-    """One way to encode pictures.
+    """Settings of a picture codec.
 
     Attributes:
-      libraries: FFmpeg encoder names, the preferred first.
-      suffixes: file suffixes whose containers take the codec.
-      crf: from quality in [0, 1] to the encoder's constant rate factor.
+      libraries: FFmpeg's names of encoders, the preferred one first.
+      suffixes: file suffixes whose containers support the codec.
+      crf: function from quality in [0, 1] to the encoder's constant rate factor.
       options: encoder options besides the rate factor.
-      reorder_delay: pictures by which decoding runs ahead of showing, where the encoder cannot be
-        trusted to say so; None keeps the encoder's decoding times.
+      reorder_delay: number of pictures by which decoding runs ahead of showing, for encoders that
+        do not say so reliably; None keeps the encoder's decoding times.
       odd_sizes_subsampled: whether 4:2:0 chroma may have an odd width or height.
     """
 
@@ -88,10 +88,18 @@ _LIBRARY_OPTIONS = {
 def add_video_stream(
     container: OutputContainer, codec: str, width: int, height: int, rate: Fraction, quality: float
 ) -> VideoStream:
-    """Adds a BT.709 stream of `codec`, one of `ENCODERS`, with `quality` in [0, 1].
+    """Adds a BT.709 picture stream to a container.
 
     Chroma is subsampled (4:2:0, which every player shows) unless the encoder cannot do so at this
     size; odd sizes of H.264 and H.265 are 4:4:4.
+
+    Args:
+      container: container whose header is not written yet.
+      codec: picture codec, one of `ENCODERS`.
+      width: columns of the frames.
+      height: rows of the frames.
+      rate: frames per second.
+      quality: quality from 0 to 1.
 
     Raises:
       InputError: this FFmpeg build lacks the encoder.

@@ -1,4 +1,4 @@
-"""Optical flow by dense inverse search, and pictures moved along it."""
+"""Optical flow by dense inverse search, and warping of pictures."""
 
 import cv2
 import numpy as np
@@ -10,17 +10,18 @@ _LEAST_SIDE = 16
 
 
 def dis_flow(start: np.ndarray, end: np.ndarray) -> np.ndarray:
-    """Where the pixels of one frame are found in another.
+    """Computes the optical flow between two frames.
 
     Kroeger et al. 2016, "Fast Optical Flow using Dense Inverse Search", preset MEDIUM of OpenCV, on
     BT.709 luma of 8 bits.
 
     Args:
-      start: RGB `[H, W, 3]`.
-      end: the same.
+      start: RGB frame `[H, W, 3]`, uint8 or floats from 0 to 1.
+      end: RGB frame `[H, W, 3]`, uint8 or floats from 0 to 1.
 
     Returns:
-      float32 `[H, W, 2]`: (columns, rows) to go from a pixel of `start` to its place in `end`.
+      float32 `[H, W, 2]`: displacement in columns and rows from a pixel of `start` to its position
+      in `end`.
 
     Raises:
       InputError: a side is below 16 pixels.
@@ -37,29 +38,36 @@ def dis_flow(start: np.ndarray, end: np.ndarray) -> np.ndarray:
 
 
 def warp(picture: np.ndarray, flow: np.ndarray, *, repeat_edge: bool = False) -> np.ndarray:
-    """Fetches for every pixel what `picture` has at its end of the flow.
+    """Warps a picture backwards along an optical flow, linearly between pixels.
 
     Args:
-      picture: `[H, W]` or `[H, W, C]`.
-      flow: `[H, W, 2]`, from the frame asked for to that of `picture`.
-      repeat_edge: whether outside of the frame its edge goes on.
+      picture: picture `[H, W]` or `[H, W, C]`.
+      flow: displacements `[H, W, 2]` from the requested frame to that of `picture`.
+      repeat_edge: whether pixels from outside the frame are those of its edge, in place of 0.
 
     Returns:
-      float32 of the shape of `picture`, linear between pixels; outside 0, or the edge.
+      float32 array of the shape of `picture`.
     """
-    columns, rows = np.moveaxis(_ends(flow), -1, 0)
+    columns, rows = np.moveaxis(_destinations(flow), -1, 0)
     border = cv2.BORDER_REPLICATE if repeat_edge else cv2.BORDER_CONSTANT
     source = picture.astype(np.float32)
     return cv2.remap(source, columns, rows, cv2.INTER_LINEAR, borderMode=border)
 
 
 def lands_inside(flow: np.ndarray) -> np.ndarray:
-    """Which flow vectors of `[H, W, 2]` end in the frame: bool `[H, W]`."""
+    """Masks flow vectors that point inside the frame.
+
+    Args:
+      flow: displacements `[H, W, 2]`.
+
+    Returns:
+      bool `[H, W]`.
+    """
     height, width = flow.shape[:2]
-    ends = _ends(flow)
+    ends = _destinations(flow)
     return np.all((ends >= 0) & (ends <= (width - 1, height - 1)), axis=-1)
 
 
-def _ends(flow: np.ndarray) -> np.ndarray:
+def _destinations(flow: np.ndarray) -> np.ndarray:
     rows, columns = np.indices(flow.shape[:2], np.float32)
     return np.stack([columns, rows], axis=-1) + flow

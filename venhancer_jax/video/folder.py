@@ -1,4 +1,4 @@
-"""Folders of videos, and the text prompt that goes with each video."""
+"""Folders of videos, and the text prompt of each video."""
 
 from pathlib import Path
 
@@ -11,17 +11,24 @@ VIDEO_SUFFIXES = frozenset(
 
 
 def is_video(path: str | Path) -> bool:
-    """Whether `path` is a visible file with the suffix of a video."""
+    """Returns whether a path is a visible file with the suffix of a video.
+
+    Args:
+      path: any path.
+    """
     path = Path(path)
     named = path.suffix.lower() in VIDEO_SUFFIXES and not path.name.startswith(".")
     return named and path.is_file()
 
 
 def list_videos(folder: str | Path) -> list[Path]:
-    """The videos directly in `folder`, sorted by name.
+    """Lists the videos directly in a folder, sorted by name.
+
+    Args:
+      folder: folder of videos.
 
     Raises:
-      InputError: `folder` is not a folder, cannot be read, or holds no video.
+      InputError: not a folder, not readable, or without a video.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -46,16 +53,17 @@ def prompt_for(
     prompt_file: str | Path | None,
     name_as_prompt: bool,
 ) -> str:
-    """The text prompt of one video; the first of these that applies.
+    """Finds the text prompt of a video: the first of these that applies.
 
-    With `name_as_prompt`, the file name without suffix, `_` and `-` read as spaces. With a
-    `prompt_file`, its line number `index`, blank lines not counted. The first line of text in the
-    file beside the video that has its name and the suffix `.txt`. The common `prompt`.
+    1. With `name_as_prompt`, the file name without suffix, `_` and `-` read as spaces.
+    2. With a `prompt_file`, line `index` of those that are not blank.
+    3. The first line of the `.txt` file beside the video, with the name of the video.
+    4. `prompt`.
 
     Args:
       video: path of the video.
       index: position of the video among those processed, from 0.
-      prompt: prompt of the videos that have none of their own.
+      prompt: prompt of videos without one of their own.
       prompt_file: text file with one prompt per line, or None.
       name_as_prompt: whether file names are prompts.
 

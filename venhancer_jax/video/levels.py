@@ -1,4 +1,4 @@
-"""Frames as numbers from 0 to 1, and their luma."""
+"""Frames as floats from 0 to 1, and luma."""
 
 import numpy as np
 
@@ -9,11 +9,16 @@ _BT709 = np.array([0.2126, 0.7152, 0.0722])
 
 
 def unit(frames: np.ndarray) -> np.ndarray:
-    """`[F, H, W, C]` as float64 from 0 to 1.
+    """Converts frames to float64 from 0 to 1.
+
+    Args:
+      frames: pictures `[F, H, W, C]`, uint8 or floats from 0 to 1.
+
+    Returns:
+      float64 `[F, H, W, C]`.
 
     Raises:
-      InputError: there is no frame, another number of axes or kind of number, or floating point
-        numbers beyond 0 to 1.
+      InputError: no frame, another number of axes, another type, or floats beyond 0 to 1.
     """
     frames = np.asarray(frames)
     if frames.ndim != 4 or frames.size == 0:
@@ -32,10 +37,17 @@ def unit(frames: np.ndarray) -> np.ndarray:
 
 
 def unit_pair(pred: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """`unit` of a video and its target.
+    """Converts a video and its target to float64 from 0 to 1.
+
+    Args:
+      pred: frames `[F, H, W, C]`, uint8 or floats from 0 to 1.
+      target: frames `[F, H, W, C]`, uint8 or floats from 0 to 1.
+
+    Returns:
+      float64 `[F, H, W, C]` of each.
 
     Raises:
-      InputError: as of `unit`, or the shapes differ.
+      InputError: shapes differ, no frame, another type, or floats beyond 0 to 1.
     """
     pred, target = unit(pred), unit(target)
     if pred.shape != target.shape:
@@ -46,7 +58,17 @@ def unit_pair(pred: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 
 def luma(frames: np.ndarray) -> np.ndarray:
-    """BT.709 luma of RGB frames `[F, H, W, 3]`: float64 `[F, H, W, 1]` from 0 to 1."""
+    """Computes BT.709 luma.
+
+    Args:
+      frames: RGB frames `[F, H, W, 3]`, uint8 or floats from 0 to 1.
+
+    Returns:
+      float64 `[F, H, W, 1]` from 0 to 1.
+
+    Raises:
+      InputError: another shape or type, or floats beyond 0 to 1.
+    """
     frames = unit(frames)
     if frames.shape[-1] != 3:
         raise InputError(f"frames of shape {frames.shape}: expected RGB [F, H, W, 3].")

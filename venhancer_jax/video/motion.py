@@ -1,4 +1,4 @@
-"""Frames between two frames, by the motion that a classical optical flow finds."""
+"""Interpolation of frames along a classical optical flow."""
 
 from collections.abc import Sequence
 from fractions import Fraction
@@ -21,28 +21,28 @@ _RADIUS = 3.0
 def interpolate_frames(
     first: np.ndarray, second: np.ndarray, times: Sequence[Fraction | float]
 ) -> list[np.ndarray]:
-    """Frames at times between two frames.
+    """Interpolates frames between two frames.
 
-    Both frames are moved along the flow to each time and mixed, nearer ones more. There are two
-    flows, from the first frame and from the second; at every pixel the one counts more on which the
+    Both frames are warped along the flow to each time and blended, the nearer one more. Of the two
+    flows, from the first frame and from the second, each pixel weights that one more on which the
     frames agree better. Across a cut the nearer frame is repeated.
 
     Args:
-      first: uint8 `[H, W, 3]`, at time 0.
-      second: uint8 `[H, W, 3]`, at time 1.
-      times: within (0, 1).
+      first: frame at time 0, uint8 RGB `[H, W, 3]`.
+      second: frame at time 1, uint8 RGB `[H, W, 3]`.
+      times: times of the new frames, within (0, 1).
 
     Returns:
-      uint8 `[H, W, 3]` for each time.
+      Frame at each time, uint8 `[H, W, 3]`.
 
     Raises:
       InputError: a side is below 16 pixels.
     """
     flows = dis_flow(first, second), -dis_flow(second, first)
-    return [_at(first, second, flows, float(time)) for time in times]
+    return [_interpolate(first, second, flows, float(time)) for time in times]
 
 
-def _at(
+def _interpolate(
     first: np.ndarray, second: np.ndarray, flows: tuple[np.ndarray, np.ndarray], time: float
 ) -> np.ndarray:
     mixed, weights, differences = [], [], []

@@ -1,4 +1,4 @@
-"""One decoded frame as an upright RGB picture with square pixels."""
+"""Conversion of decoded frames to upright RGB pictures with square pixels."""
 
 from dataclasses import dataclass
 from fractions import Fraction
@@ -12,7 +12,7 @@ from venhancer_jax.video.colour import to_rgb
 
 @dataclass(frozen=True, kw_only=True)
 class Orientation:
-    """How stored rows and columns become upright ones: transpose first, then the mirrors."""
+    """Steps from stored to upright rows and columns: transpose first, then mirror."""
 
     transpose: bool = False
     flip_columns: bool = False
@@ -20,7 +20,11 @@ class Orientation:
 
     @classmethod
     def of(cls, frame: VideoFrame) -> "Orientation":
-        """The orientation asked for by the frame's display matrix; as stored when it has none."""
+        """Returns the orientation of a frame.
+
+        Args:
+          frame: decoded frame; without a display matrix it is shown as stored.
+        """
         data = frame.side_data.get("DISPLAYMATRIX")
         if data is None:
             return cls()
@@ -32,13 +36,17 @@ class Orientation:
 
     @property
     def rotation(self) -> int:
-        """The clockwise turn in degrees, 0, 90, 180 or 270 (after a mirror, if there is one)."""
+        """Returns the clockwise rotation in degrees: 0, 90, 180 or 270, after a mirror if any."""
         if self.transpose:
             return 90 if self.flip_columns else 270
         return 180 if self.flip_rows else 0
 
     def apply(self, image: np.ndarray) -> np.ndarray:
-        """The upright view of `image` `[H, W, 3]`."""
+        """Returns an upright view.
+
+        Args:
+          image: stored picture `[H, W, 3]`.
+        """
         if self.transpose:
             image = image.swapaxes(0, 1)
         if self.flip_columns:
@@ -49,20 +57,29 @@ class Orientation:
 
 
 def square_pixel_width(width: int, pixel_aspect: Fraction) -> int:
-    """The width in square pixels of `width` stored columns, each `pixel_aspect` wide for 1 high."""
+    """Returns the number of square pixels across a picture.
+
+    Args:
+      width: stored columns.
+      pixel_aspect: width over height of a stored pixel.
+    """
     return max(1, round(width * pixel_aspect))
 
 
 class PictureConverter:
-    """Turns the decoded frames of one stream into RGB arrays of one size.
+    """Converter of the decoded frames of one stream to RGB arrays of one size.
 
     Attributes:
-      orientation: how the stream's frames are made upright.
-      width: columns of the yielded arrays.
-      height: rows of the yielded arrays.
+      orientation: steps from stored to upright frames.
     """
 
     def __init__(self, first_frame: VideoFrame, pixel_aspect: Fraction) -> None:
+        """Derives size and orientation.
+
+        Args:
+          first_frame: decoded frame of the stream.
+          pixel_aspect: width over height of a stored pixel.
+        """
         self.orientation = Orientation.of(first_frame)
         self._stored_width = square_pixel_width(first_frame.width, pixel_aspect)
         self._stored_height = first_frame.height
@@ -70,14 +87,23 @@ class PictureConverter:
 
     @property
     def width(self) -> int:
+        """Returns the columns of converted frames."""
         return self._stored_height if self.orientation.transpose else self._stored_width
 
     @property
     def height(self) -> int:
+        """Returns the rows of converted frames."""
         return self._stored_width if self.orientation.transpose else self._stored_height
 
     def convert(self, frame: VideoFrame) -> np.ndarray:
-        """The frame as contiguous uint8 RGB `[height, width, 3]`, alpha laid over black."""
+        """Converts a frame; transparent pixels are laid over black.
+
+        Args:
+          frame: decoded frame of the stream.
+
+        Returns:
+          uint8 RGB `[height, width, 3]`, contiguous.
+        """
         has_alpha = frame.format.has_palette or any(c.is_alpha for c in frame.format.components)
         layout = "rgba" if has_alpha else "rgb24"
         image = to_rgb(

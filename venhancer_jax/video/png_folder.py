@@ -1,7 +1,6 @@
 """Frames as a folder of losslessly compressed numbered images."""
 
 import re
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +14,13 @@ _NAME_PATTERN = re.compile(r"\d{6,}\.png")
 
 
 def check_replaceable(folder: Path) -> None:
-    """Checks that `folder` is absent or holds nothing but such images.
+    """Checks that a folder is absent or holds nothing but numbered images.
+
+    Args:
+      folder: folder that a new one will replace.
 
     Raises:
-      InputError: something else is there, which must not be deleted.
+      InputError: the folder holds something else, which must not be deleted.
     """
     if not folder.exists():
         return
@@ -33,36 +35,28 @@ def check_replaceable(folder: Path) -> None:
 
 
 class PngFolder:
-    """Writes `000001.png`, `000002.png` and so on into a new folder."""
+    """Writes `000001.png`, `000002.png` and so on into an empty folder."""
 
     def __init__(self, folder: Path, width: int, height: int) -> None:
-        if folder.exists():
-            shutil.rmtree(folder)
-        folder.mkdir()
         self._folder = folder
         self._size = (width, height)
         self._written = 0
 
     def write(self, frame: np.ndarray) -> None:
-        """Writes one uint8 RGB frame `[H, W, 3]`."""
+        """Writes the next image.
+
+        Args:
+          frame: RGB picture, uint8 `[H, W, 3]`.
+        """
         self._written += 1
         path = self._folder / _NAME.format(self._written)
         path.write_bytes(_encode_png(frame, *self._size))
 
     def finish(self) -> None:
-        """Nothing is left to do after the last image."""
+        """Does nothing: each image is complete once written."""
 
     def close(self) -> None:
-        """Nothing is held open between images."""
-
-    def replace(self, final: Path) -> None:
-        """Moves the folder to `final`, in place of an older folder of images."""
-        check_replaceable(final)
-        older = self._folder.with_name(self._folder.name + ".older")
-        if final.exists():
-            final.rename(older)
-        self._folder.rename(final)
-        shutil.rmtree(older, ignore_errors=True)
+        """Does nothing: no file is open between images."""
 
 
 def _encode_png(frame: np.ndarray, width: int, height: int) -> bytes:

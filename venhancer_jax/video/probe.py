@@ -1,4 +1,4 @@
-"""What a video file holds: size, exact rate, exact frame count, codecs."""
+"""Facts of a video file: size, exact rate, exact frame count, codecs."""
 
 from dataclasses import dataclass
 from fractions import Fraction
@@ -6,10 +6,13 @@ from pathlib import Path
 
 from venhancer_jax.errors import InputError
 from venhancer_jax.video.picture import PictureConverter
-from venhancer_jax.video.source import VideoSource, codec_name, open_source
-from venhancer_jax.video.timing import Timing, constant_timing, measure_timing
-
-_RATE_WHEN_UNKNOWN = Fraction(25)
+from venhancer_jax.video.source import codec_name, open_source
+from venhancer_jax.video.stored import (
+    drop_undecodable_start,
+    find_damage,
+    find_timing,
+    list_pictures,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,17 +23,18 @@ class VideoInfo:
       path: the file.
       width: columns of the frames that `read_frames` yields: upright, with square pixels.
       height: rows of those frames.
-      rate: frames per second, exact; the mean when the stored rate is variable.
-      frames: how many frames `read_frames` yields.
-      duration: seconds.
+      rate: frames per second, exact (see `timing.measure_timing`).
+      frames: number of frames that `read_frames` yields.
+      duration: length in seconds.
       start: presentation time in seconds of the first frame, None for a stream without timestamps.
-      rotation: clockwise degrees by which the stored frames are turned: 0, 90, 180 or 270.
+      rotation: clockwise degrees by which the stored frames are rotated: 0, 90, 180 or 270.
       pixel_aspect: width over height of a stored pixel.
       codec: FFmpeg's name of the picture codec, such as `h264`.
       pixel_format: FFmpeg's name of the stored samples, such as `yuv420p`.
-      variable_rate: whether the stored frames are unevenly spaced.
+      variable_rate: whether the stored pictures are unevenly spaced.
+      on_grid: whether each stored picture has a frame of its own, at its own time.
       audio_codec: name of the first sound stream's codec, None for a silent file.
-      damage: what of the pictures is missing, as far as it shows without decoding; empty for a
+      damage: words on missing pictures, as far as they can be seen without decoding; empty for a
         whole file.
     """
 
@@ -46,27 +50,36 @@ class VideoInfo:
     codec: str
     pixel_format: str
     variable_rate: bool
+    on_grid: bool
     audio_codec: str | None
     damage: str = ""
 
 
 def probe(path: str | Path) -> VideoInfo:
-    """Reads the facts of the video or image at `path`, counting its frames without decoding them.
+    """Reads the facts of a video or image, counting its frames without decoding them.
+
+    Pictures at the start that refer to pictures before the file, as in a broadcast that was cut
+    anywhere, cannot be decoded and do not count.
+
+    Args:
+      path: video or image file.
 
     Raises:
-      InputError: the file is missing, empty, cut short, not a video, or holds no frame.
+      InputError: the file is missing, empty, not a video, or holds no frame, or its index is cut
+        off. `VideoInfo.damage` describes what else is missing.
     """
     path = Path(path)
     with open_source(path) as source:
-        timing, start, damage = _read_timing(source)
+        pictures = list_pictures(source)
     # A second pass, as not every format can go back to its first frame.
     with open_source(path) as source:
-        first = next(source.frames(), None)
+        first = next(source.frames(allow_damaged=True), None)
         if first is None:
             raise InputError(
-                f"{path}: none of the {timing.frames} frames can be decoded; the file is damaged. "
+                f"{path}: none of the {len(pictures)} frames can be decoded; the file is damaged. "
                 "Copy, download or record it again."
             )
+        timing, start = find_timing(source, drop_undecodable_start(pictures, first.pts))
         pixel_aspect = source.stream.sample_aspect_ratio or Fraction(1)
         picture = PictureConverter(first, pixel_aspect)
         sound = source.container.streams.audio
@@ -83,41 +96,7 @@ def probe(path: str | Path) -> VideoInfo:
             codec=source.decoder.codec.canonical_name,
             pixel_format=first.format.name,
             variable_rate=timing.variable,
+            on_grid=timing.on_grid,
             audio_codec=codec_name(sound[0]) if sound else None,
-            damage=damage,
+            damage=find_damage(source, pictures, timing),
         )
-
-
-def _read_timing(source: VideoSource) -> tuple[Timing, Fraction | None, str]:
-    """When frames are shown, when the first one is, and what is missing of them."""
-    stamps: list[int | None] = []
-    last_stamp, last_length = -1, 0
-    found, broken = 0, 0
-    for packet in source.packets():
-        found += 1
-        broken += packet.is_corrupt
-        if packet.is_discard:
-            continue
-        stamps.append(packet.pts)
-        if packet.pts is not None and packet.pts > last_stamp:
-            last_stamp, last_length = packet.pts, packet.duration or 0
-    if not stamps:
-        raise InputError(f"{source.path}: the file holds a picture stream with zero frames.")
-
-    stream = source.stream
-    claimed = [
-        rate for rate in (stream.guessed_rate, stream.average_rate, stream.base_rate) if rate
-    ] or [_RATE_WHEN_UNKNOWN]
-    known = sorted(stamp for stamp in stamps if stamp is not None)
-    if len(known) < len(stamps) or stream.time_base is None:
-        return constant_timing(claimed[0], len(stamps)), None, _damage(source, found, broken)
-    timing = measure_timing(known, stream.time_base, claimed, last_length)
-    return timing, known[0] * stream.time_base, _damage(source, found, broken)
-
-
-def _damage(source: VideoSource, found: int, broken: int) -> str:
-    # Other formats have no index, or one that may be out of date.
-    listed = source.stream.frames if "mp4" in source.container.format.name else 0
-    if found < listed:
-        return f"cut short: {found} of the {listed} frames that its index lists are there"
-    return f"{broken} of {found} frames are cut off" if broken else ""

@@ -8,13 +8,12 @@ from pathlib import Path
 
 import numpy as np
 from av import VideoFrame
-from av.error import FFmpegError
 
 from venhancer_jax.errors import InputError
 from venhancer_jax.video.colour import is_high_dynamic_range
 from venhancer_jax.video.picture import PictureConverter
 from venhancer_jax.video.probe import VideoInfo, probe
-from venhancer_jax.video.source import VideoSource, open_source
+from venhancer_jax.video.source import DamagedPictureError, VideoSource, open_source
 
 _log = logging.getLogger(__name__)
 
@@ -27,27 +26,30 @@ def read_frames(
     *,
     start_time: float = 0.0,
     max_frames: int | None = None,
-    strict: bool = False,
+    allow_damaged: bool = False,
 ) -> Iterator[np.ndarray]:
     """Yields the frames of a video, one at a time, at the constant rate `VideoInfo.rate`.
 
     Frames come upright, with square pixels, in full-range RGB, with transparency laid over black.
-    A video of variable rate shows at each tick the latest frame of that time, so its length and its
-    sync to sound stay right. A frame that cannot be decoded is replaced by the one before it; where
-    a file breaks off the frames end, both with a logged warning. An image is a one-frame video.
+    Where pictures are unevenly spaced, each is held until the next; where they also have no common
+    rate, each frame is the latest picture of its time, so that some are repeated and some dropped.
+    Length and sync to sound are those of the file. An image is a one-frame video.
 
     Args:
-      info_or_path: a probed video, or the path of one.
+      info_or_path: video that was probed, or path of one.
       start_time: seconds from the first frame; the first yielded frame is the one shown then.
-      max_frames: yields at most so many, at least 1; None for all.
-      strict: raise where the pictures are damaged, in place of repeating and warning.
+      max_frames: largest number of frames, at least 1; None for all.
+      allow_damaged: whether to read what a damaged or short file still holds: a picture that cannot
+        be decoded is replaced by the one before it, one that can be decoded in part is shown so,
+        and where the file breaks off the frames end, each with a logged warning.
 
     Yields:
       uint8 RGB `[height, width, 3]`, each an array of its own.
 
     Raises:
-      InputError: the file or a setting is wrong, or not one frame can be decoded; if `strict`, a
-        damaged picture.
+      InputError: the file or a setting is wrong, or not one frame can be decoded. Unless
+        `allow_damaged`, also a damaged or short file: at the call where that can be seen without
+        decoding, else in place of the first frame that is missing or wrong.
     """
     info = info_or_path if isinstance(info_or_path, VideoInfo) else probe(info_or_path)
     if not math.isfinite(start_time) or not 0 <= start_time < info.duration:
@@ -59,22 +61,29 @@ def read_frames(
         raise InputError(f"max_frames={max_frames}: give 1 or more, or None for all frames.")
     first = min(math.floor(start_time * info.rate + _START_TOLERANCE), info.frames - 1)
     stop = info.frames if max_frames is None else min(info.frames, first + max_frames)
-    if strict and info.damage:
-        raise InputError(f"{info.path}: damaged: {info.damage}")
-    return _read(info, first, stop, strict)
+    if info.damage and not allow_damaged:
+        raise _damaged(info, info.damage)
+    return _read(info, first, stop, allow_damaged)
 
 
-def _read(info: VideoInfo, first: int, stop: int, strict: bool) -> Iterator[np.ndarray]:
-    """The pictures of the ticks `first` up to before `stop`."""
+def _read(info: VideoInfo, first: int, stop: int, allow_damaged: bool) -> Iterator[np.ndarray]:
+    """Yields the frames from index `first` up to before `stop`."""
+    if info.damage:
+        _log.warning("%s: damaged: %s", info.path, info.damage)
     end = first
     converter: PictureConverter | None = None
-    for frame in _shown(info, first, stop, strict):
-        if converter is None:
-            converter = PictureConverter(frame, info.pixel_aspect)
-            if is_high_dynamic_range(frame):
-                _log.warning("%s: HDR video is read without tone mapping", info.path)
-        end += 1
-        yield converter.convert(frame)
+    try:
+        for frame in _shown(info, first, stop, allow_damaged):
+            if converter is None:
+                converter = PictureConverter(frame, info.pixel_aspect)
+                if is_high_dynamic_range(frame):
+                    _log.warning("%s: HDR video is read without tone mapping", info.path)
+            yield converter.convert(frame)
+            end += 1
+    except DamagedPictureError as error:
+        raise _damaged(info, str(error), present=end) from error
+    if end < stop and not allow_damaged:
+        raise _damaged(info, "the file breaks off", present=end)
     if converter is None:
         raise InputError(
             f"{info.path}: no frame can be decoded from frame {first} on; the file is damaged. "
@@ -84,66 +93,84 @@ def _read(info: VideoInfo, first: int, stop: int, strict: bool) -> Iterator[np.n
         _log.warning("%s: the file breaks off: frames end at %d of %d", info.path, end, info.frames)
 
 
-def _shown(info: VideoInfo, first: int, stop: int, strict: bool) -> Iterator[VideoFrame]:
-    """The frame shown at each tick from `first` up to before `stop`, or to where the file ends."""
-    tick = first
-    repeated = 0
+def _shown(info: VideoInfo, first: int, stop: int, allow_damaged: bool) -> Iterator[VideoFrame]:
+    """Yields the picture of each frame from `first` up to before `stop`, or to the file's end."""
+    index, latest = first, first - 1
+    repeated, mended = 0, 0
     current: VideoFrame | None = None
-    for begins, frame in _from(info, first, strict):
-        if current is not None:
-            end = min(begins, stop)
-            repeated += max(0, end - tick - 1)
-            while tick < end:
-                yield current
-                tick += 1
-        if tick >= stop:
-            break
-        current = frame
-    if current is not None:
-        # The last frame of a variable rate stays until the end of the video.
-        for _ in range(tick, stop if info.variable_rate else min(tick + 1, stop)):
+    try:
+        for begins, picture in _from(info, first, allow_damaged):
+            mended += picture.is_corrupt
+            # The first picture is never late, and evenly spaced ones leave no gap.
+            if begins > latest + 1 and (current is None or not info.variable_rate):
+                if not allow_damaged:
+                    raise DamagedPictureError(f"near {float((latest + 1) / info.rate):.2f} s")
+                repeated += begins - max(index, latest + 1)
+            if current is not None:
+                while index < min(begins, stop):
+                    yield current
+                    index += 1
+            current, latest = picture, begins
+            if index >= stop or (begins + 1 >= stop and not info.variable_rate):
+                break
+    except DamagedPictureError:
+        if current is not None and index == latest < stop:
             yield current
-    if repeated and not info.variable_rate:
+        raise
+    if current is not None:
+        # The last picture of a variable rate stays until the end of the video.
+        for _ in range(index, stop if info.variable_rate else min(latest + 1, stop)):
+            yield current
+    if repeated:
         _log.warning("%s: %d damaged or missing frames were repeated", info.path, repeated)
+    if mended:
+        _log.warning("%s: %d damaged pictures are shown as far as known", info.path, mended)
 
 
-def _from(info: VideoInfo, first: int, strict: bool) -> Iterator[tuple[int, VideoFrame]]:
-    """(tick at which it begins to be shown, frame), starting with one that is shown at `first`."""
+def _from(info: VideoInfo, first: int, allow_damaged: bool) -> Iterator[tuple[int, VideoFrame]]:
+    """Yields (index of the first frame that shows it, picture), from the one shown at `first`."""
     if first > 0 and info.start is not None:
         with open_source(info.path) as source:
-            frames = _placed(info, source, info.start + first / info.rate, strict)
-            begins, frame = next(frames, (first + 1, None))
-            # Some formats only land behind the asked time; these are decoded from their start.
-            if frame is not None and begins <= first:
-                yield begins, frame
-                yield from frames
-                return
+            if source.seek(info.start + first / info.rate):
+                pictures = _placed(info, source, allow_damaged, after_seek=True)
+                begins, picture = next(pictures, (first + 1, None))
+                # Some formats only land behind the requested time; they are decoded from the start.
+                if picture is not None and begins <= first:
+                    yield begins, picture
+                    yield from pictures
+                    return
     with open_source(info.path) as source:
-        yield from _placed(info, source, None, strict)
+        yield from _placed(info, source, allow_damaged)
 
 
 def _placed(
-    info: VideoInfo, source: VideoSource, seek_time: Fraction | None, strict: bool
+    info: VideoInfo, source: VideoSource, allow_damaged: bool, *, after_seek: bool = False
 ) -> Iterator[tuple[int, VideoFrame]]:
     time_base = source.stream.time_base
-    if seek_time is not None:
-        assert time_base is not None
-        try:
-            source.container.seek(math.floor(seek_time / time_base), stream=source.stream)
-        except FFmpegError:
-            return
     begins = -1
-    for frame in source.frames(strict=strict):
+    for frame in source.frames(allow_damaged=allow_damaged, after_seek=after_seek):
         if info.start is None or time_base is None or frame.pts is None:
             begins += 1
         else:
-            position = (frame.pts * time_base - info.start) * info.rate
-            begins = _first_tick(position, info.variable_rate)
+            begins = _first_index((frame.pts * time_base - info.start) * info.rate, info.on_grid)
         yield begins, frame
 
 
-def _first_tick(position: Fraction, variable_rate: bool) -> int:
-    """The first tick that shows a frame whose time is `position` ticks."""
-    if variable_rate:
-        return math.ceil(position - Fraction(1, 1000))
-    return math.floor(position + Fraction(1, 2))
+def _first_index(position: Fraction, on_grid: bool) -> int:
+    """Returns the first frame to show a picture whose time is `position` frames."""
+    if on_grid:
+        return math.floor(position + Fraction(1, 2))
+    return math.ceil(position - Fraction(1, 1000))
+
+
+def _damaged(info: VideoInfo, reason: str, present: int | None = None) -> InputError:
+    read = ""
+    if present is not None:
+        read = (
+            f"; {present} of {info.frames} frames ({float(present / info.rate):.1f} of"
+            f" {float(info.duration):.1f} s) can be read"
+        )
+    return InputError(
+        f"{info.path}: damaged: {reason}{read}. Copy, download or record it again, or set"
+        " allow_damaged=True for what is there."
+    )

@@ -1,8 +1,10 @@
 """Opening a video file for reading, with a clear word on every way that it can fail."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
@@ -21,6 +23,18 @@ from venhancer_jax.errors import InputError
 _TEXT_FORMATS = {"tty", "ansi"}
 
 
+class DamagedPictureError(Exception):
+    """A picture that cannot be decoded, or only in part.
+
+    Attributes:
+      where: its time, in words.
+    """
+
+    def __init__(self, where: str) -> None:
+        super().__init__(f"a picture {where} cannot be decoded in full")
+        self.where = where
+
+
 @dataclass(frozen=True, kw_only=True)
 class VideoSource:
     """An open file, its picture stream and the decoder of that stream."""
@@ -31,7 +45,7 @@ class VideoSource:
     decoder: VideoCodecContext
 
     def packets(self) -> Iterator[Packet]:
-        """The compressed pictures in file order; they end where the file breaks off."""
+        """Yields the compressed pictures in file order, up to where the file breaks off."""
         packets = self.container.demux(self.stream)
         while True:
             try:
@@ -43,51 +57,86 @@ class VideoSource:
             if packet.size:
                 yield packet
 
-    def frames(self, *, strict: bool = False) -> Iterator[VideoFrame]:
-        """The decoded pictures in shown order, leaving out what cannot be decoded.
+    def seek(self, time: Fraction) -> bool:
+        """Moves an unread source to the last picture at or before a time where decoding can begin.
+
+        The first packet of the stream is decoded before: an H.264 decoder learns there which
+        release of x264 encoded the stream, without which 4:4:4 of older releases comes out wrong.
 
         Args:
-          strict: raise where a picture cannot be decoded, or only in part.
+          time: presentation time in seconds.
+
+        Returns:
+          Whether the format can do so.
+        """
+        assert self.stream.time_base is not None
+        with suppress(FFmpegError):
+            if (first := next(self.packets(), None)) is not None:
+                self.decoder.decode(first)
+                self.decoder.flush_buffers()
+        try:
+            self.container.seek(int(time // self.stream.time_base), stream=self.stream)
+        except FFmpegError:
+            return False
+        return True
+
+    def frames(
+        self, *, allow_damaged: bool = False, after_seek: bool = False
+    ) -> Iterator[VideoFrame]:
+        """Yields the decoded pictures in the order in which they are shown.
+
+        Args:
+          allow_damaged: whether pictures that cannot be decoded are skipped, and those that can be
+            decoded in part, which `VideoFrame.is_corrupt` marks, are yielded.
+          after_seek: whether both are skipped before the first whole picture, as they may refer to
+            pictures before it.
 
         Raises:
-          InputError: a damaged picture, if `strict`.
+          DamagedPictureError: a damaged picture, unless allowed.
         """
-        for packet in self.packets():
-            yield from self._decode(packet, strict)
-        yield from self._decode(None, strict)
+        lead, latest = after_seek, None
+        for packet in chain(self.packets(), [None]):
+            try:
+                frames = self.decoder.decode(packet)
+            except FFmpegError as error:
+                if allow_damaged or lead:
+                    continue
+                # Threads of the decoder are several packets ahead of the damaged picture.
+                raise DamagedPictureError(self._where(latest)) from error
+            for frame in frames:
+                if frame.is_corrupt and lead:
+                    continue
+                if frame.is_corrupt and not allow_damaged:
+                    raise DamagedPictureError(self._where(frame))
+                lead, latest = False, frame
+                yield frame
 
-    def _decode(self, packet: Packet | None, strict: bool) -> list[VideoFrame]:
-        try:
-            frames = self.decoder.decode(packet)
-        except FFmpegError as error:
-            if strict:
-                raise self._damaged(packet) from error
-            return []
-        corrupt = next((frame for frame in frames if frame.is_corrupt), None)
-        if strict and corrupt is not None:
-            raise self._damaged(corrupt)
-        return frames
-
-    def _damaged(self, at: Packet | VideoFrame | None) -> InputError:
-        stamp, unit = getattr(at, "pts", None), self.stream.time_base
-        where = (
-            "near the end" if stamp is None or unit is None else f"near {float(stamp * unit):.2f} s"
-        )
-        return InputError(f"{self.path}: damaged: a picture {where} cannot be decoded in full")
+    def _where(self, frame: VideoFrame | None) -> str:
+        if frame is None or frame.pts is None or self.stream.time_base is None:
+            return "somewhere"
+        return f"near {float(frame.pts * self.stream.time_base):.2f} s"
 
 
 def codec_name(stream: AudioStream) -> str:
-    """FFmpeg's name of the codec, such as `mp3`, whichever decoder is used for it."""
+    """Returns FFmpeg's name of the codec, such as `mp3`, whichever decoder is used for it.
+
+    Args:
+      stream: sound stream.
+    """
     context = stream.codec_context
     return context.codec.canonical_name if context is not None else "unknown"
 
 
 @contextmanager
 def open_source(path: Path) -> Iterator[VideoSource]:
-    """Opens the video at `path`.
+    """Opens a video for reading.
+
+    Args:
+      path: video or image file.
 
     Raises:
-      InputError: nothing is there, or it is a folder, empty, cut short, or has no picture stream.
+      InputError: the path is missing or a folder, or the file is empty, cut short, or has no
+        picture stream.
     """
     path = Path(path)
     with _open_file(path) as file, _open_container(path, file) as container:
@@ -125,7 +174,7 @@ def _open_file(path: Path) -> BinaryIO:
 
 
 def _open_container(path: Path, file: BinaryIO) -> InputContainer:
-    # Given as an open file, a path is never taken for a URL or a numbered image pattern.
+    # As an open file, a path is never taken for a URL or a numbered image pattern.
     try:
         return av.open(file, "r")
     except EOFError as error:

@@ -16,28 +16,38 @@ _STANDARD_RATES = (
 # Relative; NTSC rates differ from whole ones by ten times as much.
 _HEADER_TOLERANCE = Fraction(1, 10_000)
 _LARGEST_RATE_DENOMINATOR = 100_000
+# Every tick of a fine time base is on a grid of its own.
+_LARGEST_GRID_RATE = 240
 
 
 @dataclass(frozen=True, kw_only=True)
 class Timing:
-    """When the frames of a stream are shown.
+    """Times at which the pictures of a stream are shown.
 
     Attributes:
       rate: frames per second.
-      frames: frames at that rate.
-      duration: seconds.
-      variable: whether the stored frames are off the constant grid of `rate`.
+      frames: number of frames at that rate.
+      duration: length in seconds.
+      variable: whether the pictures are unevenly spaced.
+      on_grid: whether each picture has a frame of its own, at its own time; False where pictures
+        are repeated and dropped.
     """
 
     rate: Fraction
     frames: int
     duration: Fraction
-    variable: bool
+    variable: bool = False
+    on_grid: bool = True
 
 
 def constant_timing(rate: Fraction, frames: int) -> Timing:
-    """The timing of `frames` frames spaced evenly."""
-    return Timing(rate=rate, frames=frames, duration=frames / rate, variable=False)
+    """Returns the timing of evenly spaced frames.
+
+    Args:
+      rate: frames per second.
+      frames: number of frames.
+    """
+    return Timing(rate=rate, frames=frames, duration=frames / rate)
 
 
 def measure_timing(
@@ -45,19 +55,28 @@ def measure_timing(
     time_base: Fraction,
     header_rates: Iterable[Fraction],
     last_length: int,
+    slot_rate: Fraction | None = None,
 ) -> Timing:
-    """The timing of frames shown at `stamps`.
+    """Finds the frame rate at which pictures with uneven or rounded timestamps are read.
 
-    The rate is constant if all frames stand, but for the rounding to time-base ticks, on the grid
-    of a rate that the header names or of a standard rate, or if none is as far as half a frame
-    from the grid of the mean rate: keeping every frame is then better than repeating and dropping.
-    All else is variable, and the rate is its mean.
+    The first of these rules that applies:
+
+    1. Constant: but for rounding to ticks, every picture is at its place on the grid of a rate that
+       the header claims or of a standard rate, or none is as far as half a frame from its place on
+       the grid of the mean rate. Keeping every frame is then better than repeating and dropping.
+    2. Held: the pictures are unevenly spaced on a known grid, whose slots are as long as the
+       shortest gap or as the header claims (an AVI file with empty slots), at most 240 a second.
+       They are read at the rate of the grid, each held until the next: none is lost.
+    3. Free: all else is read at the mean rate.
+
+    In each case length and sync to sound are those of the stream.
 
     Args:
       stamps: presentation times in ticks, ascending, at least one.
       time_base: seconds per tick.
-      header_rates: rates the file claims, the most trusted first, at least one.
-      last_length: ticks the last frame stays; 0 when unknown.
+      header_rates: rates that the file claims, the most trusted first, at least one.
+      last_length: ticks for which the last picture is shown; 0 when unknown.
+      slot_rate: rate that the header claims for pictures and empty slots together, or None.
     """
     ticks = np.asarray(stamps, dtype=np.int64) - stamps[0]
     count = len(ticks)
@@ -67,20 +86,24 @@ def measure_timing(
 
     mean = (count - 1) / (int(ticks[-1]) * time_base)
     for rate in (*claimed, _nearest_standard(mean)):
-        if _largest_offset(ticks, time_base, rate) <= float(time_base):
+        if _largest_offset(ticks, np.arange(count), time_base, rate) <= float(time_base):
             return constant_timing(rate, count)
     for rate in (_nearest_standard(mean), mean.limit_denominator(_LARGEST_RATE_DENOMINATOR)):
-        if _largest_offset(ticks, time_base, rate) < float(1 / rate) / 2:
+        if _largest_offset(ticks, np.arange(count), time_base, rate) < float(1 / rate) / 2:
             return constant_timing(rate, count)
 
+    if (rate := _grid_rate(ticks, time_base, claimed, slot_rate)) is not None:
+        last_slot = int(_slots(ticks, time_base, rate)[-1])
+        frames = last_slot + max(1, round(last_length * time_base * rate))
+        return Timing(rate=rate, frames=frames, duration=frames / rate, variable=True)
     last_length = last_length or round(ticks[-1] / (count - 1))
     duration = (int(ticks[-1]) + last_length) * time_base
     rate = (count / duration).limit_denominator(_LARGEST_RATE_DENOMINATOR)
-    return Timing(rate=rate, frames=count, duration=duration, variable=True)
+    return Timing(rate=rate, frames=count, duration=duration, variable=True, on_grid=False)
 
 
 def _snapped(rate: Fraction) -> Fraction:
-    """The standard rate that a header means by, say, 19001/634; `rate` itself if none is close."""
+    """Returns the standard rate that a header means by, say, 19001/634, or `rate` itself."""
     standard = _nearest_standard(rate)
     return standard if abs(standard - rate) < _HEADER_TOLERANCE * standard else rate
 
@@ -89,8 +112,39 @@ def _nearest_standard(rate: Fraction) -> Fraction:
     return min(_STANDARD_RATES, key=lambda standard: abs(standard - rate))
 
 
-def _largest_offset(ticks: np.ndarray, time_base: Fraction, rate: Fraction) -> float:
-    """How far, in seconds, the worst frame is from its place on the grid of `rate`."""
-    grid = np.arange(len(ticks)) / float(rate)
+def _grid_rate(
+    ticks: np.ndarray, time_base: Fraction, claimed: list[Fraction], slot_rate: Fraction | None
+) -> Fraction | None:
+    """Returns the rate on whose grid all pictures are, each in a slot of its own; or None."""
+    shortest = int(np.diff(ticks).min()) * time_base
+    if shortest <= 0:
+        return None
+    known = sorted({*claimed, *_STANDARD_RATES, 1 / shortest}, key=lambda r: abs(1 / r - shortest))
+    candidates = [rate for rate in known if abs(1 / rate - shortest) <= time_base]
+    if slot_rate is not None:
+        candidates.append(_snapped(slot_rate))
+    for rate in candidates:
+        if rate > _LARGEST_GRID_RATE:
+            continue
+        slots = _slots(ticks, time_base, rate)
+        tolerance = min(float(time_base), float(1 / rate) / 4)
+        if (
+            np.diff(slots).min() >= 1
+            and _largest_offset(ticks, slots, time_base, rate) <= tolerance
+        ):
+            return rate
+    return None
+
+
+def _slots(ticks: np.ndarray, time_base: Fraction, rate: Fraction) -> np.ndarray:
+    """Returns the index of the frame at `rate` that is nearest to each tick."""
+    return np.rint(ticks * float(time_base * rate)).astype(np.int64)
+
+
+def _largest_offset(
+    ticks: np.ndarray, slots: np.ndarray, time_base: Fraction, rate: Fraction
+) -> float:
+    """Returns the largest distance in seconds between a picture and its slot on a grid."""
+    distances = np.abs(ticks * float(time_base) - slots / float(rate))
     # A thousandth of a tick absorbs the rounding of the float arithmetic.
-    return float(np.abs(ticks * float(time_base) - grid).max()) - float(time_base) / 1000
+    return float(distances.max()) - float(time_base) / 1000

@@ -1,18 +1,21 @@
-"""Writing a video that is either complete at its final name or not there at all."""
+"""Writing of videos that are complete at their final name or absent."""
 
 import errno
 import math
 import numbers
 import shutil
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import numpy as np
+from filelock import Timeout
 
 from venhancer_jax.errors import InputError
+from venhancer_jax.files import atomic_file, atomic_folder, lock_for, recover, remove_stale
 from venhancer_jax.video.clip_file import FORMATS, ClipFile
 from venhancer_jax.video.encoders import ENCODERS
 from venhancer_jax.video.png_folder import PngFolder, check_replaceable
@@ -27,9 +30,11 @@ class VideoWriter:
     with VideoWriter("out.mp4", width=1280, height=720, rate=Fraction(24)) as writer:
         writer.write(frame)
 
-    The work goes to a hidden partial file beside the final one, which takes the final name when the
-    block ends well. If it ends by any exception the partial is removed, and an older file of the
-    final name stays as it was. Pictures are BT.709, and the same frames give the same bytes.
+    Frames go to a hidden partial file, with a name of its own, beside the final one, whose name it
+    takes when the block ends without an exception. After an exception the partial file is removed
+    and an older file of the final name is unchanged; after a kill at any moment either the older
+    or the new video is complete. One process at a time writes a video; a second one is refused.
+    Pictures are BT.709, and equal frames give equal bytes.
     """
 
     def __init__(
@@ -49,13 +54,13 @@ class VideoWriter:
         """Checks the settings; entering the block opens the file.
 
         Args:
-          path: the file, ending in .mp4, .mkv, .mov or (AV1 only) .webm; for `png` a folder.
+          path: file to write, ending in .mp4, .mkv, .mov or (AV1 only) .webm; for `png` a folder.
           width: columns of the frames.
           height: rows of the frames.
           rate: frames per second, exact.
           codec: `h264`, `h265`, `av1` (not in .mov) or `png`.
-          quality: from 0 (small) to 1 (visually lossless); without effect on `png`.
-          audio_from: video whose sound streams are carried over; `png` has no sound.
+          quality: quality from 0 (small) to 1 (visually lossless); without effect on `png`.
+          audio_from: video whose sound streams are copied; `png` has no sound.
           audio_start: seconds after the first picture of `audio_from` at which the sound begins.
           audio_duration: seconds of sound; None for as long as the pictures last.
           overwrite: whether an older file of that name is replaced.
@@ -70,7 +75,8 @@ class VideoWriter:
         self._quality = quality
         self._audio_from = None if audio_from is None else Path(audio_from)
         self._audio_start, self._audio_duration = audio_start, audio_duration
-        self._partial = self._path.with_name(f".{self._path.stem}.part{self._path.suffix}")
+        self._overwrite = overwrite
+        self._stack = ExitStack()
         self._sink: ClipFile | PngFolder | None = None
         self._written = 0
 
@@ -84,9 +90,9 @@ class VideoWriter:
             raise InputError(f"audio_start={audio_start}: expected 0 or more seconds.")
         if audio_duration is not None and not audio_duration > 0:
             raise InputError(f"audio_duration={audio_duration}: expected more than 0 seconds.")
-        self._check_path(overwrite)
+        self._check_path()
 
-    def _check_path(self, overwrite: bool) -> None:
+    def _check_path(self) -> None:
         suffix = self._path.suffix.lower()
         if self._codec == "png":
             if suffix in FORMATS:
@@ -103,30 +109,41 @@ class VideoWriter:
                 )
             if self._path.is_dir():
                 raise InputError(f"{self._path}: a folder of this name is in the way.")
-        if not overwrite and self._path.exists():
+        if not self._overwrite and self._path.exists():
             raise InputError(
                 f"{self._path}: exists already. Choose another name, or allow overwriting."
             )
 
     def __enter__(self) -> Self:
-        """Opens the partial file, making the folder if need be.
+        """Creates the folder if need be, locks the final name, and opens the partial file.
 
         Raises:
-          InputError: the folder cannot be written, or the encoder cannot do the size.
+          InputError: another process writes this video, the folder cannot be written, or the
+            encoder cannot do the size.
         """
-        try:
+        with self._abort_on_error():
             self._path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                self._stack.enter_context(lock_for(self._path).acquire(blocking=False))
+            except Timeout:
+                raise InputError(
+                    f"{self._path}: another run is writing this output. Wait for it to end, or "
+                    "choose another output."
+                ) from None
             self._sink = self._open()
-        except BaseException as error:
-            self._give_up(error)
-            raise
         return self
 
     def _open(self) -> ClipFile | PngFolder:
         if self._codec == "png":
-            return PngFolder(self._partial, self._width, self._height)
+            recover(self._path)
+            self._check_path()
+            folder = self._stack.enter_context(atomic_folder(self._path))
+            return PngFolder(Path(folder), self._width, self._height)
+        self._check_path()
+        remove_stale(self._path)
         return ClipFile(
-            self._partial,
+            Path(self._stack.enter_context(atomic_file(self._path))),
+            container_format=FORMATS[self._path.suffix.lower()],
             codec=self._codec,
             width=self._width,
             height=self._height,
@@ -138,7 +155,10 @@ class VideoWriter:
         )
 
     def write(self, frame: np.ndarray) -> None:
-        """Writes the next frame, uint8 RGB `[height, width, 3]`.
+        """Writes the next frame.
+
+        Args:
+          frame: RGB picture, uint8 `[height, width, 3]`.
 
         Raises:
           ValueError: the array has another shape or type.
@@ -151,11 +171,8 @@ class VideoWriter:
             raise ValueError(
                 f"frame is {frame.dtype} {frame.shape}, where uint8 {expected} was expected"
             )
-        try:
+        with self._abort_on_error():
             self._sink.write(np.ascontiguousarray(frame))
-        except BaseException as error:
-            self._give_up(error)
-            raise
         self._written += 1
 
     def __exit__(
@@ -165,46 +182,47 @@ class VideoWriter:
         traceback: TracebackType | None,
     ) -> None:
         if error is not None:
-            self._remove_partial()
-            return
+            self._abort(error)
         if self._sink is None:
             return
-        try:
+        with self._abort_on_error():
             if self._written == 0:
                 raise InputError(f"{self._path}: no frame was written, so there is no video.")
             self._sink.finish()
-            self._sink.replace(self._path)
-        except BaseException as failure:
-            self._give_up(failure)
+            if self._codec == "png":
+                check_replaceable(self._path)
+            self._sink = None
+            self._stack.close()
+
+    @contextmanager
+    def _abort_on_error(self) -> Iterator[None]:
+        """Removes the partial file after an error; a system's error becomes an InputError."""
+        try:
+            yield
+        except BaseException as error:
+            full = isinstance(error, OSError) and error.errno == errno.ENOSPC
+            free = _free_megabytes(self._path.parent) if full else 0.0
+            self._abort(error)
+            if full:
+                raise InputError(
+                    f"{self._path}: the disk is full ({free:.1f} MB were free). The partial file "
+                    "was removed; make room or write to another disk."
+                ) from error
+            if isinstance(error, (OSError, ValueError)) and not isinstance(error, InputError):
+                reason = error.strerror if isinstance(error, OSError) else str(error)
+                raise InputError(
+                    f"{self._path}: cannot write {self._codec} of {self._width}x{self._height} "
+                    f"here ({reason}). The partial file was removed; check the folder and the "
+                    "size."
+                ) from error
             raise
-        self._sink = None
 
-    def _give_up(self, error: BaseException) -> None:
-        """Removes the partial, and turns an error of the system into one told to a person."""
-        full = isinstance(error, OSError) and error.errno == errno.ENOSPC
-        free = _free_megabytes(self._path.parent) if full else 0.0
-        self._remove_partial()
-        if full:
-            raise InputError(
-                f"{self._path}: the disk is full ({free:.1f} MB were free). The partial file was "
-                "removed; make room or write to another disk."
-            ) from error
-        if isinstance(error, (OSError, ValueError)) and not isinstance(error, InputError):
-            reason = error.strerror if isinstance(error, OSError) else str(error)
-            raise InputError(
-                f"{self._path}: cannot write {self._codec} of {self._width}x{self._height} here "
-                f"({reason}). The partial file was removed; check the folder and the size."
-            ) from error
-
-    def _remove_partial(self) -> None:
+    def _abort(self, error: BaseException) -> None:
         if self._sink is not None:
             self._sink.close()
             self._sink = None
         with suppress(OSError):
-            if self._partial.is_dir():
-                shutil.rmtree(self._partial)
-            else:
-                self._partial.unlink()
+            self._stack.__exit__(type(error), error, error.__traceback__)
 
 
 def _checked_rate(rate: Fraction) -> Fraction:
