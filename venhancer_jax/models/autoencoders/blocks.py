@@ -6,7 +6,7 @@ from jax.typing import DTypeLike
 
 from venhancer_jax.models.layers.attention import Implementation, attention
 from venhancer_jax.models.layers.chunking import map_chunks
-from venhancer_jax.models.layers.convolutions import SpatialConv, conv3x3, upsample_nearest
+from venhancer_jax.models.layers.convolutions import SpatialConv, upsample_nearest
 from venhancer_jax.models.layers.norms import GroupNorm
 
 # A frame of 720p with as many channels as it has near the pixels takes more.
@@ -33,9 +33,9 @@ class SpatialResBlock(nnx.Module):
         rngs: nnx.Rngs,
     ):
         self.norm1 = spatial_norm(channels_in, groups=groups, dtype=dtype, rngs=rngs)
-        self.conv1 = conv3x3(channels_in, channels_out, dtype=dtype, rngs=rngs)
+        self.conv1 = SpatialConv(channels_in, channels_out, dtype=dtype, rngs=rngs)
         self.norm2 = spatial_norm(channels_out, groups=groups, dtype=dtype, rngs=rngs)
-        self.conv2 = conv3x3(channels_out, channels_out, dtype=dtype, rngs=rngs)
+        self.conv2 = SpatialConv(channels_out, channels_out, dtype=dtype, rngs=rngs)
         self.shortcut = (
             None
             if channels_in == channels_out
@@ -116,13 +116,7 @@ class HalvingConv(nnx.Module):
 
     def __init__(self, channels: int, *, dtype: DTypeLike, rngs: nnx.Rngs):
         self.conv = SpatialConv(
-            channels,
-            channels,
-            (3, 3),
-            strides=2,
-            padding=((0, 1), (0, 1)),
-            dtype=dtype,
-            rngs=rngs,
+            channels, channels, strides=2, padding=((0, 1), (0, 1)), dtype=dtype, rngs=rngs
         )
 
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -133,7 +127,7 @@ class DoublingConv(nnx.Module):
     """Repeats every pixel twice in both directions, then a convolution."""
 
     def __init__(self, channels: int, *, dtype: DTypeLike, rngs: nnx.Rngs):
-        self.conv = conv3x3(channels, channels, dtype=dtype, rngs=rngs)
+        self.conv = SpatialConv(channels, channels, dtype=dtype, rngs=rngs)
 
     def __call__(self, x: jax.Array) -> jax.Array:
         return self.conv(upsample_nearest(x))

@@ -20,9 +20,12 @@ from venhancer_jax.models.autoencoders.blocks import (
     spatial_norm,
 )
 from venhancer_jax.models.autoencoders.patch_shortcut import LatentToPatch, PatchToLatent
-from venhancer_jax.models.autoencoders.temporal_decoder import SpatioTemporalResBlock, TemporalConv
+from venhancer_jax.models.autoencoders.temporal_decoder import (
+    SpatioTemporalResBlock,
+    VideoTemporalConv,
+)
 from venhancer_jax.models.layers.attention import Implementation
-from venhancer_jax.models.layers.convolutions import conv3x3
+from venhancer_jax.models.layers.convolutions import SpatialConv
 from venhancer_jax.models.layers.initializers import zeros
 
 _LOG_VARIANCE = -8.0
@@ -124,7 +127,7 @@ class Encoder(nnx.Module):
 
     def __init__(self, config: VAEConfig, rngs: nnx.Rngs):
         dtype, groups, deepest = config.encoder_dtype, config.groups, config.channels[-1]
-        self.conv_in = conv3x3(3, config.channels[0], dtype=dtype, rngs=rngs)
+        self.conv_in = SpatialConv(3, config.channels[0], dtype=dtype, rngs=rngs)
         levels = []
         channels = config.channels[0]
         for i, wider in enumerate(config.channels):
@@ -149,7 +152,7 @@ class Encoder(nnx.Module):
             rngs=rngs,
         )
         self.norm_out = spatial_norm(deepest, groups=groups, dtype=dtype, rngs=rngs)
-        self.conv_out = conv3x3(
+        self.conv_out = SpatialConv(
             deepest,
             2 * config.latent_channels,
             kernel_init=_out_init(config),
@@ -171,7 +174,7 @@ class Decoder(nnx.Module):
     def __init__(self, config: VAEConfig, rngs: nnx.Rngs):
         dtype, groups, deepest = config.dtype, config.groups, config.channels[-1]
         block = SpatioTemporalResBlock if config.temporal_decoder else SpatialResBlock
-        self.conv_in = conv3x3(config.latent_channels, deepest, dtype=dtype, rngs=rngs)
+        self.conv_in = SpatialConv(config.latent_channels, deepest, dtype=dtype, rngs=rngs)
         self.mid_block = MidBlock(
             deepest,
             block=block,
@@ -198,9 +201,9 @@ class Decoder(nnx.Module):
             channels = narrower
         self.up_blocks = nnx.List(levels)
         self.norm_out = spatial_norm(channels, groups=groups, dtype=dtype, rngs=rngs)
-        self.conv_out = conv3x3(channels, 3, kernel_init=_out_init(config), dtype=dtype, rngs=rngs)
+        self.conv_out = SpatialConv(channels, 3, kernel_init=_out_init(config), dtype=dtype, rngs=rngs)
         self.time_conv_out = (
-            TemporalConv(3, dtype=dtype, rngs=rngs) if config.temporal_decoder else None
+            VideoTemporalConv(3, dtype=dtype, rngs=rngs) if config.temporal_decoder else None
         )
 
     def __call__(self, latents: jax.Array) -> jax.Array:

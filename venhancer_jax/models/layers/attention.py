@@ -3,9 +3,11 @@
 from typing import Literal
 
 import jax
+import jax.numpy as jnp
 
 from venhancer_jax.models.kernels.splash import splash_attention
 from venhancer_jax.models.layers.chunking import map_chunks, split_evenly
+from venhancer_jax.models.layers.precision import matmul_precision
 from venhancer_jax.sharding.mesh import target_device
 from venhancer_jax.sharding.shard_map import shard_map_over
 
@@ -14,7 +16,7 @@ IMPLEMENTATIONS: tuple[Implementation, ...] = ("auto", "xla", "chunked", "splash
 
 # Largest matrix of attention scores that a device holds at once: at 720p one frame of the first
 # level would take 4 GiB.
-SCORE_BYTES = 256 * 2**20
+SCORE_BYTES = 32 * 2**20
 # With fewer keys than this the scores are small, and the matrix products are all there is to do.
 FUSED_KEYS = 512
 # Where cuDNN's fused attention is faster than its rivals.
@@ -85,33 +87,52 @@ def _fused(query: jax.Array, key: jax.Array) -> Literal["splash", "cudnn"] | Non
 def _attend(
     query: jax.Array, key: jax.Array, value: jax.Array, choice: str, score_bytes: int
 ) -> jax.Array:
-    """`[B, N, heads, head_dim]` of one device."""
+    """Attends in `[B, N, heads, head_dim]` of one device."""
     if choice == "splash":
         return splash_attention(query, key, value)
     if choice == "cudnn":
         return jax.nn.dot_product_attention(query, key, value, implementation="cudnn")
-    batch, queries, heads, _ = query.shape
-    row_bytes = 4 * heads * key.shape[1]  # scores of one query in one batch element
+    # Heads first: products of matrices as they are stored, for every head of every batch element.
+    q, k, v = (x.swapaxes(1, 2) for x in (query, key, value))
+    batch, heads, queries, _ = q.shape
+    row_bytes = 4 * heads * k.shape[2]  # scores of one query in one batch element
     if choice == "xla" or (choice == "auto" and batch * queries * row_bytes <= score_bytes):
-        return _xla(query, key, value)
-    return _chunked(query, key, value, max(1, score_bytes // row_bytes))
+        out = dense_attention(q, k, v)
+    else:
+        out = _chunked(q, k, v, max(1, score_bytes // row_bytes))
+    return out.swapaxes(1, 2)
 
 
-def _xla(query: jax.Array, key: jax.Array, value: jax.Array) -> jax.Array:
-    return jax.nn.dot_product_attention(query, key, value, implementation="xla")
+def dense_attention(
+    query: jax.Array, key: jax.Array, value: jax.Array, *, is_causal: bool = False
+) -> jax.Array:
+    """Computes softmax attention with all scores in memory, their statistics in float32.
+
+    Args:
+      query: queries `[B, heads, N, head_dim]`.
+      key: keys `[B, heads, M, head_dim]`.
+      value: values `[B, heads, M, head_dim]`.
+      is_causal: whether queries see only keys up to their own position.
+
+    Returns:
+      `[B, heads, N, head_dim]`.
+    """
+    precision = matmul_precision(query.dtype)
+    scores = jnp.einsum(
+        "bhnd,bhmd->bhnm", query, key, precision=precision, preferred_element_type=jnp.float32
+    )
+    scores = scores * query.shape[-1] ** -0.5
+    if is_causal:
+        scores = jnp.where(jnp.tri(*scores.shape[-2:], dtype=bool), scores, -jnp.inf)
+    weights = jax.nn.softmax(scores).astype(value.dtype)
+    return jnp.einsum("bhnm,bhmd->bhnd", weights, value, precision=precision)
 
 
 def _chunked(query: jax.Array, key: jax.Array, value: jax.Array, rows: int) -> jax.Array:
-    """Attention over at most `rows` queries (of all batch elements together) at a time."""
-    queries = query.shape[1]
-    _, size = split_evenly(len(query), rows // queries)
+    """Attends with at most `rows` queries (of all batch elements together) at a time."""
+    _, size = split_evenly(len(query), rows // query.shape[2])
 
     def attend(q: jax.Array, k: jax.Array, v: jax.Array) -> jax.Array:
-        by_query = map_chunks(
-            lambda part: _xla(part.swapaxes(0, 1), k, v).swapaxes(0, 1),
-            [q.swapaxes(0, 1)],
-            rows // size,
-        )
-        return by_query.swapaxes(0, 1)
+        return map_chunks(lambda part: dense_attention(part, k, v), [q], rows // size, axis=2)
 
     return map_chunks(attend, (query, key, value), size)

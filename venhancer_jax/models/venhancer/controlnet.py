@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from venhancer_jax.models.layers.convolutions import conv3x3
+from venhancer_jax.models.layers.convolutions import SpatialConv
 from venhancer_jax.models.layers.embeddings import MLP, sinusoidal_embedding
 from venhancer_jax.models.layers.initializers import zeros
 from venhancer_jax.models.layers.text_kv_cache import Text, text_for
@@ -24,7 +24,7 @@ class VideoControlNet(nnx.Module):
     def __init__(self, config: UNet3DConfig, rngs: nnx.Rngs):
         dtype = config.dtype
         self.encoder = Encoder(config, rngs)
-        self.hint_conv = conv3x3(
+        self.hint_conv = SpatialConv(
             config.latent_channels, config.width, kernel_init=zeros, dtype=dtype, rngs=rngs
         )
         self.noise_embedding = nnx.Linear(

@@ -8,7 +8,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from venhancer_jax.models.layers.attention import Implementation
-from venhancer_jax.models.layers.convolutions import Downsample, Upsample, conv3x3
+from venhancer_jax.models.layers.convolutions import Downsample, Upsample, SpatialConv
 from venhancer_jax.models.layers.embeddings import MLP, sinusoidal_embedding
 from venhancer_jax.models.layers.initializers import zeros
 from venhancer_jax.models.layers.norms import GroupNorm
@@ -133,7 +133,7 @@ class InputBlock(nnx.Module):
     """The first step: latents to channels, then attention among the frames."""
 
     def __init__(self, config: UNet3DConfig, rngs: nnx.Rngs):
-        self.conv = conv3x3(config.latent_channels, config.width, dtype=config.dtype, rngs=rngs)
+        self.conv = SpatialConv(config.latent_channels, config.width, dtype=config.dtype, rngs=rngs)
         inner = config.first_temporal_heads * config.head_dim
         self.temporal = temporal_transformer(config, config.width, rngs, inner=inner)
 
@@ -230,7 +230,7 @@ class Head(nnx.Module):
     def __init__(self, config: UNet3DConfig, rngs: nnx.Rngs):
         dtype = config.dtype
         self.norm = GroupNorm(config.width, over_frames=False, epsilon=1e-5, dtype=dtype, rngs=rngs)
-        self.conv = conv3x3(
+        self.conv = SpatialConv(
             config.width, config.latent_channels, kernel_init=zeros, dtype=dtype, rngs=rngs
         )
 
