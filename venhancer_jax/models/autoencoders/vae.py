@@ -26,7 +26,7 @@ from venhancer_jax.models.autoencoders.temporal_decoder import (
 )
 from venhancer_jax.models.layers.attention import Implementation
 from venhancer_jax.models.layers.convolutions import SpatialConv
-from venhancer_jax.models.layers.initializers import zeros
+from venhancer_jax.models.layers.initializers import fan_in_normal, zeros
 
 _LOG_VARIANCE = -8.0
 
@@ -201,7 +201,9 @@ class Decoder(nnx.Module):
             channels = narrower
         self.up_blocks = nnx.List(levels)
         self.norm_out = spatial_norm(channels, groups=groups, dtype=dtype, rngs=rngs)
-        self.conv_out = SpatialConv(channels, 3, kernel_init=_out_init(config), dtype=dtype, rngs=rngs)
+        self.conv_out = SpatialConv(
+            channels, 3, kernel_init=_out_init(config), dtype=dtype, rngs=rngs
+        )
         self.time_conv_out = (
             VideoTemporalConv(3, dtype=dtype, rngs=rngs) if config.temporal_decoder else None
         )
@@ -216,7 +218,7 @@ class Decoder(nnx.Module):
 
 
 def _out_init(config: VAEConfig) -> nnx.Initializer:
-    return zeros if config.patch_shortcut else nnx.initializers.lecun_normal()
+    return zeros if config.patch_shortcut else fan_in_normal
 
 
 def _moments_init(config: VAEConfig) -> nnx.Initializer:

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
 
+from venhancer_jax.models.layers.initializers import fan_in_normal
 from venhancer_jax.models.layers.precision import matmul_precision
 from venhancer_jax.sharding.shard_map import pad_to_shards
 
@@ -25,7 +26,7 @@ class SpatialConv(nnx.Conv):
         *,
         padding: Padding = ((1, 1), (1, 1)),
         strides: int = 1,
-        kernel_init: nnx.Initializer = nnx.initializers.lecun_normal(),
+        kernel_init: nnx.Initializer = fan_in_normal,
         dtype: DTypeLike,
         rngs: nnx.Rngs,
     ):
@@ -56,7 +57,7 @@ class TemporalConv(nnx.Conv):
         self,
         channels: int,
         *,
-        kernel_init: nnx.Initializer = nnx.initializers.lecun_normal(),
+        kernel_init: nnx.Initializer = fan_in_normal,
         dtype: DTypeLike,
         rngs: nnx.Rngs,
     ):

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
 
-from venhancer_jax.models.layers.initializers import zeros
+from venhancer_jax.models.layers.initializers import fan_in_normal, zeros
 
 
 def sinusoidal_embedding(t: jax.Array, width: int) -> jax.Array:
@@ -39,7 +39,7 @@ class MLP(nnx.Module):
         dtype: DTypeLike,
         rngs: nnx.Rngs,
     ):
-        out_init = zeros if zero_out else nnx.initializers.lecun_normal()
+        out_init = zeros if zero_out else fan_in_normal
         self.linear1 = nnx.Linear(in_width, width, dtype=dtype, rngs=rngs)
         self.linear2 = nnx.Linear(width, width, kernel_init=out_init, dtype=dtype, rngs=rngs)
 

@@ -5,7 +5,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from venhancer_jax.models.layers.convolutions import SpatialConv, TemporalConv
-from venhancer_jax.models.layers.initializers import zeros
+from venhancer_jax.models.layers.initializers import fan_in_normal, zeros
 from venhancer_jax.models.layers.norms import GroupNorm
 
 
@@ -14,7 +14,7 @@ class TemporalConvStage(nnx.Module):
 
     def __init__(self, channels: int, *, zero_out: bool = False, dtype: DTypeLike, rngs: nnx.Rngs):
         self.norm = GroupNorm(channels, over_frames=True, epsilon=1e-5, dtype=dtype, rngs=rngs)
-        kernel_init = zeros if zero_out else nnx.initializers.lecun_normal()
+        kernel_init = zeros if zero_out else fan_in_normal
         self.conv = TemporalConv(channels, kernel_init=kernel_init, dtype=dtype, rngs=rngs)
 
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -59,7 +59,9 @@ class ResBlock(nnx.Module):
         self.conv1 = SpatialConv(channels_in, channels_out, dtype=dtype, rngs=rngs)
         self.embedding = nnx.Linear(embedding_width, channels_out, dtype=dtype, rngs=rngs)
         self.norm2 = norm(channels_out)
-        self.conv2 = SpatialConv(channels_out, channels_out, kernel_init=zeros, dtype=dtype, rngs=rngs)
+        self.conv2 = SpatialConv(
+            channels_out, channels_out, kernel_init=zeros, dtype=dtype, rngs=rngs
+        )
         self.shortcut = (
             None
             if channels_in == channels_out

@@ -8,7 +8,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from venhancer_jax.models.layers.attention import Implementation
-from venhancer_jax.models.layers.convolutions import Downsample, Upsample, SpatialConv
+from venhancer_jax.models.layers.convolutions import Downsample, SpatialConv, Upsample
 from venhancer_jax.models.layers.embeddings import MLP, sinusoidal_embedding
 from venhancer_jax.models.layers.initializers import zeros
 from venhancer_jax.models.layers.norms import GroupNorm
