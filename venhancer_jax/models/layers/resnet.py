@@ -6,6 +6,7 @@ from jax.typing import DTypeLike
 
 from venhancer_jax.models.layers.convolutions import SpatialConv, TemporalConv
 from venhancer_jax.models.layers.initializers import fan_in_normal, zeros
+from venhancer_jax.models.layers.linear import Linear
 from venhancer_jax.models.layers.norms import GroupNorm
 
 
@@ -57,7 +58,7 @@ class ResBlock(nnx.Module):
 
         self.norm1 = norm(channels_in)
         self.conv1 = SpatialConv(channels_in, channels_out, dtype=dtype, rngs=rngs)
-        self.embedding = nnx.Linear(embedding_width, channels_out, dtype=dtype, rngs=rngs)
+        self.embedding = Linear(embedding_width, channels_out, dtype=dtype, rngs=rngs)
         self.norm2 = norm(channels_out)
         self.conv2 = SpatialConv(
             channels_out, channels_out, kernel_init=zeros, dtype=dtype, rngs=rngs
@@ -65,7 +66,7 @@ class ResBlock(nnx.Module):
         self.shortcut = (
             None
             if channels_in == channels_out
-            else nnx.Linear(channels_in, channels_out, dtype=dtype, rngs=rngs)
+            else Linear(channels_in, channels_out, dtype=dtype, rngs=rngs)
         )
         self.temporal = TemporalConvLayer(channels_out, dtype=dtype, rngs=rngs)
 
