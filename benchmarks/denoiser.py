@@ -8,27 +8,51 @@ import jax.numpy as jnp
 from absl import flags
 
 from benchmarks.measure import random_params
+from venhancer_jax.models.functional import FunctionalModule, Params
 from venhancer_jax.models.layers.attention import IMPLEMENTATIONS
 from venhancer_jax.models.venhancer.unet3d import UNet3DConfig
 from venhancer_jax.pipelines import catalog
 from venhancer_jax.pipelines.venhancer.spec import PRESETS
+from venhancer_jax.pipelines.venhancer.step_cache import StepCache, StepPlan
 
 _FRAMES = flags.DEFINE_integer("frames", 5, "frames of the window")
 _HEIGHT = flags.DEFINE_integer("height", 34, "rows of the latents, 2 modulo 8")
 _WIDTH = flags.DEFINE_integer("width", 32, "columns of the latents, 0 modulo 8")
-_DTYPE = flags.DEFINE_enum("dtype", "float32", ["float32", "bfloat16"], "weights and activations")
+_DTYPE = flags.DEFINE_enum(
+    "dtype", "float32", ["float32", "bfloat16", "float16"], "weights and activations"
+)
 _GUIDANCE = flags.DEFINE_bool("guidance", False, "with the prompt and without it, as in sampling")
 _ATTENTION = flags.DEFINE_enum("attention", "auto", IMPLEMENTATIONS, "implementation of attention")
 
 
-def denoise_call(preset: str) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """A call of `executables.denoise` as the flags say.
+@dataclasses.dataclass(frozen=True)
+class DenoiseCall:
+    """One call of `programs.denoise`, without parameters.
+
+    Attributes:
+      network: UNet and ControlNet.
+      plan: step that computes everything, with guidance or without.
+      shapes: shape and type of every parameter.
+      inputs: arguments behind the parameters.
+      facts: preset, shape, dtype, guidance and attention, for the report.
+    """
+
+    network: FunctionalModule
+    plan: StepPlan
+    shapes: dict[str, jax.ShapeDtypeStruct]
+    inputs: tuple[Any, ...]
+    facts: dict[str, Any]
+
+    def params(self) -> Params:
+        """Creates parameters of random values."""
+        return random_params(self.network, self.facts["dtype"])
+
+
+def denoise_call(preset: str) -> DenoiseCall:
+    """Builds a call of `programs.denoise` from the flags.
 
     Args:
-      preset: size of the network.
-
-    Returns:
-      Its arguments, and facts on it: preset, shape, dtype, guidance, attention.
+      preset: name of the network's size.
     """
     config = PRESETS[preset]["venhancer"]
     assert isinstance(config, UNet3DConfig)
@@ -46,12 +70,18 @@ def denoise_call(preset: str) -> tuple[tuple[Any, ...], dict[str, Any]]:
         "key_index": jnp.array([[-1 if i % 2 else i // 2 for i in index]]),
     }
     text = jnp.ones((2 if _GUIDANCE.value else 1, 77, config.context_width))
-    numbers = (jnp.float32(0.7), jnp.float32(0.7)), text, (jnp.float32(7.5), jnp.float32(0.2))
-    arguments = (network, random_params(network, dtype), x, jnp.int32(500), *numbers, conditions)
-    return arguments, {
+    levels, guidance = (jnp.float32(0.7),) * 2, (jnp.float32(7.5), jnp.float32(0.2))
+    facts = {
         "preset": preset,
         "shape": shape,
         "dtype": dtype.name,
         "guidance": _GUIDANCE.value,
         "attention": _ATTENTION.value,
     }
+    return DenoiseCall(
+        network=network,
+        plan=StepPlan(difference="compute" if _GUIDANCE.value else None),
+        shapes={n: jax.ShapeDtypeStruct(s.shape, dtype) for n, s in network.shapes.items()},
+        inputs=(x, jnp.int32(500), levels, text, guidance, conditions, StepCache()),
+        facts=facts,
+    )

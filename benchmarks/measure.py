@@ -24,7 +24,7 @@ _SAVE = flags.DEFINE_string("save", None, "file to write the JSON to")
 
 # Ends of the names of what is measured and compared; `seconds` alone is a list of all times.
 _COMPARED = ("_seconds", "peak_gib")
-_MEASURED = (*_COMPARED, "seconds", "_per_second", "mfu", "loss")
+_MEASURED = (*_COMPARED, "seconds", "_per_second", "gflops", "mfu", "share", "loss")
 
 
 def timing(call: Callable[[], Any], *, repeats: int, flops: int | None = None) -> dict[str, Any]:
@@ -75,15 +75,40 @@ def peak_gib() -> float:
 
 
 def random_params(network: FunctionalModule, dtype: Any = None) -> Params:
-    """Weights of ordinary size, made one by one; in their own types by default.
+    """Creates parameters of random values with standard deviation 0.02.
 
-    They repeat after a million: two billion draws would take longer than what is measured.
+    The values repeat after a million: two billion draws would take longer than a measurement.
+
+    Args:
+      network: network to create parameters for.
+      dtype: type of the parameters; by default their own.
     """
     draws = np.random.default_rng(0).standard_normal(2**20, dtype=np.float32) * np.float32(0.02)
     return {
         name: jnp.asarray(np.resize(draws, spec.shape), dtype or spec.dtype)
         for name, spec in network.shapes.items()
     }
+
+
+def matmul_peak(dtype: Any = jnp.float32, *, size: int = 3072, repeats: int = 5) -> float:
+    """Measures the operations per second of a matrix product, the best of several.
+
+    Args:
+      dtype: type of the matrices.
+      size: rows and columns of the square matrices.
+      repeats: number of timed products after one that warms up.
+
+    Returns:
+      Floating-point operations per second of one device.
+    """
+    matrix = jax.random.normal(jax.random.key(0), (size, size), dtype)
+    product = jax.jit(jnp.matmul)
+    seconds = []
+    for _ in range(repeats + 1):
+        start = time.perf_counter()
+        product(matrix, matrix).block_until_ready()
+        seconds.append(time.perf_counter() - start)
+    return 2 * size**3 / min(seconds[1:])
 
 
 def report(facts: Mapping[str, Any]) -> None:

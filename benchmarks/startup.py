@@ -118,20 +118,21 @@ def step() -> dict[str, Any]:
     from benchmarks.denoiser import denoise_call
     from venhancer_jax.pipelines.venhancer import programs
 
-    (network, *inputs), facts = denoise_call(PRESET.value)
+    call = denoise_call(PRESET.value)
+    params = call.params()
     seconds, since = {}, time.perf_counter()
 
     def lap(name: str) -> None:
         nonlocal since
         seconds[f"{name}_seconds"], since = time.perf_counter() - since, time.perf_counter()
 
-    lowered = programs.denoise.lower(network, *inputs)
+    lowered = programs.denoise.lower(call.network, call.plan, params, *call.inputs)
     lap("trace_and_lower")
     compiled = lowered.compile()
     lap("compile_or_load")
-    jax.block_until_ready(compiled(*inputs))
+    jax.block_until_ready(compiled(params, *call.inputs))
     lap("run")
-    return facts | seconds
+    return call.facts | seconds
 
 
 def main(argv: list[str]) -> None:

@@ -1,5 +1,6 @@
 """Replays of the UNet, the ControlNet and their blocks."""
 
+import functools
 import re
 from collections.abc import Callable
 from typing import Any
@@ -27,7 +28,12 @@ from venhancer_jax.models.layers.transformer import (
     TransformerBlock,
 )
 from venhancer_jax.models.venhancer.controlnet import ControlledUNet, key_index_of_mask
-from venhancer_jax.models.venhancer.unet3d import UNet3D, UNet3DConfig
+from venhancer_jax.models.venhancer.unet3d import (
+    DOWN_PADDING,
+    UP_CROP_ROWS,
+    UNet3D,
+    UNet3DConfig,
+)
 from venhancer_jax.pipelines import catalog
 
 # The reduced networks of the recordings, which some name instead of spelling out.
@@ -260,7 +266,7 @@ def _temporal(shapes: dict[str, tuple[int, ...]], head_dim: int) -> _Built:
     return build, venhancer.TEMPORAL, run
 
 
-def _sampling(module: type, ours: str) -> Callable[..., _Built]:
+def _sampling(module: Callable[..., Any], ours: str) -> Callable[..., _Built]:
     def of(shapes: dict[str, tuple[int, ...]], head_dim: int) -> _Built:
         del head_dim
         ((key, shape),) = [(n, s) for n, s in shapes.items() if n.endswith("weight")]
@@ -321,8 +327,8 @@ _BLOCKS: dict[str, Callable[[dict[str, tuple[int, ...]], int], _Built]] = {
     "temporal_conv_v2": _temporal_conv,
     "spatial_transformer": _spatial,
     "temporal_transformer": _temporal,
-    "downsample": _sampling(Downsample, "conv"),
-    "upsample": _sampling(Upsample, "conv"),
+    "downsample": _sampling(functools.partial(Downsample, padding=DOWN_PADDING), "conv"),
+    "upsample": _sampling(functools.partial(Upsample, crop_rows=UP_CROP_ROWS), "conv"),
     "cross_attention": _attention,
     "geglu_ff": _feed_forward,
     "basic_block_temporal": _transformer_block,

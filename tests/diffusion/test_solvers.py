@@ -115,8 +115,8 @@ def test_2m_sde_is_the_textbook_loop(eta: float, second_order: str):
 
 def test_2m_sde_starts_at_infinity_without_history():
     steps = dpmpp_2m_sde_steps(SCHEDULE, FROM_INFINITY)
-    assert steps.change[:2].tolist() == [0, 0]
-    assert steps.change[2] > 0
+    assert steps.c_dx0[:2].tolist() == [0, 0]
+    assert steps.c_dx0[2] > 0
     expected = textbook_2m_sde(START, FROM_INFINITY, eta=1, noise_scale=1, second_order="midpoint")
     np.testing.assert_allclose(run(steps, FROM_INFINITY), expected, atol=2e-5)
 
@@ -141,7 +141,7 @@ def test_official_start_at_infinity_is_pure_noise():
         assert make(SCHEDULE, FROM_INFINITY, official_start=True).start == 1
 
 
-def test_network_is_told_whole_times():
+def test_network_is_called_at_integer_times():
     told = []
 
     def denoise(x: jax.Array, t: jax.Array) -> jax.Array:
@@ -221,7 +221,7 @@ def test_heun_is_the_textbook_loop(churn: float):
 
 def test_heun_starts_at_infinity():
     steps = heun_steps(SCHEDULE, FROM_INFINITY, churn=1)
-    assert steps.noise[0] == 0
+    assert steps.c_noise[0] == 0
     after = MEAN + FROM_INFINITY[1] * START
     rest = heun_steps(SCHEDULE, FROM_INFINITY[1:])
     expected = run(rest, heun_levels(rest), after / math.hypot(1, FROM_INFINITY[1]))

@@ -238,5 +238,5 @@ def test_official_steps_keep_fractional_times_and_the_start():
     np.testing.assert_allclose(SCHEDULE.edm_sigma(np.array([899]))[0], exact.start)
     np.testing.assert_allclose(np.hypot(1, SCHEDULE.edm_sigma(np.array([899]))[0]), whole.start)
     levels = 1 / np.sqrt(1 + SCHEDULE.edm_sigma(whole.t).astype(float) ** 2)
-    np.testing.assert_allclose(whole.to_network, levels, rtol=1e-6)
-    assert np.abs(exact.to_network[5:] / levels[5:] - 1).min() > 1e-5
+    np.testing.assert_allclose(whole.c_in, levels, rtol=1e-6)
+    assert np.abs(exact.c_in[5:] / levels[5:] - 1).min() > 1e-5

@@ -7,7 +7,7 @@ from typing import Any
 
 from venhancer_jax.errors import InputError
 from venhancer_jax.models.autoencoders.vae import VAE, VAEConfig
-from venhancer_jax.models.functional import FunctionalModule, functionalize
+from venhancer_jax.models.functional import Constructor, FunctionalModule, functionalize
 from venhancer_jax.models.text.clip import ClipTextConfig, ClipTextEncoder
 from venhancer_jax.models.text.null import NullTextConfig, NullTextEncoder
 from venhancer_jax.pipelines.registry import all_systems
@@ -37,7 +37,7 @@ def networks() -> dict[str, NetworkKind]:
 
 def build(name: str, config: Config) -> FunctionalModule:
     """Builds a network without parameters; equal names and configs give equal networks."""
-    return functionalize(functools.partial(networks()[name].module, config))
+    return functionalize(Constructor(networks()[name].module, config))
 
 
 def config_class(name: str) -> type[Config]:

@@ -1,4 +1,4 @@
-"""Device meshes, and constraints in terms of what an axis means."""
+"""Device meshes, sharding constraints by logical axes, and what a target device can do."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -6,15 +6,16 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.experimental import mesh_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from venhancer_jax.errors import InputError
 
 AXES = ("data", "fsdp", "context", "rows")
 
-# Mesh axes of each logical axis; those that are not listed are not split. A token is a pixel of a
-# frame in the layout of frames, a pixel one in the layout where devices see all frames of it. A
-# piece is what the VAE works on by itself: a frame, or a chunk of frames.
+# Mesh axes of each logical axis; logical axes that are not listed are replicated. A token is a
+# pixel of a frame while frames are sharded, a pixel one while each device has all frames of it. A
+# piece is what the VAE works on independently: a frame, or a chunk of frames.
 RULES: dict[str, tuple[str, ...]] = {
     "batch": ("data", "fsdp"),
     "frame": ("context",),
@@ -24,17 +25,22 @@ RULES: dict[str, tuple[str, ...]] = {
     "piece": ("data", "fsdp", "context"),
 }
 
-# A window of 32 frames has two for each of as many devices.
-_MOST_CONTEXT = 16
+# A window of 32 frames has two for each device of an axis of this size.
+_MAX_CONTEXT = 16
+# Intermediate results of this size stay in the caches of a processor core.
+_CACHE_BYTES = 6 * 2**20
 
 
 def device_mesh(sizes: Mapping[str, int], devices: Sequence[Any] | None = None) -> Mesh:
-    """A mesh of all devices.
+    """Creates a mesh of all devices, neighbours in the mesh near each other in their network.
+
+    Slices of TPUs, which only a data-center network connects, are neighbours on the first axes that
+    they divide, `data` before `fsdp`.
 
     Args:
-      sizes: devices along each axis of `AXES`, 1 where not given; one of them may be -1 for the
-        rest.
-      devices: by default all there are, on all hosts.
+      sizes: number of devices along each axis of `AXES`, 1 by default; one of them may be -1 for
+        all remaining devices.
+      devices: devices of the mesh; by default those of all processes.
 
     Raises:
       InputError: the sizes do not use all devices.
@@ -47,21 +53,21 @@ def device_mesh(sizes: Mapping[str, int], devices: Sequence[Any] | None = None) 
     if math.prod(shape) != len(devices) or min(shape) < 1:
         raise InputError(
             f"mesh {dict(sizes)} does not use all of the {len(devices)} devices: the sizes of"
-            f" {', '.join(AXES)} have to multiply to it; one of them may be -1"
+            f" {', '.join(AXES)} must multiply to it; one of them may be -1"
         )
-    return Mesh(np.array(devices).reshape(shape), AXES, axis_types=(AxisType.Auto,) * len(AXES))
+    return Mesh(_arrange(devices, shape), AXES, axis_types=(AxisType.Auto,) * len(AXES))
 
 
 def inference_mesh(
     devices: Sequence[Any] | None = None, sizes: Mapping[str, int] | None = None, *, videos: int = 2
 ) -> Mesh:
-    """All devices: videos on `data`, frames on `context`.
+    """Creates a mesh of all devices: videos on `data`, frames on `context`.
 
     Args:
-      devices: by default all there are.
-      sizes: as of `device_mesh`; without `data`, or with 0, `data` is as large as `videos` allow
-        and `context` takes the rest.
-      videos: that the network is given at once at least: 2 for a guidance pair.
+      devices: devices of the mesh; by default those of all processes.
+      sizes: number of devices along some axes of `AXES`; without `data`, or with 0, `data` is as
+        large as `videos` allow and `context` takes the rest.
+      videos: least number of videos in a network call: 2 for a guidance pair.
 
     Raises:
       InputError: the sizes do not use all devices.
@@ -69,32 +75,49 @@ def inference_mesh(
     sizes = dict(sizes or {})
     devices = list(devices or jax.devices())
     if not sizes.get("data"):
-        taken = math.prod(max(1, sizes.get(axis, 1)) for axis in ("fsdp", "rows"))
-        left = len(devices) // taken
-        data = math.gcd(left, max(1, videos // max(1, sizes.get("fsdp", 1))))
-        # Frames are few: what they do not need works on more windows of the video.
-        while left // data > _MOST_CONTEXT and left % (2 * data) == 0:
+        used = math.prod(max(1, sizes.get(axis, 1)) for axis in ("fsdp", "rows"))
+        free = len(devices) // used
+        data = math.gcd(free, max(1, videos // max(1, sizes.get("fsdp", 1))))
+        # Devices that a window has no frames for work on more windows of the video.
+        while free // data > _MAX_CONTEXT and free % (2 * data) == 0:
             data *= 2
         sizes["data"] = data
     return device_mesh({"context": -1, **sizes}, devices)
 
 
+def _arrange(devices: list[Any], shape: list[int]) -> np.ndarray:
+    """Arranges devices in an array of a shape by their position in the network."""
+    if not hasattr(devices[0], "coords"):  # no torus: the switches of GPUs make all neighbours
+        return np.array(devices).reshape(shape)
+    slices = len({getattr(device, "slice_index", 0) for device in devices})
+    if slices == 1:
+        return mesh_utils.create_device_mesh(shape, devices, allow_split_physical_axes=True)
+    between = []
+    for size in shape:
+        between.append(math.gcd(slices, size))
+        slices //= between[-1]
+    within = [size // n for size, n in zip(shape, between, strict=True)]
+    return mesh_utils.create_hybrid_device_mesh(
+        within, between, devices, allow_split_physical_axes=True
+    )
+
+
 def replicated(mesh: Mesh) -> NamedSharding:
-    """The same array on every device."""
+    """Returns the sharding of an array that every device has whole."""
     return NamedSharding(mesh, PartitionSpec())
 
 
 def constrain(x: jax.Array, axes: Sequence[str | None]) -> jax.Array:
-    """Asks the compiler to split an array along its logical axes.
+    """Constrains the sharding of an array by its logical axes.
 
     Does nothing unless a mesh of several devices is in use (`jax.set_mesh`).
 
     Args:
-      x: any array.
-      axes: a logical axis or None for each of its dimensions.
+      x: array of any shape.
+      axes: logical axis or None for each dimension of `x`.
 
     Raises:
-      ValueError: not one entry for each dimension.
+      ValueError: `axes` has not one entry for each dimension.
     """
     if len(axes) != x.ndim:
         raise ValueError(f"{len(axes)} logical axes {tuple(axes)} for shape {x.shape}")
@@ -102,7 +125,15 @@ def constrain(x: jax.Array, axes: Sequence[str | None]) -> jax.Array:
 
 
 def put_sharded(x: np.ndarray, axes: Sequence[str | None]) -> jax.Array | np.ndarray:
-    """Gives each device of the mesh in use its part of what every process has."""
+    """Shards an array that every process has over the mesh in use.
+
+    Args:
+      x: array, equal on all processes.
+      axes: logical axis or None for each dimension of `x`.
+
+    Returns:
+      The sharded array; `x` itself without a mesh of several devices.
+    """
     if not is_sharded():
         return x
     sharding = NamedSharding(jax.sharding.get_mesh(), partition_spec(axes))
@@ -110,7 +141,7 @@ def put_sharded(x: np.ndarray, axes: Sequence[str | None]) -> jax.Array | np.nda
 
 
 def partition_spec(axes: Sequence[str | None]) -> PartitionSpec:
-    """Where the mesh in use puts logical axes."""
+    """Maps logical axes to a `PartitionSpec` of the mesh in use."""
     names = jax.sharding.get_abstract_mesh().axis_names
     return PartitionSpec(
         *(tuple(n for n in RULES[a] if n in names) if a in RULES else None for a in axes)
@@ -118,7 +149,7 @@ def partition_spec(axes: Sequence[str | None]) -> PartitionSpec:
 
 
 def num_shards(axis: str | None) -> int:
-    """Devices that the mesh in use splits a logical axis over."""
+    """Returns the number of devices over which the mesh in use shards a logical axis."""
     shape = jax.sharding.get_abstract_mesh().shape
     return (
         math.prod(shape.get(name, 1) for name in RULES.get(axis or "", ())) if is_sharded() else 1
@@ -126,15 +157,35 @@ def num_shards(axis: str | None) -> int:
 
 
 def is_sharded() -> bool:
-    """Whether arrays span several devices here; not so inside of `sharding.local`."""
+    """Returns whether arrays span several devices, which they do not inside `shard_map_over`."""
     mesh = jax.sharding.get_abstract_mesh()
     return mesh.size > 1 and AxisType.Manual not in mesh.axis_types
 
 
 def target_device() -> tuple[str, str]:
-    """Platform and kind of the devices that the program is for: `("tpu", "TPU v5 lite")`."""
+    """Returns platform and kind of the devices that are compiled for: `("tpu", "TPU v5 lite")`."""
     device = jax.sharding.get_abstract_mesh().abstract_device
     if device is not None and device.platform:
         return device.platform, device.device_kind
     first = jax.devices()[0]
     return first.platform, first.device_kind
+
+
+def cuda_capability() -> float:
+    """Returns the compute capability of the NVIDIA GPUs that are compiled for, such as 9.0.
+
+    It is 0 for other devices, and where a program is compiled for a GPU that is not attached, since
+    kernels of cuDNN can only be chosen on the GPU itself.
+    """
+    if target_device()[0] not in ("gpu", "cuda") or jax.default_backend() != "gpu":
+        return 0.0
+    return float(getattr(jax.local_devices()[0], "compute_capability", 0))
+
+
+def cache_bytes() -> int | None:
+    """Returns the size that intermediate results should not exceed on the target device, in bytes.
+
+    A processor computes faster what stays in its caches. None, without a bound, on accelerators,
+    whose compilers tile products themselves, and where arrays span several devices.
+    """
+    return _CACHE_BYTES if target_device()[0] == "cpu" and not is_sharded() else None

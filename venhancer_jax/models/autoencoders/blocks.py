@@ -1,16 +1,32 @@
 """Blocks that the encoder and both decoders of the VAE share; each frame by itself."""
 
+from collections.abc import Callable
+
 import jax
 from flax import nnx
 from jax.typing import DTypeLike
 
 from venhancer_jax.models.layers.attention import Implementation, attention
 from venhancer_jax.models.layers.chunking import map_chunks
-from venhancer_jax.models.layers.convolutions import SpatialConv, conv3x3, upsample_nearest
+from venhancer_jax.models.layers.convolutions import SpatialConv
+from venhancer_jax.models.layers.linear import Linear
 from venhancer_jax.models.layers.norms import GroupNorm
 
-# A frame of 720p with as many channels as it has near the pixels takes more.
-_ELEMENTS_AT_ONCE = 2**27
+# Fewer than a 720p frame has with the channels of the first level.
+_CHUNK_ELEMENTS = 2**27
+
+
+def map_frames(function: Callable[[jax.Array], jax.Array], x: jax.Array) -> jax.Array:
+    """Applies a function of independent frames to a few large frames at a time.
+
+    Args:
+      function: computes `[B, f, H', W', C']` from `[B, f, H, W, C]`, frame by frame.
+      x: frames `[B, F, H, W, C]`.
+
+    Returns:
+      `[B, F, H', W', C']`, with the scratch memory of one chunk of frames.
+    """
+    return map_chunks(function, [x], _CHUNK_ELEMENTS // (x.size // x.shape[1]), axis=1)
 
 
 def spatial_norm(channels: int, *, groups: int, dtype: DTypeLike, rngs: nnx.Rngs) -> GroupNorm:
@@ -33,22 +49,20 @@ class SpatialResBlock(nnx.Module):
         rngs: nnx.Rngs,
     ):
         self.norm1 = spatial_norm(channels_in, groups=groups, dtype=dtype, rngs=rngs)
-        self.conv1 = conv3x3(channels_in, channels_out, dtype=dtype, rngs=rngs)
+        self.conv1 = SpatialConv(channels_in, channels_out, dtype=dtype, rngs=rngs)
         self.norm2 = spatial_norm(channels_out, groups=groups, dtype=dtype, rngs=rngs)
-        self.conv2 = conv3x3(channels_out, channels_out, dtype=dtype, rngs=rngs)
+        self.conv2 = SpatialConv(channels_out, channels_out, dtype=dtype, rngs=rngs)
         self.shortcut = (
             None
             if channels_in == channels_out
-            else nnx.Linear(channels_in, channels_out, dtype=dtype, rngs=rngs)
+            else Linear(channels_in, channels_out, dtype=dtype, rngs=rngs)
         )
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """`[B, F, H, W, C]`."""
-        # Frames do not see each other here: of large ones only a few need scratch memory at a time.
-        at_once = max(1, _ELEMENTS_AT_ONCE // (x.size // x.shape[1]))
-        return map_chunks(self._of_frames, [x], at_once, axis=1)
+        return map_frames(self._convolve, x)
 
-    def _of_frames(self, x: jax.Array) -> jax.Array:
+    def _convolve(self, x: jax.Array) -> jax.Array:
         y = self.conv1(nnx.silu(self.norm1(x)))
         y = self.conv2(nnx.silu(self.norm2(y)))
         return y + (x if self.shortcut is None else self.shortcut(x))
@@ -67,10 +81,10 @@ class SpatialAttention(nnx.Module):
         rngs: nnx.Rngs,
     ):
         self.norm = spatial_norm(channels, groups=groups, dtype=dtype, rngs=rngs)
-        self.to_q = nnx.Linear(channels, channels, dtype=dtype, rngs=rngs)
-        self.to_k = nnx.Linear(channels, channels, dtype=dtype, rngs=rngs)
-        self.to_v = nnx.Linear(channels, channels, dtype=dtype, rngs=rngs)
-        self.to_out = nnx.Linear(channels, channels, dtype=dtype, rngs=rngs)
+        self.to_q = Linear(channels, channels, dtype=dtype, rngs=rngs)
+        self.to_k = Linear(channels, channels, dtype=dtype, rngs=rngs)
+        self.to_v = Linear(channels, channels, dtype=dtype, rngs=rngs)
+        self.to_out = Linear(channels, channels, dtype=dtype, rngs=rngs)
         self.implementation: Implementation = implementation
 
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -111,34 +125,6 @@ class MidBlock(nnx.Module):
         return self.resnet2(x if self.attention is None else self.attention(x))
 
 
-class HalvingConv(nnx.Module):
-    """Convolution of stride 2 with zeros below and to the right only: even sizes are halved."""
-
-    def __init__(self, channels: int, *, dtype: DTypeLike, rngs: nnx.Rngs):
-        self.conv = SpatialConv(
-            channels,
-            channels,
-            (3, 3),
-            strides=2,
-            padding=((0, 1), (0, 1)),
-            dtype=dtype,
-            rngs=rngs,
-        )
-
-    def __call__(self, x: jax.Array) -> jax.Array:
-        return self.conv(x)
-
-
-class DoublingConv(nnx.Module):
-    """Repeats every pixel twice in both directions, then a convolution."""
-
-    def __init__(self, channels: int, *, dtype: DTypeLike, rngs: nnx.Rngs):
-        self.conv = conv3x3(channels, channels, dtype=dtype, rngs=rngs)
-
-    def __call__(self, x: jax.Array) -> jax.Array:
-        return self.conv(upsample_nearest(x))
-
-
 class Level(nnx.Module):
     """Residual blocks of one size, then the way to the next size."""
 
@@ -149,7 +135,7 @@ class Level(nnx.Module):
         *,
         blocks: int,
         block: type[SpatialResBlock] = SpatialResBlock,
-        resample: type[HalvingConv] | type[DoublingConv] | None,
+        resample: Callable[..., nnx.Module] | None,
         groups: int,
         dtype: DTypeLike,
         rngs: nnx.Rngs,

@@ -11,6 +11,8 @@ from einops import rearrange
 from flax import nnx
 from jax.typing import DTypeLike
 
+from venhancer_jax.models.layers.linear import Linear
+
 # Variance of the two colour differences in natural pictures, where that of brightness is 1.
 _COLOUR_VARIANCE = 0.1
 
@@ -19,7 +21,7 @@ class PatchToLatent(nnx.Module):
     """Squares of pixels to latents."""
 
     def __init__(self, patch: int, channels: int, *, dtype: DTypeLike, rngs: nnx.Rngs):
-        self.linear = nnx.Linear(
+        self.linear = Linear(
             3 * patch**2, channels, use_bias=False, kernel_init=_cosines, dtype=dtype, rngs=rngs
         )
         self.patch = patch
@@ -36,7 +38,7 @@ class LatentToPatch(nnx.Module):
     """Latents to squares of pixels."""
 
     def __init__(self, patch: int, channels: int, *, dtype: DTypeLike, rngs: nnx.Rngs):
-        self.linear = nnx.Linear(
+        self.linear = Linear(
             channels, 3 * patch**2, use_bias=False, kernel_init=_cosines, dtype=dtype, rngs=rngs
         )
         self.patch = patch

@@ -10,20 +10,18 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from venhancer_jax.models.autoencoders.blocks import SpatialResBlock
+from venhancer_jax.models.layers.convolutions import TemporalConv
 from venhancer_jax.models.layers.norms import GroupNorm
 
 
-class TemporalConv(nnx.Module):
-    """Convolves three neighbouring frames at every pixel."""
+class VideoTemporalConv(nnx.Module):
+    """A temporal convolution of `[B, F, H, W, C]`."""
 
     def __init__(self, channels: int, *, dtype: DTypeLike, rngs: nnx.Rngs):
-        # A 2-D convolution over [F, H*W] takes half the memory and time of the 3-D form.
-        self.conv = nnx.Conv(
-            channels, channels, (3, 1), padding=((1, 1), (0, 0)), dtype=dtype, rngs=rngs
-        )
+        self.conv = TemporalConv(channels, dtype=dtype, rngs=rngs)
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        """`[B, F, H, W, C]`; zeros before the first and after the last frame."""
+        """Convolves `[B, F, H, W, C]`; zeros before the first and after the last frame."""
         b, f, h, w, c = x.shape
         return self.conv(x.reshape(b, f, h * w, c)).reshape(x.shape)
 
@@ -38,8 +36,8 @@ class TemporalResidual(nnx.Module):
             )
 
         self.norm1, self.norm2 = norm(), norm()
-        self.conv1 = TemporalConv(channels, dtype=dtype, rngs=rngs)
-        self.conv2 = TemporalConv(channels, dtype=dtype, rngs=rngs)
+        self.conv1 = VideoTemporalConv(channels, dtype=dtype, rngs=rngs)
+        self.conv2 = VideoTemporalConv(channels, dtype=dtype, rngs=rngs)
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """`[B, F, H, W, C]`."""

@@ -5,6 +5,7 @@ decoder is that of Stable Video Diffusion.
 """
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -12,20 +13,25 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from venhancer_jax.models.autoencoders.blocks import (
-    DoublingConv,
-    HalvingConv,
     Level,
     MidBlock,
     SpatialResBlock,
+    map_frames,
     spatial_norm,
 )
 from venhancer_jax.models.autoencoders.patch_shortcut import LatentToPatch, PatchToLatent
-from venhancer_jax.models.autoencoders.temporal_decoder import SpatioTemporalResBlock, TemporalConv
+from venhancer_jax.models.autoencoders.temporal_decoder import (
+    SpatioTemporalResBlock,
+    VideoTemporalConv,
+)
 from venhancer_jax.models.layers.attention import Implementation
-from venhancer_jax.models.layers.convolutions import conv3x3
-from venhancer_jax.models.layers.initializers import zeros
+from venhancer_jax.models.layers.convolutions import Downsample, SpatialConv, Upsample
+from venhancer_jax.models.layers.initializers import fan_in_normal, zeros
+from venhancer_jax.models.layers.linear import Linear
 
 _LOG_VARIANCE = -8.0
+# Zeros below and to the right only: even sizes are halved.
+_downsample = functools.partial(Downsample, padding=((0, 1), (0, 1)))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -124,7 +130,7 @@ class Encoder(nnx.Module):
 
     def __init__(self, config: VAEConfig, rngs: nnx.Rngs):
         dtype, groups, deepest = config.encoder_dtype, config.groups, config.channels[-1]
-        self.conv_in = conv3x3(3, config.channels[0], dtype=dtype, rngs=rngs)
+        self.conv_in = SpatialConv(3, config.channels[0], dtype=dtype, rngs=rngs)
         levels = []
         channels = config.channels[0]
         for i, wider in enumerate(config.channels):
@@ -132,7 +138,7 @@ class Encoder(nnx.Module):
                 channels,
                 wider,
                 blocks=config.blocks_per_level,
-                resample=HalvingConv if i < len(config.channels) - 1 else None,
+                resample=_downsample if i < len(config.channels) - 1 else None,
                 groups=groups,
                 dtype=dtype,
                 rngs=rngs,
@@ -149,7 +155,7 @@ class Encoder(nnx.Module):
             rngs=rngs,
         )
         self.norm_out = spatial_norm(deepest, groups=groups, dtype=dtype, rngs=rngs)
-        self.conv_out = conv3x3(
+        self.conv_out = SpatialConv(
             deepest,
             2 * config.latent_channels,
             kernel_init=_out_init(config),
@@ -171,7 +177,7 @@ class Decoder(nnx.Module):
     def __init__(self, config: VAEConfig, rngs: nnx.Rngs):
         dtype, groups, deepest = config.dtype, config.groups, config.channels[-1]
         block = SpatioTemporalResBlock if config.temporal_decoder else SpatialResBlock
-        self.conv_in = conv3x3(config.latent_channels, deepest, dtype=dtype, rngs=rngs)
+        self.conv_in = SpatialConv(config.latent_channels, deepest, dtype=dtype, rngs=rngs)
         self.mid_block = MidBlock(
             deepest,
             block=block,
@@ -189,7 +195,7 @@ class Decoder(nnx.Module):
                 narrower,
                 blocks=config.blocks_per_level + 1,
                 block=block,
-                resample=DoublingConv if i < len(config.channels) - 1 else None,
+                resample=Upsample if i < len(config.channels) - 1 else None,
                 groups=groups,
                 dtype=dtype,
                 rngs=rngs,
@@ -197,10 +203,14 @@ class Decoder(nnx.Module):
             levels.append(level)
             channels = narrower
         self.up_blocks = nnx.List(levels)
-        self.norm_out = spatial_norm(channels, groups=groups, dtype=dtype, rngs=rngs)
-        self.conv_out = conv3x3(channels, 3, kernel_init=_out_init(config), dtype=dtype, rngs=rngs)
+        # Pixels are float32: their rounding would be the first thing to be seen.
+        exact = jnp.float32
+        self.norm_out = spatial_norm(channels, groups=groups, dtype=exact, rngs=rngs)
+        self.conv_out = SpatialConv(
+            channels, 3, kernel_init=_out_init(config), dtype=exact, rngs=rngs
+        )
         self.time_conv_out = (
-            TemporalConv(3, dtype=dtype, rngs=rngs) if config.temporal_decoder else None
+            VideoTemporalConv(3, dtype=exact, rngs=rngs) if config.temporal_decoder else None
         )
 
     def __call__(self, latents: jax.Array) -> jax.Array:
@@ -208,12 +218,12 @@ class Decoder(nnx.Module):
         x = self.mid_block(self.conv_in(latents))
         for level in self.up_blocks:
             x = level(x)
-        x = self.conv_out(nnx.silu(self.norm_out(x)))
+        x = map_frames(lambda x: self.conv_out(nnx.silu(self.norm_out(x))), x)
         return x if self.time_conv_out is None else self.time_conv_out(x)
 
 
 def _out_init(config: VAEConfig) -> nnx.Initializer:
-    return zeros if config.patch_shortcut else nnx.initializers.lecun_normal()
+    return zeros if config.patch_shortcut else fan_in_normal
 
 
 def _moments_init(config: VAEConfig) -> nnx.Initializer:
@@ -238,13 +248,13 @@ class VAE(nnx.Module):
     def __init__(self, config: VAEConfig, rngs: nnx.Rngs):
         moments, latents = 2 * config.latent_channels, config.latent_channels
         self.encoder = Encoder(config, rngs)
-        self.quant_conv = nnx.Linear(
+        self.quant_conv = Linear(
             moments, moments, bias_init=_moments_init(config), dtype=config.encoder_dtype, rngs=rngs
         )
         self.post_quant_conv = (
             None
             if config.temporal_decoder
-            else nnx.Linear(latents, latents, dtype=config.dtype, rngs=rngs)
+            else Linear(latents, latents, dtype=config.dtype, rngs=rngs)
         )
         self.decoder = Decoder(config, rngs)
         patch = config.pixels_per_latent

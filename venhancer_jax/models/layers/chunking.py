@@ -1,4 +1,4 @@
-"""Bounds memory: a function on one part of its input after the other."""
+"""Functions over one chunk of their input after the other, with the memory of one chunk."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -8,37 +8,52 @@ import jax.numpy as jnp
 
 
 def map_chunks(
-    function: Callable[..., jax.Array], arrays: Sequence[jax.Array], at_most: int, *, axis: int = 0
+    function: Callable[..., jax.Array],
+    arrays: Sequence[jax.Array],
+    chunk_size: int,
+    *,
+    axis: int = 0,
 ) -> jax.Array:
-    """A function of arrays that treats the entries along an axis each by themselves.
+    """Applies a function to chunks of arrays along an axis, one chunk after the other.
+
+    Unlike `jax.lax.map` with `batch_size`, all chunks have one length, for any axis, and a gradient
+    recomputes the intermediate results of each chunk.
 
     Args:
-      function: gives an array with the same entries along the same axis.
-      arrays: inputs, of one length along the axis; zeros fill the last chunk up.
-      at_most: entries that the function is given at once.
-      axis: of inputs and result.
+      function: treats the entries along `axis` independently; its result has one for each entry.
+      arrays: inputs, of one length along `axis`; the last chunk is padded with zeros.
+      chunk_size: most entries per chunk; less than 1 means 1.
+      axis: axis of inputs and result that is cut into chunks.
 
     Returns:
-      What `function(*arrays)` gives, with the memory of one chunk, which a gradient computes anew.
+      `function(*arrays)`.
     """
     length = arrays[0].shape[axis]
-    count, size = split_evenly(length, at_most)
+    count, size = split_evenly(length, chunk_size)
     if count == 1:
         return function(*arrays)
 
     def split(x: jax.Array) -> jax.Array:
-        fill = [(0, 0)] * x.ndim
-        fill[axis] = (0, count * size - length)
+        padding = [(0, 0)] * x.ndim
+        padding[axis] = (0, count * size - length)
         shape = (*x.shape[:axis], count, size, *x.shape[axis + 1 :])
-        return jnp.moveaxis(jnp.pad(x, fill).reshape(shape), axis, 0)
+        return jnp.moveaxis(jnp.pad(x, padding).reshape(shape), axis, 0)
 
-    of_chunk = jax.checkpoint(lambda chunk: function(*chunk))
-    out = jnp.moveaxis(jax.lax.map(of_chunk, tuple(split(x) for x in arrays)), 0, axis)
+    checkpointed = jax.checkpoint(lambda chunk: function(*chunk))
+    out = jnp.moveaxis(jax.lax.map(checkpointed, tuple(split(x) for x in arrays)), 0, axis)
     joined = out.reshape(*out.shape[:axis], -1, *out.shape[axis + 2 :])
     return jax.lax.slice_in_dim(joined, 0, length, axis=axis)
 
 
-def split_evenly(length: int, at_most: int) -> tuple[int, int]:
-    """Number and size of the fewest chunks of at most so many, as even as they can be."""
-    count = math.ceil(length / min(length, max(1, at_most)))
+def split_evenly(length: int, chunk_size: int) -> tuple[int, int]:
+    """Computes number and size of the fewest equal chunks that cover a length.
+
+    Args:
+      length: number of entries.
+      chunk_size: most entries per chunk; less than 1 means 1.
+
+    Returns:
+      `(number, size)` of the chunks, whose product is `length` or a little more.
+    """
+    count = math.ceil(length / min(length, max(1, chunk_size)))
     return count, math.ceil(length / count)

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
 
-from venhancer_jax.models.layers.initializers import zeros
+from venhancer_jax.models.layers.initializers import fan_in_normal, zeros
+from venhancer_jax.models.layers.linear import Linear
 
 
 def sinusoidal_embedding(t: jax.Array, width: int) -> jax.Array:
@@ -39,9 +40,9 @@ class MLP(nnx.Module):
         dtype: DTypeLike,
         rngs: nnx.Rngs,
     ):
-        out_init = zeros if zero_out else nnx.initializers.lecun_normal()
-        self.linear1 = nnx.Linear(in_width, width, dtype=dtype, rngs=rngs)
-        self.linear2 = nnx.Linear(width, width, kernel_init=out_init, dtype=dtype, rngs=rngs)
+        out_init = zeros if zero_out else fan_in_normal
+        self.linear1 = Linear(in_width, width, dtype=dtype, rngs=rngs)
+        self.linear2 = Linear(width, width, kernel_init=out_init, dtype=dtype, rngs=rngs)
 
     def __call__(self, x: jax.Array) -> jax.Array:
         return self.linear2(nnx.silu(self.linear1(x)))

@@ -3,3 +3,4 @@
 from flax import nnx
 
 zeros = nnx.initializers.zeros_init()
+fan_in_normal = nnx.initializers.lecun_normal()

@@ -4,8 +4,9 @@ import jax
 from flax import nnx
 from jax.typing import DTypeLike
 
-from venhancer_jax.models.layers.convolutions import conv3x3
-from venhancer_jax.models.layers.initializers import zeros
+from venhancer_jax.models.layers.convolutions import SpatialConv, TemporalConv
+from venhancer_jax.models.layers.initializers import fan_in_normal, zeros
+from venhancer_jax.models.layers.linear import Linear
 from venhancer_jax.models.layers.norms import GroupNorm
 
 
@@ -14,16 +15,8 @@ class TemporalConvStage(nnx.Module):
 
     def __init__(self, channels: int, *, zero_out: bool = False, dtype: DTypeLike, rngs: nnx.Rngs):
         self.norm = GroupNorm(channels, over_frames=True, epsilon=1e-5, dtype=dtype, rngs=rngs)
-        # A 2-D convolution over [F, H*W] takes half the memory and time of the 3-D form.
-        self.conv = nnx.Conv(
-            channels,
-            channels,
-            (3, 1),
-            padding=((1, 1), (0, 0)),
-            kernel_init=zeros if zero_out else nnx.initializers.lecun_normal(),
-            dtype=dtype,
-            rngs=rngs,
-        )
+        kernel_init = zeros if zero_out else fan_in_normal
+        self.conv = TemporalConv(channels, kernel_init=kernel_init, dtype=dtype, rngs=rngs)
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """`[B, F, P, C]`, P the pixels of a frame; zeros before the first and after the last."""
@@ -64,14 +57,16 @@ class ResBlock(nnx.Module):
             return GroupNorm(channels, over_frames=False, epsilon=1e-5, dtype=dtype, rngs=rngs)
 
         self.norm1 = norm(channels_in)
-        self.conv1 = conv3x3(channels_in, channels_out, dtype=dtype, rngs=rngs)
-        self.embedding = nnx.Linear(embedding_width, channels_out, dtype=dtype, rngs=rngs)
+        self.conv1 = SpatialConv(channels_in, channels_out, dtype=dtype, rngs=rngs)
+        self.embedding = Linear(embedding_width, channels_out, dtype=dtype, rngs=rngs)
         self.norm2 = norm(channels_out)
-        self.conv2 = conv3x3(channels_out, channels_out, kernel_init=zeros, dtype=dtype, rngs=rngs)
+        self.conv2 = SpatialConv(
+            channels_out, channels_out, kernel_init=zeros, dtype=dtype, rngs=rngs
+        )
         self.shortcut = (
             None
             if channels_in == channels_out
-            else nnx.Linear(channels_in, channels_out, dtype=dtype, rngs=rngs)
+            else Linear(channels_in, channels_out, dtype=dtype, rngs=rngs)
         )
         self.temporal = TemporalConvLayer(channels_out, dtype=dtype, rngs=rngs)
 

@@ -10,8 +10,9 @@ from venhancer_jax.models.kernels.temporal_attention import suits, temporal_atte
 from venhancer_jax.models.layers.attention import Implementation, attention
 from venhancer_jax.models.layers.chunking import map_chunks
 from venhancer_jax.models.layers.initializers import zeros
+from venhancer_jax.models.layers.linear import Linear
 from venhancer_jax.models.layers.norms import GroupNorm
-from venhancer_jax.sharding.mesh import constrain, is_sharded
+from venhancer_jax.sharding.mesh import cache_bytes, constrain, is_sharded
 from venhancer_jax.sharding.shard_map import pad_to_shards, shard_map_over
 
 _BY_FRAME = ("batch", "frame", "token", None)
@@ -35,10 +36,10 @@ class Attention(nnx.Module):
         rngs: nnx.Rngs,
     ):
         source = context_width or width
-        self.to_q = nnx.Linear(width, width, use_bias=False, dtype=dtype, rngs=rngs)
-        self.to_k = nnx.Linear(source, width, use_bias=False, dtype=dtype, rngs=rngs)
-        self.to_v = nnx.Linear(source, width, use_bias=False, dtype=dtype, rngs=rngs)
-        self.to_out = nnx.Linear(width, width, dtype=dtype, rngs=rngs)
+        self.to_q = Linear(width, width, use_bias=False, dtype=dtype, rngs=rngs)
+        self.to_k = Linear(source, width, use_bias=False, dtype=dtype, rngs=rngs)
+        self.to_v = Linear(source, width, use_bias=False, dtype=dtype, rngs=rngs)
+        self.to_out = Linear(width, width, dtype=dtype, rngs=rngs)
         self.head_dim = head_dim
         self.implementation: Implementation = implementation
 
@@ -73,11 +74,19 @@ class FeedForward(nnx.Module):
     """GEGLU of four times the width: value first, gate second, exact GELU."""
 
     def __init__(self, width: int, *, dtype: DTypeLike, rngs: nnx.Rngs):
-        self.proj_in = nnx.Linear(width, 8 * width, dtype=dtype, rngs=rngs)
-        self.proj_out = nnx.Linear(4 * width, width, dtype=dtype, rngs=rngs)
+        self.proj_in = Linear(width, 8 * width, dtype=dtype, rngs=rngs)
+        self.proj_out = Linear(4 * width, width, dtype=dtype, rngs=rngs)
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        value, gate = jnp.split(self.proj_in(x), 2, axis=-1)
+        """Transforms every token of `[..., D]`."""
+        tokens = x.reshape(-1, x.shape[-1])
+        token_bytes = self.proj_in.out_features * x.dtype.itemsize
+        cache = cache_bytes()
+        chunk = len(tokens) if cache is None else cache // token_bytes
+        return map_chunks(self._geglu, [tokens], chunk).reshape(x.shape)
+
+    def _geglu(self, tokens: jax.Array) -> jax.Array:
+        value, gate = jnp.split(self.proj_in(tokens), 2, axis=-1)
         return self.proj_out(value * nnx.gelu(gate, approximate=False))
 
 
@@ -141,7 +150,7 @@ class SpatialTransformer(nnx.Module):
         rngs: nnx.Rngs,
     ):
         self.norm = GroupNorm(channels, over_frames=False, epsilon=1e-6, dtype=dtype, rngs=rngs)
-        self.proj_in = nnx.Linear(channels, channels, dtype=dtype, rngs=rngs)
+        self.proj_in = Linear(channels, channels, dtype=dtype, rngs=rngs)
         self.block = TransformerBlock(
             channels,
             context_width=context_width,
@@ -150,7 +159,7 @@ class SpatialTransformer(nnx.Module):
             dtype=dtype,
             rngs=rngs,
         )
-        self.proj_out = nnx.Linear(channels, channels, kernel_init=zeros, dtype=dtype, rngs=rngs)
+        self.proj_out = Linear(channels, channels, kernel_init=zeros, dtype=dtype, rngs=rngs)
 
     def __call__(self, x: jax.Array, text: jax.Array | KeysValues) -> jax.Array:
         """`x [B, F, H, W, C]`; `text [B, L, D]`, or the keys and values of it."""
@@ -181,11 +190,11 @@ class TemporalTransformer(nnx.Module):
     ):
         inner = inner or channels
         self.norm = GroupNorm(channels, over_frames=True, epsilon=1e-6, dtype=dtype, rngs=rngs)
-        self.proj_in = nnx.Linear(channels, inner, dtype=dtype, rngs=rngs)
+        self.proj_in = Linear(channels, inner, dtype=dtype, rngs=rngs)
         self.block = TransformerBlock(
             inner, head_dim=head_dim, implementation=implementation, dtype=dtype, rngs=rngs
         )
-        self.proj_out = nnx.Linear(inner, channels, kernel_init=zeros, dtype=dtype, rngs=rngs)
+        self.proj_out = Linear(inner, channels, kernel_init=zeros, dtype=dtype, rngs=rngs)
         self.pixels_at_once = pixels_at_once
         self.implementation: Implementation = implementation
 

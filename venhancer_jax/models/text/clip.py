@@ -9,6 +9,9 @@ from einops import rearrange
 from flax import nnx
 from jax.typing import DTypeLike
 
+from venhancer_jax.models.layers.attention import dense_attention
+from venhancer_jax.models.layers.linear import Linear
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ClipTextConfig:
@@ -67,18 +70,18 @@ class ClipAttention(nnx.Module):
 
     def __init__(self, config: ClipTextConfig, rngs: nnx.Rngs):
         width = config.width
-        self.in_proj = nnx.Linear(width, 3 * width, dtype=config.dtype, rngs=rngs)
-        self.out_proj = nnx.Linear(width, width, dtype=config.dtype, rngs=rngs)
+        self.in_proj = Linear(width, 3 * width, dtype=config.dtype, rngs=rngs)
+        self.out_proj = Linear(width, width, dtype=config.dtype, rngs=rngs)
         self.heads = config.heads
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """`[B, L, D]`."""
         # Thirds of the projection: queries, keys, values.
         q, k, v = rearrange(
-            self.in_proj(x), "b l (three heads d) -> three b l heads d", three=3, heads=self.heads
+            self.in_proj(x), "b l (three heads d) -> three (b heads) l d", three=3, heads=self.heads
         )
-        out = jax.nn.dot_product_attention(q, k, v, is_causal=True, implementation="xla")
-        return self.out_proj(rearrange(out, "b l heads d -> b l (heads d)"))
+        out = dense_attention(q, k, v, is_causal=True)
+        return self.out_proj(rearrange(out, "(b heads) l d -> b l (heads d)", heads=self.heads))
 
 
 class ClipMLP(nnx.Module):
@@ -86,8 +89,8 @@ class ClipMLP(nnx.Module):
 
     def __init__(self, config: ClipTextConfig, rngs: nnx.Rngs):
         width = config.width
-        self.linear1 = nnx.Linear(width, 4 * width, dtype=config.dtype, rngs=rngs)
-        self.linear2 = nnx.Linear(4 * width, width, dtype=config.dtype, rngs=rngs)
+        self.linear1 = Linear(width, 4 * width, dtype=config.dtype, rngs=rngs)
+        self.linear2 = Linear(4 * width, width, dtype=config.dtype, rngs=rngs)
 
     def __call__(self, x: jax.Array) -> jax.Array:
         return self.linear2(nnx.gelu(self.linear1(x), approximate=False))
@@ -122,7 +125,9 @@ class ClipTextEncoder(nnx.Module):
         self.blocks = nnx.List([ClipBlock(config, rngs) for _ in range(config.stored_blocks)])
         self.final_norm = layer_norm(config, jnp.float32, rngs)
         self.text_projection = (
-            nnx.Linear(width, width, use_bias=False, rngs=rngs) if config.projection else None
+            Linear(width, width, use_bias=False, dtype=jnp.float32, rngs=rngs)
+            if config.projection
+            else None
         )
         self.logit_scale = nnx.Param(jnp.log(1 / 0.07)) if config.logit_scale else None
         self.running_blocks = config.layers - 1

@@ -6,9 +6,10 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from venhancer_jax.models.layers.convolutions import conv3x3
+from venhancer_jax.models.layers.convolutions import SpatialConv
 from venhancer_jax.models.layers.embeddings import MLP, sinusoidal_embedding
 from venhancer_jax.models.layers.initializers import zeros
+from venhancer_jax.models.layers.linear import Linear
 from venhancer_jax.models.layers.text_kv_cache import Text, text_for
 from venhancer_jax.models.venhancer.unet3d import Encoder, UNet3D, UNet3DConfig, encoder_channels
 
@@ -24,10 +25,10 @@ class VideoControlNet(nnx.Module):
     def __init__(self, config: UNet3DConfig, rngs: nnx.Rngs):
         dtype = config.dtype
         self.encoder = Encoder(config, rngs)
-        self.hint_conv = conv3x3(
+        self.hint_conv = SpatialConv(
             config.latent_channels, config.width, kernel_init=zeros, dtype=dtype, rngs=rngs
         )
-        self.noise_embedding = nnx.Linear(
+        self.noise_embedding = Linear(
             config.embedding_width,
             config.embedding_width,
             kernel_init=zeros,
@@ -38,7 +39,7 @@ class VideoControlNet(nnx.Module):
             config.width, config.embedding_width, zero_out=True, dtype=dtype, rngs=rngs
         )
         self.zero_convs = nnx.List(
-            nnx.Linear(channels, channels, kernel_init=zeros, dtype=dtype, rngs=rngs)
+            Linear(channels, channels, kernel_init=zeros, dtype=dtype, rngs=rngs)
             for channels in (*encoder_channels(config), config.channels[-1])
         )
         self.width = config.width

@@ -7,6 +7,7 @@ products of attention and all norms stay as they are.
 
 import dataclasses
 import importlib
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -60,13 +61,26 @@ def quantised(
     # Traced twice, run never: the compiler leaves out the call, whose result is not asked for.
     graph, state = nnx.split(jax.eval_shape(with_integers, params))
     leaves = tuple((path, leaf.get_value()) for path, leaf in nnx.to_flat_state(state))
-    made = dataclasses.replace(network, graph=graph, leaves=leaves)
+    # Another constructor: networks of equal constructors are equal.
+    integer = dataclasses.replace(
+        network, build=_Quantised(network.build), graph=graph, leaves=leaves
+    )
 
     def values(params: Params) -> tuple[jax.Array, ...]:
         state = nnx.state(with_integers(params))
         return tuple(leaf.get_value() for _, leaf in nnx.to_flat_state(state))
 
-    return made, dict(zip(made.shapes, jax.jit(values)(params), strict=True))
+    return integer, dict(zip(integer.shapes, jax.jit(values)(params), strict=True))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Quantised:
+    """Stands for the constructor of an integer network, which is never built from keys."""
+
+    network: Callable[[nnx.Rngs], nnx.Module]
+
+    def __call__(self, rngs: nnx.Rngs) -> nnx.Module:
+        raise NotImplementedError("an integer network is quantised from a full one")
 
 
 def _qwix() -> Any:

@@ -8,7 +8,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from venhancer_jax.models.layers.attention import Implementation
-from venhancer_jax.models.layers.convolutions import Downsample, Upsample, conv3x3
+from venhancer_jax.models.layers.convolutions import Downsample, SpatialConv, Upsample
 from venhancer_jax.models.layers.embeddings import MLP, sinusoidal_embedding
 from venhancer_jax.models.layers.initializers import zeros
 from venhancer_jax.models.layers.norms import GroupNorm
@@ -19,6 +19,10 @@ from venhancer_jax.models.remat import Remat, rematerialised
 from venhancer_jax.sharding.mesh import constrain
 
 VIDEO_AXES = ("batch", "frame", "row", None, None)
+# Two rows and one column of zeros on either side: `(h, w)` to `(h / 2 + 1, w / 2)`; on the way up a
+# row is cropped on either side: `(h, w)` to `(2 h - 2, 2 w)`.
+DOWN_PADDING = ((2, 2), (1, 1))
+UP_CROP_ROWS = 1
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -118,7 +122,9 @@ class Block(nnx.Module):
         )
         self.spatial = spatial_transformer(config, channels_out, rngs) if attends else None
         self.temporal = temporal_transformer(config, channels_out, rngs) if attends else None
-        self.upsample = Upsample(channels_out, dtype=dtype, rngs=rngs) if up else None
+        self.upsample = (
+            Upsample(channels_out, crop_rows=UP_CROP_ROWS, dtype=dtype, rngs=rngs) if up else None
+        )
 
     def __call__(self, x: jax.Array, embedding: jax.Array, text: Text) -> jax.Array:
         """`x [B, F, H, W, C]`, `embedding [B, F or 1, E]`, `text [B, L, D]` or its projections."""
@@ -133,7 +139,7 @@ class InputBlock(nnx.Module):
     """The first step: latents to channels, then attention among the frames."""
 
     def __init__(self, config: UNet3DConfig, rngs: nnx.Rngs):
-        self.conv = conv3x3(config.latent_channels, config.width, dtype=config.dtype, rngs=rngs)
+        self.conv = SpatialConv(config.latent_channels, config.width, dtype=config.dtype, rngs=rngs)
         inner = config.first_temporal_heads * config.head_dim
         self.temporal = temporal_transformer(config, config.width, rngs, inner=inner)
 
@@ -174,7 +180,9 @@ class Encoder(nnx.Module):
                 blocks.append(Block(config, channels, wider, attends=attends, rngs=rngs))
                 channels = wider
             if level < len(config.channels) - 1:
-                blocks.append(Downsample(channels, dtype=config.dtype, rngs=rngs))
+                blocks.append(
+                    Downsample(channels, padding=DOWN_PADDING, dtype=config.dtype, rngs=rngs)
+                )
         self.input_blocks = nnx.List(blocks)
         self.middle_block = MiddleBlock(config, rngs)
         self.width = config.width
@@ -228,14 +236,16 @@ class Head(nnx.Module):
     """Features to the prediction."""
 
     def __init__(self, config: UNet3DConfig, rngs: nnx.Rngs):
-        dtype = config.dtype
-        self.norm = GroupNorm(config.width, over_frames=False, epsilon=1e-5, dtype=dtype, rngs=rngs)
-        self.conv = conv3x3(
-            config.width, config.latent_channels, kernel_init=zeros, dtype=dtype, rngs=rngs
+        # In float32: the solver multiplies the rounding of the prediction by the guidance scale.
+        exact = jnp.float32
+        self.norm = GroupNorm(config.width, over_frames=False, epsilon=1e-5, dtype=exact, rngs=rngs)
+        self.conv = SpatialConv(
+            config.width, config.latent_channels, kernel_init=zeros, dtype=exact, rngs=rngs
         )
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        return self.conv(nnx.silu(self.norm(x))).astype(jnp.float32)
+        """Computes the prediction `[B, F, h, w, 4]` float32 from features `[B, F, h, w, C]`."""
+        return self.conv(nnx.silu(self.norm(x)))
 
 
 class UNet3D(nnx.Module):
