@@ -1,5 +1,7 @@
 """All implementations are the same attention; chunks bound its memory."""
 
+import types
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,8 +10,9 @@ from jax.extend import core
 
 from venhancer_jax.models.kernels.splash import block_length
 from venhancer_jax.models.layers import attention as attention_module
-from venhancer_jax.models.layers.attention import attention
+from venhancer_jax.models.layers.attention import attention, dense_attention
 from venhancer_jax.models.layers.chunking import split_evenly
+from venhancer_jax.sharding import mesh
 
 HEADS, WIDTH = 2, 8
 
@@ -72,14 +75,14 @@ def test_chunked_is_attention(batch: int, queries: int, keys: int, rows: int):
 
 
 def test_chunks_are_few_and_even():
-    row = 4 * HEADS * 17
-    assert largest_scores(6, 13, 17, "chunked", 30 * row)[0] == 26 * row
-    assert largest_scores(6, 13, 17, "chunked", 12 * row)[0] == 7 * row  # of 13 and one padded
-    assert largest_scores(6, 13, 17, "chunked", 4 * row)[0] == 4 * row
+    row = 4 * 17  # scores of a query in one head, of which there are 12
+    assert largest_scores(6, 13, 17, "chunked", 60 * row)[0] == 4 * 13 * row
+    assert largest_scores(6, 13, 17, "chunked", 13 * row)[0] == 13 * row
+    assert largest_scores(6, 13, 17, "chunked", 8 * row)[0] == 7 * row  # 13 queries and one padded
 
 
 def test_a_budget_below_one_row_takes_one_row():
-    assert largest_scores(2, 13, 17, "chunked", 1) == (4 * HEADS * 17, True)
+    assert largest_scores(2, 13, 17, "chunked", 1) == (4 * 17, True)
 
 
 def test_xla_is_attention():
@@ -96,11 +99,20 @@ def test_auto_chunks_beyond_the_budget():
     assert largest_scores(2, 13, 17, "xla", 1) == (scores, False)
 
 
-def test_auto_is_the_default():
-    of = [jax.ShapeDtypeStruct((1, 1, 4096, HEADS, WIDTH), "f4")] * 3
-    twice = [jax.ShapeDtypeStruct((1, 1, 8192, HEADS, WIDTH), "f4")] * 3
-    assert "scan" not in str(jax.make_jaxpr(attention)(*of))  # 128 MiB of scores
-    assert "scan" in str(jax.make_jaxpr(attention)(*twice))  # 512 MiB
+@pytest.mark.parametrize(
+    ("cache", "fits"), [(6 * 2**20, 512), (None, 4096)], ids=["processor", "accelerator"]
+)
+def test_auto_keeps_scores_in_the_cache_of_a_processor(
+    cache: int | None, fits: int, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(attention_module, "cache_bytes", lambda: cache)
+
+    def has_loop(length: int) -> bool:
+        x = [jax.ShapeDtypeStruct((1, 1, length, HEADS, WIDTH), "f4")] * 3
+        return "scan" in str(jax.make_jaxpr(lambda *x: attention(*x))(*x))
+
+    assert not has_loop(fits)  # 2 and 128 MiB of scores
+    assert has_loop(2 * fits)
 
 
 @pytest.mark.parametrize(("batch", "length"), [(1, 1024), (64, 128)])
@@ -174,40 +186,62 @@ def test_chunks_keep_no_scores_for_the_gradient():
 
 
 @pytest.mark.parametrize(
-    ("device", "dtype", "keys", "kernel"),
+    ("device", "capability", "dtype", "keys", "kernel"),
     [
-        (("tpu", "TPU v5 lite"), "float32", 1024, "splash"),
-        (("tpu", "TPU v6 lite"), "bfloat16", 1024, "splash"),
-        (("tpu", "TPU v5 lite"), "bfloat16", 77, None),
-        (("gpu", "NVIDIA H200"), "bfloat16", 1024, "cudnn"),
-        (("gpu", "NVIDIA H200"), "float32", 1024, None),
-        (("gpu", "NVIDIA A100-SXM4-80GB"), "bfloat16", 1024, None),
-        (("cpu", "cpu"), "bfloat16", 1024, None),
+        (("tpu", "TPU v5 lite"), None, "float32", 1024, "splash"),
+        (("tpu", "TPU v6 lite"), None, "bfloat16", 1024, "splash"),
+        (("tpu", "TPU v5 lite"), None, "bfloat16", 77, None),
+        (("gpu", "NVIDIA H200"), "9.0", "bfloat16", 1024, "cudnn"),
+        (("gpu", "NVIDIA H200"), "9.0", "float16", 1024, "cudnn"),
+        (("gpu", "NVIDIA H200"), "9.0", "float32", 1024, None),
+        (("cuda", "NVIDIA A100-SXM4-80GB"), "8.0", "bfloat16", 1024, "cudnn"),
+        (("gpu", "NVIDIA L40S"), "8.9", "bfloat16", 1024, "cudnn"),
+        (("gpu", "NVIDIA B200"), "10.0", "float16", 1024, "cudnn"),
+        (("gpu", "Tesla V100-SXM2-16GB"), "7.0", "float16", 1024, None),
+        (("cpu", "cpu"), None, "bfloat16", 1024, None),
     ],
 )
 def test_auto_takes_the_kernel_of_the_device(
     device: tuple[str, str],
+    capability: str | None,
     dtype: str,
     keys: int,
     kernel: str | None,
     monkeypatch: pytest.MonkeyPatch,
 ):
-    taken = []
-    monkeypatch.setattr(attention_module, "target_device", lambda: device)
-    monkeypatch.setattr(jax, "default_backend", lambda: device[0])
-    monkeypatch.setattr(attention_module, "splash_attention", lambda q, k, v: took("splash", q))
-    monkeypatch.setattr(
-        jax.nn,
-        "dot_product_attention",
-        lambda q, k, v, implementation: took(implementation, q),
-    )
+    chosen = []
+    attached = types.SimpleNamespace(compute_capability=capability)
+    for module in (attention_module, mesh):
+        monkeypatch.setattr(module, "target_device", lambda: device)
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu" if capability else device[0])
+    monkeypatch.setattr(jax, "local_devices", lambda: [attached])
 
-    def took(name: str, query: jax.Array) -> jax.Array:
-        taken.append(name)
-        return query
+    def kernel_named(name: str):
+        def fake(query: jax.Array, *_, implementation: str = name, **__) -> jax.Array:
+            chosen.append(implementation)
+            return query
+
+        return fake
+
+    monkeypatch.setattr(attention_module, "splash_attention", kernel_named("splash"))
+    monkeypatch.setattr(attention_module, "dense_attention", kernel_named("xla"))
+    monkeypatch.setattr(jax.nn, "dot_product_attention", kernel_named("unknown"))
 
     attention(*(x.astype(dtype) for x in inputs(1, 8, keys)))
-    assert taken == [kernel or "xla"]
+    assert chosen == [kernel or "xla"]
+
+
+def test_no_cudnn_for_a_gpu_that_is_not_attached(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(mesh, "target_device", lambda: ("cuda", "NVIDIA H100"))
+    assert mesh.cuda_capability() == 0
+
+
+def test_causal_attention_sees_no_later_key():
+    query, key, value = (jnp.asarray(x[0, 0].swapaxes(0, 1)) for x in inputs(1, 9, 9))
+    out = dense_attention(query, key, value, is_causal=True)
+    for n in (0, 4, 8):
+        seen = dense_attention(query[:, n : n + 1], key[:, : n + 1], value[:, : n + 1])
+        np.testing.assert_allclose(out[:, n], seen[:, 0], atol=1e-6)
 
 
 @pytest.mark.parametrize(

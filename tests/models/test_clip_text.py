@@ -1,5 +1,7 @@
 """The CLIP text tower against transformers' in PyTorch, and what makes its features penultimate."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,6 +11,7 @@ import transformers
 
 from venhancer_jax.convert import clip, rules
 from venhancer_jax.models.functional import (
+    Constructor,
     FunctionalModule,
     Params,
     count_parameters,
@@ -20,7 +23,7 @@ SMALL = ClipTextConfig.tiny(vocabulary=200, length=20)
 
 
 def network(config: ClipTextConfig) -> FunctionalModule:
-    return functionalize(lambda rngs: ClipTextEncoder(config, rngs))
+    return functionalize(Constructor(ClipTextEncoder, config))
 
 
 def some_tokens(rows: int = 3) -> np.ndarray:
@@ -61,8 +64,13 @@ def params(theirs: transformers.CLIPTextModel) -> Params:
     return {name: jnp.asarray(x) for name, x in converted.items()}
 
 
+@functools.partial(jax.jit, static_argnums=0)
+def run(config: ClipTextConfig, params: Params, tokens: np.ndarray) -> jax.Array:
+    return network(config)(params, tokens)
+
+
 def features(params: Params, tokens: np.ndarray) -> np.ndarray:
-    return np.asarray(jax.jit(network(SMALL.only_used()))(params, tokens))
+    return np.asarray(run(SMALL.only_used(), params, tokens))
 
 
 def test_full_size_has_all_parameters_of_the_published_tower():

@@ -12,7 +12,7 @@ from venhancer_jax.models.remat import REMATS, rematerialised
 from venhancer_jax.models.venhancer.unet3d import UNet3D, UNet3DConfig
 
 CONFIG = UNet3DConfig.tiny(
-    width=64, blocks_per_level=1, multipliers=(1,), attention_levels=(), context_width=16
+    width=32, blocks_per_level=1, multipliers=(1,), attention_levels=(), context_width=16
 )
 
 

@@ -1,69 +1,45 @@
-"""UNet and ControlNet: sizes, conditions, starts at zero."""
+"""UNet and ControlNet: sizes, conditions, starts at zero, types."""
 
-import zlib
+import functools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from models.tiny_networks import (
+    CONDITIONS,
+    CONFIG,
+    TEXT,
+    T,
+    X,
+    call,
+    controlled,
+    distance,
+    normal,
+)
+from pipelines.jax_events import COMPILE, events
+from pipelines.tiny_system import random_params
 
-from venhancer_jax.models.functional import FunctionalModule, Params, count_parameters, with_prefix
+from venhancer_jax.models.functional import (
+    Constructor,
+    count_parameters,
+    functionalize,
+    with_prefix,
+)
 from venhancer_jax.models.venhancer.controlnet import key_index_of_mask
-from venhancer_jax.models.venhancer.unet3d import UNet3DConfig
+from venhancer_jax.models.venhancer.unet3d import UNet3D, UNet3DConfig
 from venhancer_jax.pipelines import catalog
 
-CONFIG = UNet3DConfig.tiny(blocks_per_level=1, multipliers=(1, 2), attention_levels=(0,))
-F, H, W, K = 3, 6, 4, 2
+
+def predict(x=X, params=None, **changes) -> jax.Array:
+    """Predicts v with the shared program, some conditions changed."""
+    network, usual = controlled()
+    return call(network, usual | (params or {}), x, T, TEXT, CONDITIONS | changes)
 
 
-def _random_params(network: FunctionalModule) -> Params:
-    """No layer at zero: every input must matter."""
-    params = {}
-    for name, spec in network.shapes.items():
-        draw = np.random.default_rng(zlib.crc32(name.encode())).standard_normal(spec.shape)
-        near_one = name.endswith("scale")
-        fan_in = max(1, int(np.prod(spec.shape[:-1])))
-        gain = 0.1 if len(spec.shape) < 2 else 1 / np.sqrt(fan_in)
-        params[name] = jnp.asarray(gain * draw + near_one, jnp.float32)
-    return params
-
-
-def _normal(seed: int, *shape: int) -> jax.Array:
-    return jax.random.normal(jax.random.key(seed), shape)
-
-
-@pytest.fixture(scope="module")
-def network() -> FunctionalModule:
-    return catalog.build("venhancer", CONFIG)
-
-
-@pytest.fixture(scope="module")
-def params(network: FunctionalModule) -> Params:
-    return _random_params(network)
-
-
-@pytest.fixture(scope="module")
-def inputs() -> tuple[jax.Array, jax.Array, jax.Array]:
-    return _normal(0, 1, F, H, W, 4), jnp.array([500]), _normal(1, 1, 5, CONFIG.context_width)
-
-
-@pytest.fixture(scope="module")
-def conditions() -> dict[str, jax.Array]:
-    return {
-        "hint": _normal(2, 1, K, H, W, 4),
-        "hint_t": jnp.array([199]),
-        "scale": jnp.array([4.0]),
-        "key_index": jnp.array([[0, -1, 1]]),
-    }
-
-
-@pytest.fixture(scope="module")
-def run(network: FunctionalModule):
-    return jax.jit(network.__call__)
-
-
-def _distance(a: jax.Array, b: jax.Array) -> float:
-    return float(jnp.linalg.norm(a - b) / jnp.linalg.norm(b))
+@functools.cache
+def usual() -> jax.Array:
+    return predict()
 
 
 def test_published_size():
@@ -74,62 +50,82 @@ def test_published_size():
     assert count_parameters(with_prefix(shapes, "controlnet")) == 633_575_936
 
 
-def test_fresh_controlnet_changes_nothing(network: FunctionalModule, inputs, conditions):
-    params = network.init(jax.random.key(0))
-    # The head starts at zero too: give it something to say.
-    params["unet.head.conv.kernel"] = _normal(3, *params["unet.head.conv.kernel"].shape)
-
-    def both(params: Params) -> tuple[jax.Array, jax.Array]:
-        module = network.bind(params)
-        return module(*inputs, **conditions), module.unet(*inputs)
-
-    controlled, alone = jax.jit(both)(params)
-
-    assert float(jnp.abs(alone).max()) > 0.1
-    assert jnp.array_equal(controlled, alone)
-
-
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("hint", _normal(9, 1, K, H, W, 4)),
-        ("hint_t", jnp.array([0])),
-        ("scale", jnp.array([1.0])),
-        ("key_index", jnp.array([[-1, 0, 1]])),
+        ("hint", normal(9, *CONDITIONS["hint"].shape)),
+        ("hint_t", np.array([0], np.int32)),
+        ("scale", np.array([1.0], np.float32)),
+        ("key_index", np.array([[-1, 0, 1]], np.int32)),
     ],
 )
-def test_every_condition_matters(run, params, inputs, conditions, name, value):
-    with_it = run(params, *inputs, **conditions)
-
-    changed = run(params, *inputs, **(conditions | {name: value}))
-
-    assert _distance(changed, with_it) > 1e-3
+def test_every_condition_matters(name: str, value: np.ndarray):
+    assert distance(predict(**{name: value}), usual()) > 1e-3
 
 
-def test_only_key_frames_are_told_of_noise_level_scale_and_hint(network, params, conditions):
-    control = network.bind(params).controlnet
-    is_key = conditions["key_index"] >= 0
-    t = jnp.array([500])
+def test_zero_convolutions_take_the_controlnet_out():
+    network, params = controlled()
+    zero = {n: jnp.zeros_like(x) for n, x in params.items() if "zero_convs" in n}
 
-    plain = control.embed(t, None, None, is_key)
-    told = control.embed(t, conditions["hint_t"], conditions["scale"], is_key)
-    hints = control.place_hints(conditions["hint"], conditions["key_index"])
+    first = predict(params=zero)
+    other = predict(params=zero, hint=CONDITIONS["hint"] + 1, scale=CONDITIONS["scale"] * 2)
 
-    assert jnp.array_equal(told[:, 1], plain[:, 0])
-    assert jnp.abs(told[:, ::2] - plain).max(axis=-1).min() > 1e-3
-    assert jnp.abs(hints).max(axis=(0, 2, 3, 4))[1] == 0
-    assert jnp.array_equal(hints[:, 2], control.hint_conv(conditions["hint"])[:, 1])
+    assert float(jnp.abs(first).max()) > 0.1
+    np.testing.assert_array_equal(first, other)
 
 
-def test_without_a_mask_the_hint_has_no_place(run, params, inputs, conditions):
-    rest = {k: v for k, v in conditions.items() if k != "key_index"}
+def test_what_starts_at_zero():
+    network, _ = controlled()
+    zeros = ("zero_convs", "hint_conv", "noise_embedding", "scale_embedding.linear2", "head.conv")
+    zeros += ("stage4.conv", "resnet.conv2", "proj_out")
 
-    with_hint = run(params, *inputs, **rest)
-    other_hint = run(params, *inputs, **(rest | {"hint": rest["hint"] + 1}))
-    other_scale = run(params, *inputs, **(rest | {"scale": rest["scale"] * 2}))
+    @jax.jit
+    def largest(key: jax.Array) -> dict[str, jax.Array]:
+        return {n: jnp.abs(x).max() for n, x in network.init(key).items() if n.endswith("kernel")}
 
-    assert jnp.array_equal(with_hint, other_hint)
-    assert _distance(other_scale, with_hint) > 1e-3
+    found = largest(jax.random.key(0))
+    block_outs = ("ff.proj_out",)
+    for name, value in found.items():
+        starts_at_zero = any(part in name for part in zeros)
+        starts_at_zero &= not any(part in name for part in block_outs)
+        starts_at_zero |= ".resnet1.conv2" in name or ".resnet2.conv2" in name
+        assert (value == 0) == starts_at_zero, name
+
+
+def test_only_key_frames_learn_of_noise_level_scale_and_hint():
+    network, params = controlled()
+    is_key = CONDITIONS["key_index"] >= 0
+
+    @jax.jit
+    def embeddings():
+        control = network.bind(params).controlnet
+        return (
+            control.embed(T, None, None, is_key),
+            control.embed(T, CONDITIONS["hint_t"], CONDITIONS["scale"], is_key),
+            control.place_hints(CONDITIONS["hint"], CONDITIONS["key_index"]),
+            control.hint_conv(CONDITIONS["hint"]),
+        )
+
+    plain, informed, placed, hints = embeddings()
+
+    assert jnp.array_equal(informed[:, 1], plain[:, 0])
+    assert jnp.abs(informed[:, ::2] - plain).max(axis=-1).min() > 1e-3
+    assert jnp.abs(placed).max(axis=(0, 2, 3, 4))[1] == 0
+    np.testing.assert_allclose(placed[:, 2], hints[:, 1], atol=1e-6)
+
+
+def test_without_key_frames_the_hint_is_not_used():
+    network, _ = controlled()
+    jaxpr = jax.make_jaxpr(
+        lambda hint, scale, params: network.bind(params).controlnet(
+            X, T, TEXT, hint=hint, scale=scale
+        )
+    )(CONDITIONS["hint"], CONDITIONS["scale"], network.shapes).jaxpr
+    hint, scale, *_ = jaxpr.invars
+    used = {id(v) for equation in jaxpr.eqns for v in equation.invars}
+
+    assert id(hint) not in used
+    assert id(scale) in used
 
 
 def test_mask_of_the_first_release():
@@ -140,51 +136,63 @@ def test_mask_of_the_first_release():
     assert index.tolist() == [[0, -1, -1, 1, 2], [-1, 0, -1, -1, 1]]
 
 
-def test_temporal_modules_see_all_frames(run, params, inputs, conditions):
-    x, t, text = inputs
-    far = x.at[:, -1].add(1.0)
+def test_temporal_modules_see_all_frames():
+    far = X.copy()
+    far[:, -1] += 1
 
-    near = run(params, x, t, text, **conditions)
-    moved = run(params, far, t, text, **conditions)
-
-    assert _distance(moved[:, 0], near[:, 0]) > 1e-4
+    assert distance(predict(far)[:, 0], usual()[:, 0]) > 1e-4
 
 
-def test_chunks_of_pixels_change_nothing(params, inputs, conditions):
-    few = UNet3DConfig.tiny(
-        blocks_per_level=1, multipliers=(1, 2), attention_levels=(0,), temporal_pixels_at_once=5
-    )
-    whole = catalog.build("venhancer", CONFIG)
-    parts = catalog.build("venhancer", few)
+def test_a_network_built_again_compiles_nothing():
+    """A model that is loaded a second time runs the programs of the first one."""
+    first, again = (catalog.build("venhancer", CONFIG) for _ in range(2))
+    other = catalog.build("venhancer", UNet3DConfig.tiny())
+    usual()
 
-    a = jax.jit(whole.__call__)(params, *inputs, **conditions)
-    b = jax.jit(parts.__call__)(params, *inputs, **conditions)
+    with events() as seen:
+        call(again, controlled()[1], X, T, TEXT, CONDITIONS).block_until_ready()
 
-    assert _distance(b, a) < 1e-6
+    assert seen[COMPILE] == 0
+    assert first is not again
+    assert first == again and hash(first) == hash(again)
+    assert first != other
+    assert catalog.build("vae", catalog.config_class("vae")()) != first
 
 
-def test_bfloat16_stays_close_and_answers_in_float32(params, inputs, conditions):
-    config = UNet3DConfig.tiny(
-        blocks_per_level=1, multipliers=(1, 2), attention_levels=(0,), dtype=jnp.bfloat16
-    )
-    low = catalog.build("venhancer", config)
-    half = {name: x.astype(jnp.bfloat16) for name, x in params.items()}
+@pytest.fixture(scope="module")
+def by_dtype() -> dict[str, jax.Array]:
+    """Predictions of one small UNet in three types."""
+    found = {}
+    for dtype in ("float32", "bfloat16", "float16"):
+        config = UNet3DConfig.tiny(
+            width=32, multipliers=(1,), blocks_per_level=1, attention_levels=(0,),
+            context_width=16, dtype=jnp.dtype(dtype),
+        )  # fmt: skip
+        network = functionalize(Constructor(UNet3D, config))
+        params = {n: jnp.asarray(x, dtype) for n, x in random_params(network).items()}
+        found[dtype] = call(network, params, X, T, TEXT, {})
+    return found
 
-    out = jax.jit(low.__call__)(half, *inputs, **conditions)
-    exact = jax.jit(catalog.build("venhancer", CONFIG).__call__)(params, *inputs, **conditions)
 
-    assert out.dtype == jnp.float32
-    assert 1e-4 < _distance(out, exact) < 5e-2
+def test_half_precision_stays_close_and_answers_in_float32(by_dtype: dict[str, jax.Array]):
+    exact = by_dtype.pop("float32")
+    errors = {name: distance(x, exact) for name, x in by_dtype.items()}
+
+    assert all(x.dtype == jnp.float32 and bool(jnp.isfinite(x).all()) for x in by_dtype.values())
+    assert 1e-4 < errors["bfloat16"] < 5e-2
+    assert errors["float16"] < errors["bfloat16"] / 4
 
 
 @pytest.mark.parametrize("size", [(2, 8), (10, 8), (18, 16), (26, 8)])
 def test_legal_sizes_come_back(size: tuple[int, int]):
-    network = catalog.build("venhancer", UNet3DConfig.tiny())
+    network = catalog.build("venhancer", UNet3DConfig.tiny(blocks_per_level=1))
     height, width = size
-    shape = jax.ShapeDtypeStruct((1, 1, height, width, 4), jnp.float32)
+    x = jax.ShapeDtypeStruct((1, 1, height, width, 4), jnp.float32)
     one = jax.ShapeDtypeStruct((1,), jnp.int32)
     text = jax.ShapeDtypeStruct((1, 77, 64), jnp.float32)
 
-    out = jax.eval_shape(network, network.shapes, shape, one, text)
+    out = jax.eval_shape(
+        lambda params, *inputs: network.bind(params).unet(*inputs), network.shapes, x, one, text
+    )
 
-    assert out.shape == shape.shape
+    assert out.shape == x.shape
