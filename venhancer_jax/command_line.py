@@ -4,6 +4,7 @@ import re
 import runpy
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 
 from absl import flags
@@ -52,9 +53,7 @@ def parse_config(
         classes = tuple(settings(config))
         rest = _with_present_names(rest, old_names(*classes))
         for argument in rest:
-            if (match := _OVERRIDE.match(argument)) and match.group(2) not in config:
-                reason = explain(match.group(2), config) or "no such setting"
-                raise InputError(f"config.{match.group(2)}: {reason}. --help lists all settings")
+            _check_key(argument, config, explain)
         config_flags.DEFINE_config_dict("config", config, flag_values=overrides, sys_argv=rest)
         rest = overrides(rest)
     except (AttributeError, KeyError, TypeError) as error:
@@ -111,6 +110,26 @@ def help_table(rows: Iterable[HelpRow]) -> str:
         choices = f": {', '.join(f'`{word}`' for word in row.choices)}" if row.choices else ""
         lines.append(f"| `{row.key}` | {row.kind} | {_shown(row.default)} | {row.about}{choices} |")
     return "\n".join(lines)
+
+
+def _check_key(
+    argument: str, config: ConfigDict, explain: Callable[[str, ConfigDict], str]
+) -> None:
+    """Raises InputError for an override of a key that a config lacks."""
+    if not (match := _OVERRIDE.match(argument)):
+        return
+    key, rest = match.group(2, 3)
+    entry = rest.partition("=")[0].removeprefix(".")
+    if key in config and (
+        not entry or (isinstance(config[key], ConfigDict) and entry in config[key])
+    ):
+        return
+    reason = explain(key, config) if key not in config else ""
+    near = "".join(f"Did you mean {name!r}? " for name in get_close_matches(key, config, 1))
+    name = f"{key}.{entry}" if entry else key
+    raise InputError(
+        f"config.{name}: {reason or 'no such setting'}. {near}--help lists all settings"
+    )
 
 
 def _shown(value: object) -> str:

@@ -26,7 +26,6 @@ _SHARED = {
 }
 
 
-@functools.cache
 def networks() -> dict[str, NetworkKind]:
     """Returns all networks by name: the shared ones, then those of each system."""
     found = dict(_SHARED)

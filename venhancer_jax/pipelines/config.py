@@ -54,7 +54,7 @@ def checked_config(config: ConfigDict) -> ConfigDict:
     if missing := sorted(set(allowed) - set(checked)):
         raise InputError(f"the config lacks {', '.join(missing)}: start from enhancement_config()")
     if unknown := sorted(set(checked) - set(allowed)):
-        raise InputError(f"config.{unknown[0]}: {unknown_key(unknown[0], system)}")
+        raise InputError(f"config.{unknown[0]}: {unknown_key(unknown[0], system)}; see --help")
     return checked.lock()
 
 
@@ -63,7 +63,7 @@ def unknown_key(key: str, system: str) -> str:
     for other in SYSTEMS:
         if other != system and key in enhancement_config(other):
             return f"an option of system {other!r}, which system {system!r} does not have"
-    return "no such setting. --help lists all of them"
+    return "no such setting"
 
 
 def options_of(config: ConfigDict, prompt: str | None = None) -> Any:

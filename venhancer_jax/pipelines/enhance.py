@@ -4,7 +4,6 @@ from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from typing import Any
 
-import numpy as np
 
 from venhancer_jax.errors import InputError
 from venhancer_jax.pipelines.options import parse_fps
@@ -45,5 +44,5 @@ def enhance(
     except TypeError as error:
         raise InputError(f"unknown option: {error}") from None
     return system.enhance(
-        map(as_rgb8, frames), rate=parse_fps(fps), options=checked, progress=progress
+        map(as_rgb8, frames), rate=parse_fps(fps, "fps"), options=checked, progress=progress
     )

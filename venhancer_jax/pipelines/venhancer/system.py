@@ -222,6 +222,8 @@ class VEnhancer(VEnhancerNetworks):
         for frames in self.decode_frames(latents, space, options):
             with self.on_mesh():
                 pixels = programs.to_bytes(frames, truncate=options.quirks.truncate_bytes)
+            # Sharded pixels could not be read by each process.
+            assert pixels.is_fully_replicated
             yield from np.asarray(pixels)
 
     def _each_on_mesh(self, stream: Iterator[jax.Array]) -> Iterator[jax.Array]:
