@@ -124,8 +124,10 @@ def _check_key(
         not entry or (isinstance(config[key], ConfigDict) and entry in config[key])
     ):
         return
-    reason = explain(key, config) if key not in config else ""
-    near = "".join(f"Did you mean {name!r}? " for name in get_close_matches(key, config, 1))
+    reason, near = "", ""
+    if key not in config:
+        reason = explain(key, config)
+        near = "".join(f"Did you mean {name!r}? " for name in get_close_matches(key, config, 1))
     name = f"{key}.{entry}" if entry else key
     raise InputError(
         f"config.{name}: {reason or 'no such setting'}. {near}--help lists all settings"
