@@ -107,7 +107,9 @@ def help_table(rows: Iterable[HelpRow]) -> str:
         if row.group != group:
             group = row.group
             lines.append(f"| **{group}** | | | |")
-        choices = f": {', '.join(f'`{word}`' for word in row.choices)}" if row.choices else ""
+        choices = (
+            f". One of {', '.join(f'`{word}`' for word in row.choices)}" if row.choices else ""
+        )
         lines.append(f"| `{row.key}` | {row.kind} | {_shown(row.default)} | {row.about}{choices} |")
     return "\n".join(lines)
 

@@ -68,7 +68,7 @@ def test_wrong_values(name: str, value: Any, expected: str):
     with pytest.raises(InputError) as error:
         VEnhancerOptions(**{name: value})
     message = str(error.value)
-    assert message.startswith(f"{name} {value!r}: ") or message.startswith(f"{name} {value}: ")
+    assert message.startswith((f"{name} {value!r}: ", f"{name} {value}: "))
     assert f"expected {expected}" in message
 
 

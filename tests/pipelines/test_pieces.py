@@ -45,9 +45,7 @@ def naive_blend(function, x: np.ndarray, boxes: Sequence[Box], scale: int = 1) -
         (f0, r0, c0), (n, m, k) = box.start, box.shape
         piece = np.asarray(function(x[:, f0 : f0 + n, r0 : r0 + m, c0 : c0 + k]), np.float64)
         for i, j, o in np.ndindex(n, m * scale, k * scale):
-            weight = (
-                float(box.frames.weights[i]) * box.rows.weights[j] * box.columns.weights[o]
-            )
+            weight = float(box.frames.weights[i]) * box.rows.weights[j] * box.columns.weights[o]
             total[:, f0 + i, r0 * scale + j, c0 * scale + o] += weight * piece[:, i, j, o]
     return total
 

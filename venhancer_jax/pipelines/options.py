@@ -85,7 +85,10 @@ class EnhanceOptions:
         group=SIZE,
         about="frames per second of the output over the input's",
     )
-    prompt: str = text("a good video", group=LOOK, about="what the video shows")
+    prompt: str = text(
+        "a good video", group=LOOK,
+        about="what the video shows; a file NAME.txt beside NAME.mp4 has precedence",
+    )  # fmt: skip
     negative_prompt: str | None = text(
         None, group=LOOK, about="what the video should not look like; by default a list of faults"
     )
@@ -138,7 +141,7 @@ class FileOptions:
     allow_damaged: bool = flag(
         False, group=FILES, about="enhance what can be read of a damaged or short video"
     )
-    prompt_file: str = text("", group=FILES, about="text file with one prompt per video")
+    prompt_file: str = text("", group=FILES, about="text file with a prompt per video, a line each")
     name_as_prompt: bool = flag(
         False, group=FILES, about="use the name of each video as its prompt"
     )
