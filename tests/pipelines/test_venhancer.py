@@ -1,6 +1,7 @@
 """Frames in, frames out, with networks of random weights."""
 
 import itertools
+import weakref
 from collections.abc import Iterator
 from fractions import Fraction
 
@@ -8,10 +9,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from pipelines.jax_events import COMPILE, events
 from pipelines.tiny_system import clip, tiny_system
 
 from venhancer_jax.diffusion.noise import CounterNoise, RecordedNoise
 from venhancer_jax.errors import InputError
+from venhancer_jax.pipelines.venhancer import encode as encode_module
 from venhancer_jax.pipelines.venhancer import programs
 from venhancer_jax.pipelines.venhancer.encode import EncodedClip
 from venhancer_jax.pipelines.venhancer.options import VEnhancerOptions
@@ -53,7 +56,7 @@ def decoded(latents: jax.Array, plan: VEnhancerPlan, **changes) -> np.ndarray:
 
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> list[dict]:
-    """What the network is called with; it answers with its input."""
+    """Arguments of every network call, which answers with its input."""
     recorded = []
 
     def denoise(network, plan, params, x, t, levels, text, guidance, conditions, cache):
@@ -148,7 +151,7 @@ def test_video_matters():
     assert (enhance() != enhance(clip(3)[::-1])).any()
 
 
-def test_given_text_goes_before_the_prompt():
+def test_text_features_have_precedence_over_the_prompt():
     text = jnp.ones((2, 77, SYSTEM.denoiser.config.context_width))
     frames = enhance(text=text)
     assert (frames == enhance(text=text, prompt="a cat")).all()
@@ -250,12 +253,12 @@ def test_frames_to_interpolate_are_told_apart(monkeypatch: pytest.MonkeyPatch):
     assert (frames != enhance(clip(2), target_fps=RATE * 2)).any()
 
 
-def test_windows_agree_where_the_video_fits_in_one():
+def test_windows_agree_where_the_video_fits_in_one(calls):
     frames = enhance(window=3)
     assert (frames == enhance(window=32)).all()
-    windowed = enhance(window=2)
-    assert windowed.shape == frames.shape
-    assert (frames != windowed).any()
+    whole = len(calls)
+    assert enhance(window=2).shape == frames.shape
+    assert len(calls) == 2 * whole
 
 
 def test_one_and_a_half_times_the_rate():
@@ -323,3 +326,36 @@ def test_recorded_noise_replays(changes: dict):
 def test_plan_is_that_of_the_output():
     frames = enhance(clip(3), target_fps=Fraction(5))
     assert len(frames) == len(plan_time(3, RATE, options(target_fps=Fraction(5))).take) == 2
+
+
+def test_deviations_are_freed_where_nothing_is_drawn(monkeypatch: pytest.MonkeyPatch):
+    """They are as large as the latents, and the default takes the means."""
+    posteriors = []
+    encode = encode_module._encode
+
+    def recorded(*args):
+        # Those of the frame before are freed by now.
+        assert all(x() is None for x in posteriors)
+        posterior = encode(*args)
+        posteriors.append(weakref.ref(posterior.log_variance))
+        return posterior
+
+    monkeypatch.setattr(encode_module, "_encode", recorded)
+    assert encoded(clip(3)).std is None
+    assert len(posteriors) == 3
+    monkeypatch.undo()
+    assert encoded(clip(3), **OFFICIAL).std is not None
+
+
+def test_windows_compile_nothing_of_their_own(calls):
+    """Twice as many windows take twice as many calls and no more compilations."""
+    compiled = []
+    for frames in (12, 24):
+        with events() as seen:
+            enhance(clip(frames), window=3, steps=1)
+        compiled.append(seen[COMPILE])
+    assert len(calls) == len(plan_time(12, RATE, options(window=3)).windows) + len(
+        plan_time(24, RATE, options(window=3)).windows
+    )
+    assert compiled[1] <= compiled[0]
+    assert len({call["x"].shape for call in calls}) == 1

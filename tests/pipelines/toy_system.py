@@ -1,6 +1,7 @@
 """A system without networks: brightens frames. It shows what a system needs to be one."""
 
 import dataclasses
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import Any
@@ -8,11 +9,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 
 from venhancer_jax.pipelines.options import LOOK, EnhanceOptions, WeightOptions
 from venhancer_jax.pipelines.system import Clip, Output, ProgramSpec, Progress, SystemSpec
-from venhancer_jax.settings import whole
+from venhancer_jax.settings import number, whole
 from venhancer_jax.sharding.mesh import replicated
 
 
@@ -21,6 +23,7 @@ class ToyOptions(EnhanceOptions):
     """Options of the toy."""
 
     brightness: int = whole(10, low=0, high=255, group=LOOK, about="what is added to each pixel")
+    delay: float = number(0.0, low=0, high=100, group=LOOK, about="seconds to wait at each frame")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,6 +74,9 @@ class Toy:
     ) -> Iterator[np.ndarray]:
         del rate, progress
         for frame in frames:
+            time.sleep(options.delay)
+            if jax.process_count() > 1:
+                multihost_utils.sync_global_devices("frame")
             yield np.asarray(brighten(frame.astype(np.int32), options.brightness)).astype(np.uint8)
 
     def programs(self, plan: ToyPlan, options: ToyOptions) -> list[ProgramSpec]:

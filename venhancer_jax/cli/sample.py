@@ -85,6 +85,7 @@ def _enhance(config: ConfigDict) -> int:
     from venhancer_jax.pipelines.jobs import check_jobs
     from venhancer_jax.pipelines.run import Problem, run_jobs
     from venhancer_jax.sharding.processes import (
+        check_alike,
         failing_together,
         initialize_distributed,
         together,
@@ -93,6 +94,7 @@ def _enhance(config: ConfigDict) -> int:
     initialize_distributed(config)
     with failing_together():
         jobs, messages = together(lambda: check_jobs(config))
+        check_alike([repr(job.clip) for job in jobs], "the processes do not see the same videos")
         use_compilation_cache(config.compilation_cache or None)
         set_compile_effort(config.compile_effort)
         problems = [Problem(message, 2) for message in messages]

@@ -49,7 +49,10 @@ def checked_config(config: ConfigDict) -> ConfigDict:
     system = system_of(config)
     allowed = enhancement_config(system)
     renamed = old_names(*settings_of(system))
-    checked = ConfigDict({renamed.get(key, key): value for key, value in config.items()})
+    # A config file that sets an old name also has the default of the present one.
+    old = {renamed[key]: value for key, value in config.items() if key in renamed}
+    present = {key: value for key, value in config.items() if key not in renamed}
+    checked = ConfigDict(present | old)
     checked.system = system
     if missing := sorted(set(allowed) - set(checked)):
         raise InputError(f"the config lacks {', '.join(missing)}: start from enhancement_config()")
