@@ -201,11 +201,11 @@ def test_wrong_settings(setting: str, message: str, folder: Path, capsys: pytest
         (["--config=broken.py"], "config broken.py: SyntaxError"),
         (
             ["--config=without.py"],
-            "config without.py: not a config file: expected a function get_config()",
+            "config without.py: not a config file: expected a function",
         ),
         (
             ["--config=of_dict.py"],
-            "config of_dict.py: not a config file: expected a function get_config()",
+            "config of_dict.py: not a config file: expected a function",
         ),
         (["--config=short.py"], "the config lacks allow_damaged, checkpoint, codec"),
         (["--config=raises.py"], "config raises.py: ZeroDivisionError"),
