@@ -150,7 +150,7 @@ WRONG_SETTINGS = [
     ("checkpoint=text.pt", "text.pt is not a whole PyTorch checkpoint"),
     ("checkpoint=other.safetensors", "other.safetensors"),
     ("checkpoint=.", ". holds no converted weights"),
-    ("input=", "no input: give --config.input=VIDEO"),
+    ("input=", "no input: set --config.input=VIDEO"),
     ("input=gone.mp4", "gone.mp4: no such file"),
     ("input=" + "x" * 300, "File name too long"),
     ("input=empty.mp4", "empty.mp4: the file is empty"),

@@ -18,9 +18,9 @@ _log = logging.getLogger(__name__)
 
 
 class TextFeatures:
-    """Computes features of texts and keeps them; the encoder is loaded for new texts only.
+    """Cached features of texts; the encoder is loaded for new texts only.
 
-    A text encoder of 1.4 GiB works for a second per prompt, so it does not stay on the devices.
+    A text encoder of 1.4 GiB works for a second per prompt, so it is freed afterwards.
 
     Attributes:
       config: sizes of the encoder.

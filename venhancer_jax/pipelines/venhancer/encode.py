@@ -43,7 +43,7 @@ def encode_clip(
     interpolated: int,
     progress: Progress,
 ) -> EncodedClip:
-    """Encodes a clip frame by frame; frames are not kept.
+    """Encodes a clip frame by frame; frames are not stored.
 
     Args:
       vae: VAE.

@@ -75,8 +75,8 @@ class VEnhancer(VEnhancerNetworks):
     ) -> Iterator[np.ndarray]:
         """Enhances a clip.
 
-        Frames are consumed one by one and kept as latents only; the first result comes when all
-        are denoised.
+        Frames are consumed one by one and stored as latents; the first result comes when all are
+        denoised.
 
         Args:
           frames: uint8 RGB frames `[H, W, 3]`, all of one size.
