@@ -25,9 +25,22 @@ def enhance(frames: list[np.ndarray], **changes) -> np.ndarray:
 
 
 def compiled() -> list[int]:
-    """Number of compiled programs of each network."""
-    networks = (shared.encode, programs.denoise, shared.decode)
+    """Number of compiled programs of the VAE."""
+    networks = (shared.encode, shared.decode)
     return [program._cache_size() for program in networks]
+
+
+@pytest.fixture
+def shapes(monkeypatch: pytest.MonkeyPatch) -> list[tuple]:
+    """Shapes of latents and hints of every network call, which answers with its input."""
+    seen = []
+
+    def denoise(network, plan, params, x, t, levels, text, guidance, conditions, cache):
+        seen.append((x.shape, conditions["hint"].shape))
+        return x, StepCache()
+
+    monkeypatch.setattr(programs, "denoise", denoise)
+    return seen
 
 
 @pytest.mark.parametrize("stride", range(1, 10))
@@ -80,14 +93,15 @@ def test_sizes_are_coarser():
 
 
 @pytest.mark.parametrize("interpolation", ["previous", "flow"])
-def test_clips_of_several_lengths_and_sizes_share_programs(interpolation: str):
+def test_clips_of_several_lengths_and_sizes_share_programs(interpolation: str, shapes: list):
     chosen = {"target_fps": Fraction(20), "interpolation": interpolation, "shape_buckets": True}
     # A grid of 7 frames is extended to 9.
     first = enhance([f[:22, :28] for f in clip(5)], **chosen)
-    before = compiled()
+    before, windows = compiled(), set(shapes)
     second = enhance([f[:24, :30] for f in clip(5)], **chosen)
     third = enhance(clip(4), **chosen)
     assert compiled() == before
+    assert set(shapes) == windows and len(windows) == 1
     assert (first.shape, second.shape) == ((10, 22, 28, 3), (10, 24, 30, 3))
     assert third.shape == (8, 24, 32, 3)
 

@@ -57,6 +57,7 @@ def test_low_precision_spares_encoder_and_text(folders: dict[str, Path]):
     assert system.vae.params["decoder.conv_in.kernel"].dtype == jnp.bfloat16
 
 
+@pytest.mark.slow
 def test_a_denoiser_of_integers(folders: dict[str, Path]):
     system = load_venhancer(
         *(folders[n] for n in ("venhancer", "vae", "text")), dtype="bfloat16", weights="int8"

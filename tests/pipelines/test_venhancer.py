@@ -261,6 +261,7 @@ def test_windows_agree_where_the_video_fits_in_one(calls):
     assert len(calls) == 2 * whole
 
 
+@pytest.mark.usefixtures("calls")
 def test_one_and_a_half_times_the_rate():
     chosen = {"target_fps": RATE * 3 / 2, "target_size": (22, 30), "window": 4}
     frames = enhance(clip(2), **chosen)
@@ -274,6 +275,7 @@ def test_one_and_a_half_times_the_rate():
     assert frames.shape == (3, 22, 30, 3)
 
 
+@pytest.mark.usefixtures("calls")
 def test_padding_is_cropped_where_it_was_put():
     latents, plan = denoised(clip(3), **OFFICIAL)
     assert plan.space.padding == (2, 2, 2, 2)
@@ -282,6 +284,7 @@ def test_padding_is_cropped_where_it_was_put():
     np.testing.assert_array_equal(cropped, whole[:, 2:-2, 2:-2])
 
 
+@pytest.mark.usefixtures("calls")
 def test_official():
     frames = enhance(clip(2), target_fps=RATE * 2, **OFFICIAL)
     assert frames.shape == ((2 - 1) * (1 + 1) + 1, 20, 28, 3)
@@ -352,7 +355,7 @@ def test_windows_compile_nothing_of_their_own(calls):
     compiled = []
     for frames in (12, 24):
         with events() as seen:
-            enhance(clip(frames), window=3, steps=1)
+            denoised(clip(frames), window=3, steps=1)
         compiled.append(seen[COMPILE])
     assert len(calls) == len(plan_time(12, RATE, options(window=3)).windows) + len(
         plan_time(24, RATE, options(window=3)).windows

@@ -10,8 +10,8 @@ Every setting below can be changed: --config.up_scale=2 --config.target_fps=60. 
 
 compiles for chips that need not be present, and reports memory and time of the run on them: for an
 output of that height, width and number of frames, without --plan_clip for the input.
---plan_json=FILE writes the plan as JSON; --plan_effort=quick compiles in a quarter of the time, with
-nearly the same memory. Exit codes: 0 it fits, 1 it does not.
+--plan_json=FILE writes the plan as JSON; --plan_effort=quick compiles in a quarter of the time,
+with nearly the same memory. Exit codes: 0 it fits, 1 it does not.
 """
 
 import sys
