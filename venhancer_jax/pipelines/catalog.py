@@ -1,7 +1,6 @@
 """Networks by the names that weight folders store, and their sizes as JSON."""
 
 import dataclasses
-import functools
 from collections.abc import Mapping
 from typing import Any
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from typing import Any
 
+import numpy as np
 
 from venhancer_jax.errors import InputError
 from venhancer_jax.pipelines.options import parse_fps
