@@ -1,5 +1,6 @@
 """Command lines of the form `--config=NAME --config.key=value`, or `--config=FILE:VARIANT`."""
 
+import dataclasses
 import re
 import runpy
 import sys
@@ -11,7 +12,7 @@ from absl import flags
 from ml_collections import ConfigDict, config_flags
 
 from venhancer_jax.errors import InputError
-from venhancer_jax.settings import HelpRow, help_rows, old_names
+from venhancer_jax.settings import HelpRow, help_rows, old_names, setting_of
 
 CONFIGS = Path(__file__).parent / "configs"
 _OVERRIDE = re.compile(r"(--?config\.)(\w+)(.*)", re.DOTALL)
@@ -47,6 +48,7 @@ def parse_config(
     path = flags.DEFINE_string("config", default, "", flag_values=files)
     values = {name: flags.DEFINE_string(name, "", "", flag_values=files) for name in others}
     wants_help = flags.DEFINE_bool("help", False, "", short_name="h", flag_values=files)
+    classes: tuple[type, ...] = ()
     try:
         rest = files(["", *arguments], known_only=True)
         config = _load(str(path.value))
@@ -62,7 +64,7 @@ def parse_config(
             reason = reason.args[0]
         raise InputError(f"no such setting: {reason}. --help lists all of them") from None
     except flags.Error as error:
-        raise InputError(f"{error}") from None
+        raise InputError(_explain_value(str(error), classes)) from None
     if len(rest) > 1:
         raise InputError(f"unexpected argument {rest[1]!r}: settings are --config.key=value")
     if wants_help.value:
@@ -134,6 +136,20 @@ def _check_key(
     raise InputError(
         f"config.{name}: {reason or 'no such setting'}. {near}--help lists all settings"
     )
+
+
+def _explain_value(message: str, classes: Iterable[type]) -> str:
+    """Replaces a flag parser's message about a value by what the setting expects."""
+    if not (match := re.match(r"flag --config\.(\w+)=(.*?): ", message, re.DOTALL)):
+        return message
+    name, value = match.groups()
+    for field in (field for each in classes for field in dataclasses.fields(each)):
+        if field.name == name:
+            try:
+                setting_of(field).check(value)
+            except ValueError as error:
+                return f"config.{name} {value!r}: {error}"
+    return message
 
 
 def _shown(value: object) -> str:
