@@ -1,16 +1,18 @@
 """Command lines of the form `--config=NAME --config.key=value`, or `--config=FILE:VARIANT`."""
 
+import dataclasses
 import re
 import runpy
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
 from venhancer_jax.errors import InputError
-from venhancer_jax.settings import HelpRow, help_rows, old_names
+from venhancer_jax.settings import HelpRow, help_rows, old_names, setting_of
 
 CONFIGS = Path(__file__).parent / "configs"
 _OVERRIDE = re.compile(r"(--?config\.)(\w+)(.*)", re.DOTALL)
@@ -46,15 +48,14 @@ def parse_config(
     path = flags.DEFINE_string("config", default, "", flag_values=files)
     values = {name: flags.DEFINE_string(name, "", "", flag_values=files) for name in others}
     wants_help = flags.DEFINE_bool("help", False, "", short_name="h", flag_values=files)
+    classes: tuple[type, ...] = ()
     try:
         rest = files(["", *arguments], known_only=True)
         config = _load(str(path.value))
         classes = tuple(settings(config))
         rest = _with_present_names(rest, old_names(*classes))
         for argument in rest:
-            if (match := _OVERRIDE.match(argument)) and match.group(2) not in config:
-                reason = explain(match.group(2), config) or "no such setting"
-                raise InputError(f"config.{match.group(2)}: {reason}. --help lists all settings")
+            _check_key(argument, config, explain)
         config_flags.DEFINE_config_dict("config", config, flag_values=overrides, sys_argv=rest)
         rest = overrides(rest)
     except (AttributeError, KeyError, TypeError) as error:
@@ -63,7 +64,7 @@ def parse_config(
             reason = reason.args[0]
         raise InputError(f"no such setting: {reason}. --help lists all of them") from None
     except flags.Error as error:
-        raise InputError(f"{error}") from None
+        raise InputError(_explain_value(str(error), classes)) from None
     if len(rest) > 1:
         raise InputError(f"unexpected argument {rest[1]!r}: settings are --config.key=value")
     if wants_help.value:
@@ -108,9 +109,47 @@ def help_table(rows: Iterable[HelpRow]) -> str:
         if row.group != group:
             group = row.group
             lines.append(f"| **{group}** | | | |")
-        choices = f": {', '.join(f'`{word}`' for word in row.choices)}" if row.choices else ""
+        choices = (
+            f". One of {', '.join(f'`{word}`' for word in row.choices)}" if row.choices else ""
+        )
         lines.append(f"| `{row.key}` | {row.kind} | {_shown(row.default)} | {row.about}{choices} |")
     return "\n".join(lines)
+
+
+def _check_key(
+    argument: str, config: ConfigDict, explain: Callable[[str, ConfigDict], str]
+) -> None:
+    """Raises InputError for an override of a key that a config lacks."""
+    if not (match := _OVERRIDE.match(argument)):
+        return
+    key, rest = match.group(2, 3)
+    entry = rest.partition("=")[0].removeprefix(".")
+    if key in config and (
+        not entry or (isinstance(config[key], ConfigDict) and entry in config[key])
+    ):
+        return
+    reason, near = "", ""
+    if key not in config:
+        reason = explain(key, config)
+        near = "".join(f"Did you mean {name!r}? " for name in get_close_matches(key, config, 1))
+    name = f"{key}.{entry}" if entry else key
+    raise InputError(
+        f"config.{name}: {reason or 'no such setting'}. {near}--help lists all settings"
+    )
+
+
+def _explain_value(message: str, classes: Iterable[type]) -> str:
+    """Replaces a flag parser's message about a value by what the setting expects."""
+    if not (match := re.match(r"flag --config\.(\w+)=(.*?): ", message, re.DOTALL)):
+        return message
+    name, value = match.groups()
+    for field in (field for each in classes for field in dataclasses.fields(each)):
+        if field.name == name:
+            try:
+                setting_of(field).check(value)
+            except ValueError as error:
+                return f"config.{name} {value!r}: {error}"
+    return message
 
 
 def _shown(value: object) -> str:

@@ -1,9 +1,9 @@
-"""The error that means: the input is wrong, and here is the way out."""
+"""The error for wrong input, with the way out."""
 
 
 class InputError(ValueError):
-    """A wrong input, told to a person.
+    """Wrong input, explained to a person.
 
     The message names the value, what was expected, and what to do. Command lines print it alone,
-    without a traceback, and leave with exit code 2.
+    without a traceback, and exit with code 2.
     """

@@ -27,7 +27,7 @@ class Setting:
       kind: type of the value as shown by `--help`: `whole`, `number`, `text`, `flag`, ...
       group: heading under which `--help` lists the setting.
       about: one line that says what the setting does.
-      check: turns a given value into the stored one; raises ValueError with what was expected.
+      check: converts a value to the stored one; raises ValueError with what was expected.
       choices: allowed values, empty if there is no fixed list.
       placeholder: type of the config key where the default is None.
       old_name: name of the setting in earlier versions, still accepted.
@@ -198,7 +198,7 @@ def table(default: Mapping[str, Any], *, group: str, about: Mapping[str, str]) -
     """Declares a table of values, each with a key `name.entry` of its own.
 
     Args:
-      default: value of each entry; given values are converted to the types of these.
+      default: value of each entry, whose type other values are converted to.
       group: heading of the help text.
       about: one line of explanation for each entry.
     """

@@ -1,16 +1,18 @@
 """Few shapes for many clips, and what comes out of them."""
 
+import dataclasses
 from fractions import Fraction
 
 import numpy as np
 import pytest
 from pipelines.tiny_system import clip, tiny_system
-from venhancer_jax.video.windows import equal_windows
 
-from venhancer_jax.errors import InputError
+from venhancer_jax.pipelines import programs as shared
+from venhancer_jax.pipelines.pieces import key_frame_windows
 from venhancer_jax.pipelines.venhancer import buckets, programs
 from venhancer_jax.pipelines.venhancer.options import VEnhancerOptions
 from venhancer_jax.pipelines.venhancer.plan import plan_time
+from venhancer_jax.pipelines.venhancer.step_cache import StepCache
 
 SYSTEM = tiny_system()
 RATE = Fraction(10)
@@ -23,9 +25,22 @@ def enhance(frames: list[np.ndarray], **changes) -> np.ndarray:
 
 
 def compiled() -> list[int]:
-    """How many programs there are of each network."""
-    parts = (programs.encode, programs.denoise, programs.decode)
-    return [part._cache_size() for part in parts]
+    """Number of compiled programs of the VAE."""
+    networks = (shared.encode, shared.decode)
+    return [program._cache_size() for program in networks]
+
+
+@pytest.fixture
+def shapes(monkeypatch: pytest.MonkeyPatch) -> list[tuple]:
+    """Shapes of latents and hints of every network call, which answers with its input."""
+    seen = []
+
+    def denoise(network, plan, params, x, t, levels, text, guidance, conditions, cache):
+        seen.append((x.shape, conditions["hint"].shape))
+        return x, StepCache()
+
+    monkeypatch.setattr(programs, "denoise", denoise)
+    return seen
 
 
 @pytest.mark.parametrize("stride", range(1, 10))
@@ -35,7 +50,7 @@ def test_few_lengths_that_windows_have(stride: int, window: int):
     for frames in range(1, 3 * window):
         extended = buckets.key_frames(frames, stride, window)
         grid = (extended - 1) * stride + 1
-        (start, end), *_ = equal_windows(grid, stride, window)
+        (start, end), *_ = key_frame_windows(grid, stride, window)
         lengths[frames] = end - start
         assert extended >= frames
         if (frames - 1) * stride + 1 <= window:
@@ -56,16 +71,11 @@ def test_mirrored():
     assert buckets.mirror_pad_indices(2, 5).tolist() == [0, 1, 0, 1, 0]
 
 
-def test_without_the_option_nothing_changes():
-    plan = buckets.plan_extended_time(5, RATE, VEnhancerOptions())
-    assert plan == plan_time(5, RATE, VEnhancerOptions())
-
-
 @pytest.mark.parametrize("rate", [10, 15, 20])
 def test_the_output_has_the_frames_of_the_clip(rate: int):
-    options = VEnhancerOptions(target_fps=Fraction(rate), shape_buckets=True, window=9)
+    options = VEnhancerOptions(target_fps=Fraction(rate), window=9)
     for frames in range(1, 12):
-        plan = buckets.plan_extended_time(frames, RATE, options)
+        plan = plan_time(frames, RATE, dataclasses.replace(options, shape_buckets=True))
         exact = plan_time(frames, RATE, options)
         assert plan.take == exact.take
         assert plan.frames >= exact.frames
@@ -83,23 +93,26 @@ def test_sizes_are_coarser():
 
 
 @pytest.mark.parametrize("interpolation", ["previous", "flow"])
-def test_clips_of_several_lengths_and_sizes_share_programs(interpolation: str):
+def test_clips_of_several_lengths_and_sizes_share_programs(interpolation: str, shapes: list):
     chosen = {"target_fps": Fraction(20), "interpolation": interpolation, "shape_buckets": True}
     # A grid of 7 frames is extended to 9.
     first = enhance([f[:22, :28] for f in clip(5)], **chosen)
-    before = compiled()
+    before, windows = compiled(), set(shapes)
     second = enhance([f[:24, :30] for f in clip(5)], **chosen)
     third = enhance(clip(4), **chosen)
     assert compiled() == before
+    assert set(shapes) == windows and len(windows) == 1
     assert (first.shape, second.shape) == ((10, 22, 28, 3), (10, 24, 30, 3))
     assert third.shape == (8, 24, 32, 3)
 
 
 def test_what_is_added_is_the_clip_backwards(monkeypatch: pytest.MonkeyPatch):
-    made = []
-    monkeypatch.setattr(programs, "denoise", lambda *args: made.append(args) or args[2])
+    calls = []
+    monkeypatch.setattr(
+        programs, "denoise", lambda *args: calls.append(args) or (args[3], StepCache())
+    )
     enhance(clip(4), noise_aug=0, start_noise=0.0, shape_buckets=True)
-    (_, _, x, *_, conditions), *_ = made
+    (_, _, _, x, *_, conditions, _), *_ = calls
     assert x.shape[1] == 5
     np.testing.assert_array_equal(x[:, 4], x[:, 2])
     np.testing.assert_array_equal(conditions["hint"][:, 4], conditions["hint"][:, 2])
@@ -108,8 +121,3 @@ def test_what_is_added_is_the_clip_backwards(monkeypatch: pytest.MonkeyPatch):
 
 def test_a_clip_that_has_such_a_shape_is_not_changed():
     np.testing.assert_array_equal(enhance(clip(3)), enhance(clip(3), shape_buckets=True))
-
-
-def test_the_official_program_has_shapes_of_its_own():
-    with pytest.raises(InputError, match="shape_buckets: compat 'official'"):
-        VEnhancerOptions(compat="official", shape_buckets=True)

@@ -5,33 +5,28 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from pipelines.tiny_system import CONFIGS
 
-import sample
 from venhancer_jax import weights
+from venhancer_jax.assets import demo_clip
+from venhancer_jax.cli import sample
 from venhancer_jax.errors import InputError
-from venhancer_jax.models.autoencoders.vae import VAEConfig
 from venhancer_jax.models.text.clip import ClipTextConfig
-from venhancer_jax.models.venhancer.unet3d import UNet3DConfig
 from venhancer_jax.pipelines import catalog
 from venhancer_jax.pipelines.networks import compute_dtype
 from venhancer_jax.pipelines.venhancer.load import load_venhancer
 from venhancer_jax.video import probe
 
-CONFIGS = {
-    "venhancer": UNet3DConfig.tiny(
-        blocks_per_level=1, multipliers=(1, 2), attention_levels=(0,), context_width=32
-    ),
-    "vae": VAEConfig.tiny(channels=(8, 8), groups=4),
-    "text": ClipTextConfig(width=32, heads=2, layers=2),
-}
+# A conversion also stores the layers of the text encoder that inference does not run.
+STORED = CONFIGS | {"text": ClipTextConfig.tiny()}
 
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Weight folders of a very small system, as a conversion leaves them."""
+    """Returns weight folders of the tiny system, as a conversion leaves them."""
     root = tmp_path_factory.mktemp("weights")
     generator = np.random.default_rng(0)
-    for name, config in CONFIGS.items():
+    for name, config in STORED.items():
         shapes = catalog.build(name, config).shapes
         items = (
             (n, 0.1 * generator.standard_normal(s.shape, dtype=np.float32))
@@ -39,7 +34,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         )
         about = {"network": name, "config": catalog.config_to_dict(config)}
         weights.save_weights(root / name, items, about)
-    return {name: root / name for name in CONFIGS}
+    return {name: root / name for name in STORED}
 
 
 def test_sizes_come_from_the_folders(folders: dict[str, Path]):
@@ -47,20 +42,22 @@ def test_sizes_come_from_the_folders(folders: dict[str, Path]):
 
     assert system.denoiser.config == CONFIGS["venhancer"]
     assert system.vae.config == CONFIGS["vae"]
-    assert system.text.config == CONFIGS["text"].only_used()
-    assert set(system.text.params) == set(system.text.network.shapes)
+    assert system.text.config == CONFIGS["text"] != STORED["text"]
+    encoder = system.text.load()
+    assert set(encoder.params) == set(encoder.network.shapes)
 
 
 def test_low_precision_spares_encoder_and_text(folders: dict[str, Path]):
     system = load_venhancer(*(folders[n] for n in ("venhancer", "vae", "text")), dtype="bfloat16")
 
     assert {x.dtype for x in system.denoiser.params.values()} == {jnp.dtype("bfloat16")}
-    assert {x.dtype for x in system.text.params.values()} == {jnp.dtype("float32")}
+    assert {x.dtype for x in system.text.load().params.values()} == {jnp.dtype("float32")}
     assert system.vae.params["encoder.conv_in.kernel"].dtype == jnp.float32
     assert system.vae.params["quant_conv.kernel"].dtype == jnp.float32
     assert system.vae.params["decoder.conv_in.kernel"].dtype == jnp.bfloat16
 
 
+@pytest.mark.slow
 def test_a_denoiser_of_integers(folders: dict[str, Path]):
     system = load_venhancer(
         *(folders[n] for n in ("venhancer", "vae", "text")), dtype="bfloat16", weights="int8"
@@ -93,25 +90,24 @@ def test_precision_by_name():
         compute_dtype("float64")
 
 
-def test_command_line_with_given_weights(folders: dict[str, Path], tmp_path: Path):
+def test_command_line_with_weight_folders(folders: dict[str, Path], tmp_path: Path):
     out = tmp_path / "out.mp4"
     settings = {
         "checkpoint": folders["venhancer"],
         "vae_checkpoint": folders["vae"],
         "text_checkpoint": folders["text"],
-        "input": Path(sample.__file__).parent / "venhancer_jax/assets/birds_128x72.mp4",
+        "input": demo_clip(),
         "output": out,
-        "target_size": "20,30",
-        "target_fps": "30",
+        "target_size": "24,32",
         "max_frames": 3,
+        "guidance_scale": 3,
         "solver_mode": "normal",
         "steps": 2,
     }
-    config = Path(sample.__file__).parent / "configs" / "venhancer.py"
 
-    code = sample.main([f"--config={config}", *(f"--config.{k}={v}" for k, v in settings.items())])
+    code = sample.main(["--config=venhancer", *(f"--config.{k}={v}" for k, v in settings.items())])
 
     info = probe(out)
     assert code == 0
-    assert (info.width, info.height, info.frames, info.rate) == (30, 20, 6, 30)
+    assert (info.width, info.height, info.frames, info.rate) == (32, 24, 3, 15)
     assert info.audio_codec == "aac"

@@ -2,15 +2,15 @@
 
 import numpy as np
 
-from venhancer_jax.pipelines.venhancer.programs import to_bytes
+from venhancer_jax.pipelines.programs import to_bytes
 
 
 def test_bytes_are_rounded_or_truncated():
     # 0.4, 0.6 and 254.9 of 255.
     signed = np.float32([0.4, 0.6, 254.9]) / 255 * 2 - 1
-    assert to_bytes(signed, False).tolist() == [0, 1, 255]
-    assert to_bytes(signed, True).tolist() == [0, 0, 254]
+    assert to_bytes(signed, truncate=False).tolist() == [0, 1, 255]
+    assert to_bytes(signed, truncate=True).tolist() == [0, 0, 254]
 
 
 def test_values_out_of_range_are_clipped():
-    assert to_bytes(np.float32([-3, 3]), False).tolist() == [0, 255]
+    assert to_bytes(np.float32([-3, 3]), truncate=False).tolist() == [0, 255]

@@ -1,6 +1,7 @@
 """Frames in, frames out, with networks of random weights."""
 
 import itertools
+import weakref
 from collections.abc import Iterator
 from fractions import Fraction
 
@@ -8,13 +9,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from pipelines.jax_events import COMPILE, events
 from pipelines.tiny_system import clip, tiny_system
 
 from venhancer_jax.diffusion.noise import CounterNoise, RecordedNoise
 from venhancer_jax.errors import InputError
+from venhancer_jax.pipelines.venhancer import encode as encode_module
 from venhancer_jax.pipelines.venhancer import programs
+from venhancer_jax.pipelines.venhancer.encode import EncodedClip
 from venhancer_jax.pipelines.venhancer.options import VEnhancerOptions
-from venhancer_jax.pipelines.venhancer.plan import plan_time
+from venhancer_jax.pipelines.venhancer.plan import VEnhancerPlan, plan_time
+from venhancer_jax.pipelines.venhancer.step_cache import StepCache
 from venhancer_jax.video.motion import interpolate_frames
 
 SYSTEM = tiny_system()
@@ -37,29 +42,30 @@ def enhance(frames=None, *, noise=None, text=None, progress=None, **changes) -> 
 
 
 def denoised(frames: list[np.ndarray], noise=None, **changes):
-    chosen = options(**changes)
-    return SYSTEM.denoised(
-        frames,
-        rate=RATE,
-        options=chosen,
-        noise=noise or CounterNoise(chosen.seed),
-        text=None,
-        progress=lambda *_: None,
-    )
+    return SYSTEM.denoise_clip(frames, rate=RATE, options=options(**changes), noise=noise)
+
+
+def encoded(frames: list[np.ndarray], **changes) -> EncodedClip:
+    return SYSTEM._encode(frames, RATE, options(**changes), lambda *_: None)[0]
+
+
+def decoded(latents: jax.Array, plan: VEnhancerPlan, **changes) -> np.ndarray:
+    pieces = SYSTEM.decode_frames(latents, plan.space, options(**changes))
+    return np.concatenate([np.asarray(piece) for piece in pieces])
 
 
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> list[dict]:
-    """What the network is called with; it answers with its input."""
-    made = []
+    """Arguments of every network call, which answers with its input."""
+    recorded = []
 
-    def denoise(network, params, x, t, levels, text, guidance, conditions):
-        values = jax.tree.leaves(text)[-1]  # of the projected text
-        made.append({"x": x, "text": values, "guidance": guidance} | conditions)
-        return x
+    def denoise(network, plan, params, x, t, levels, text, guidance, conditions, cache):
+        values = jax.tree.leaves(text)[-1]
+        recorded.append({"x": x, "t": int(t), "text": values, "guidance": guidance} | conditions)
+        return x, StepCache()
 
     monkeypatch.setattr(programs, "denoise", denoise)
-    return made
+    return recorded
 
 
 @pytest.mark.parametrize(
@@ -145,7 +151,7 @@ def test_video_matters():
     assert (enhance() != enhance(clip(3)[::-1])).any()
 
 
-def test_given_text_goes_before_the_prompt():
+def test_text_features_have_precedence_over_the_prompt():
     text = jnp.ones((2, 77, SYSTEM.denoiser.config.context_width))
     frames = enhance(text=text)
     assert (frames == enhance(text=text, prompt="a cat")).all()
@@ -176,20 +182,20 @@ def test_prompt_comes_before_the_negative_prompt(calls):
 
 
 def test_hint_is_the_noised_video(calls):
-    _, keys = SYSTEM._encoded(clip(3), 1, options(), lambda *_: None)
+    keys = encoded(clip(3)).mean
     for noise_aug in (0, 1, 300):
         enhance(noise_aug=noise_aug, seed=7)
         t = max(noise_aug - 1, 0)
-        noise = CounterNoise(7)("hint", 0, keys[0].shape)
+        noise = CounterNoise(7)("hint", 0, keys.shape)
         alpha, sigma = SYSTEM.schedule.alphas[t], SYSTEM.schedule.sigmas[t]
-        expected = keys[0] if noise_aug == 0 else alpha * keys[0] + sigma * noise
+        expected = keys if noise_aug == 0 else alpha * keys + sigma * noise
         np.testing.assert_allclose(calls[-1]["hint"], expected, atol=1e-5)
         assert calls[-1]["hint_t"].tolist() == [t]
 
 
 @pytest.mark.parametrize("share", [1.0, 0.25, 0.0])
 def test_start_is_the_noised_video(calls, share: float):
-    _, (mean, _) = SYSTEM._encoded(clip(2), 1, options(), lambda *_: None)
+    mean = encoded(clip(2)).mean
     enhance(clip(2), target_fps=RATE * 2, start_noise=share)
     noise = CounterNoise(666)("start", 0, (1, 3, *mean.shape[2:]))
     alpha, sigma = SYSTEM.schedule.alphas[899], SYSTEM.schedule.sigmas[899]
@@ -217,15 +223,15 @@ def test_frames_between_start_from_the_motion(calls):
     assert float(jnp.abs(flow[:, 1::2] - previous[:, 1::2]).max()) > 0.01
     np.testing.assert_allclose(found["flow"]["hint"], found["previous"]["hint"], atol=1e-5)
     assert found["flow"]["key_index"].tolist() == found["previous"]["key_index"].tolist()
-    made = interpolate_frames(frames[0], frames[1], [0.5])[0]
-    _, (mean, _) = SYSTEM._encoded([made], 1, options(), lambda *_: None)
+    interpolated = interpolate_frames(frames[0], frames[1], [0.5])[0]
+    mean = encoded([interpolated]).mean
     alpha = SYSTEM.schedule.alphas[99]
     np.testing.assert_allclose(flow[:, 1], alpha * mean[:, 0], atol=1e-4)
 
 
 def test_windows_have_the_hints_of_their_key_frames(calls):
     enhance(clip(3), target_fps=RATE * 2, window=3, noise_aug=0)
-    whole = SYSTEM._encoded(clip(3), 1, options(), lambda *_: None)[1][0]
+    whole = encoded(clip(3)).mean
     first, second = calls[:2]
     assert len(calls) == 4
     for call, keys in ((first, whole[:, :2]), (second, whole[:, 1:])):
@@ -240,54 +246,58 @@ def test_frames_to_interpolate_are_told_apart(monkeypatch: pytest.MonkeyPatch):
     denoise = programs.denoise
 
     def all_keys(*args):
-        conditions = args[-1] | {"key_index": jnp.array([[0, 0, 1]])}
-        return denoise(*args[:-1], conditions)
+        *others, conditions, cache = args
+        return denoise(*others, conditions | {"key_index": jnp.array([[0, 0, 1]])}, cache)
 
     monkeypatch.setattr(programs, "denoise", all_keys)
     assert (frames != enhance(clip(2), target_fps=RATE * 2)).any()
 
 
-def test_windows_agree_where_the_video_fits_in_one():
+def test_windows_agree_where_the_video_fits_in_one(calls):
     frames = enhance(window=3)
     assert (frames == enhance(window=32)).all()
-    windowed = enhance(window=2)
-    assert windowed.shape == frames.shape
-    assert (frames != windowed).any()
+    whole = len(calls)
+    assert enhance(window=2).shape == frames.shape
+    assert len(calls) == 2 * whole
 
 
+@pytest.mark.usefixtures("calls")
 def test_one_and_a_half_times_the_rate():
     chosen = {"target_fps": RATE * 3 / 2, "target_size": (22, 30), "window": 4}
     frames = enhance(clip(2), **chosen)
-    latents, space, time = denoised(clip(2), **chosen)
+    latents, plan = denoised(clip(2), **chosen)
     assert latents.shape == (1, 4, 12, 16, 4)
-    assert (time.rate, time.take) == (15, (0, 2, 3))
-    grid = np.concatenate([np.asarray(piece) for piece in SYSTEM.frames_of(latents, space)])
+    assert (plan.time.rate, plan.time.take) == (15, (0, 2, 3))
+    grid = decoded(latents, plan)
     expected = np.round((np.clip(grid, -1, 1) * 0.5 + 0.5) * 255)[[0, 2, 3]]
     # Rounded, not truncated; a value between two steps may fall to either side.
     assert np.mean(frames == expected) > 0.999
     assert frames.shape == (3, 22, 30, 3)
 
 
+@pytest.mark.usefixtures("calls")
 def test_padding_is_cropped_where_it_was_put():
-    latents, space, _ = denoised(clip(3), **OFFICIAL)
-    assert space.padding == (2, 2, 2, 2)
-    (cropped,) = SYSTEM.frames_of(latents, space)
+    latents, plan = denoised(clip(3), **OFFICIAL)
+    assert plan.space.padding == (2, 2, 2, 2)
+    cropped = decoded(latents, plan, **OFFICIAL)
     whole = SYSTEM.decode(latents)[0]
     np.testing.assert_array_equal(cropped, whole[:, 2:-2, 2:-2])
 
 
+@pytest.mark.usefixtures("calls")
 def test_official():
     frames = enhance(clip(2), target_fps=RATE * 2, **OFFICIAL)
     assert frames.shape == ((2 - 1) * (1 + 1) + 1, 20, 28, 3)
-    latents, space, time = denoised(clip(2), target_fps=RATE * 2, **OFFICIAL)
-    assert time.rate == 20
-    (grid,) = SYSTEM.frames_of(latents, space)
+    latents, plan = denoised(clip(2), target_fps=RATE * 2, **OFFICIAL)
+    assert plan.time.rate == 20
+    grid = decoded(latents, plan, **OFFICIAL)
     expected = np.floor((np.clip(grid, -1, 1) * 0.5 + 0.5) * 255)
     assert np.mean(frames == expected) > 0.999
 
 
 def test_official_draws_every_frame_from_the_posterior(calls):
-    _, (mean, std) = SYSTEM._encoded(clip(2), 1, options(**OFFICIAL), lambda *_: None)
+    found = encoded(clip(2), **OFFICIAL)
+    mean, std = found.mean, found.std
     enhance(clip(2), target_fps=RATE * 2, noise_aug=1, **OFFICIAL)
     at = jnp.array([0, 0, 1])
     drawn = mean[:, at] + std[:, at] * CounterNoise(666)("vae", 0, (1, 3, *mean.shape[2:]))
@@ -319,3 +329,36 @@ def test_recorded_noise_replays(changes: dict):
 def test_plan_is_that_of_the_output():
     frames = enhance(clip(3), target_fps=Fraction(5))
     assert len(frames) == len(plan_time(3, RATE, options(target_fps=Fraction(5))).take) == 2
+
+
+def test_deviations_are_freed_where_nothing_is_drawn(monkeypatch: pytest.MonkeyPatch):
+    """They are as large as the latents, and the default takes the means."""
+    posteriors = []
+    encode = encode_module._encode
+
+    def recorded(*args):
+        # Those of the frame before are freed by now.
+        assert all(x() is None for x in posteriors)
+        posterior = encode(*args)
+        posteriors.append(weakref.ref(posterior.log_variance))
+        return posterior
+
+    monkeypatch.setattr(encode_module, "_encode", recorded)
+    assert encoded(clip(3)).std is None
+    assert len(posteriors) == 3
+    monkeypatch.undo()
+    assert encoded(clip(3), **OFFICIAL).std is not None
+
+
+def test_windows_compile_nothing_of_their_own(calls):
+    """Twice as many windows take twice as many calls and no more compilations."""
+    compiled = []
+    for frames in (12, 24):
+        with events() as seen:
+            denoised(clip(frames), window=3, steps=1)
+        compiled.append(seen[COMPILE])
+    assert len(calls) == len(plan_time(12, RATE, options(window=3)).windows) + len(
+        plan_time(24, RATE, options(window=3)).windows
+    )
+    assert compiled[1] <= compiled[0]
+    assert len({call["x"].shape for call in calls}) == 1

@@ -14,33 +14,30 @@ from venhancer_jax.pipelines.system import LoadedNetwork
 from venhancer_jax.pipelines.text import TextFeatures
 from venhancer_jax.pipelines.venhancer.system import VEnhancer
 
+# Two levels; 2x2 pixels to a latent; working sizes are multiples of 4 pixels. The second level is
+# twice as wide: a group norm of one channel a group would remove what is added to whole channels,
+# which is the time step and all that comes with it. Only the middle has transformers besides the
+# first temporal one: more of them would double the time to compile.
+CONFIGS = {
+    "venhancer": UNet3DConfig.tiny(multipliers=(1, 2), blocks_per_level=1, attention_levels=()),
+    "vae": VAEConfig.tiny(channels=(8, 16), groups=4),
+    "text": ClipTextConfig.tiny().only_used(),
+}
+
 
 @functools.cache
 def tiny_system(**changes) -> VEnhancer:
-    """Two levels; 2x2 pixels to a latent; working sizes are multiples of 4 pixels.
-
-    The second is twice as wide: a group norm of one channel a group takes out what is added to
-    whole channels, which is the time step and all that comes with it.
-
-    Made once, so that all tests share what is compiled for it.
-    """
-    configs = {
-        "venhancer": UNet3DConfig.tiny(
-            multipliers=(1, 2), blocks_per_level=1, attention_levels=(0,)
-        ),
-        "vae": VAEConfig.tiny(channels=(8, 16), groups=4),
-        "text": ClipTextConfig.tiny().only_used(),
-    }
-    parts = {}
-    for name, config in configs.items():
+    """Builds the system of `CONFIGS` once, so that tests share what is compiled for it."""
+    networks = {}
+    for name, config in CONFIGS.items():
         network = catalog.build(name, config)
-        parts[name] = LoadedNetwork(config, network, random_params(network))
-    text = TextFeatures(configs["text"], lambda: parts["text"])
-    return VEnhancer(parts["venhancer"], parts["vae"], text, **changes)
+        networks[name] = LoadedNetwork(config, network, random_params(network))
+    text = TextFeatures(CONFIGS["text"], lambda: networks["text"])
+    return VEnhancer(networks["venhancer"], networks["vae"], text, **changes)
 
 
 def random_params(network: FunctionalModule) -> Params:
-    """Weights of unit gain and no zeros, which untrained networks have in their last layers."""
+    """Draws weights of unit gain, without the zeros of untrained last layers."""
     return {name: _random(name, spec.shape) for name, spec in network.shapes.items()}
 
 
@@ -53,11 +50,11 @@ def _random(name: str, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def clip(frames: int, height: int = 24, width: int = 32) -> list[np.ndarray]:
-    """A bright square that moves over a gradient, uint8 `[H, W, 3]` each."""
+    """Draws a bright square that moves over a gradient, uint8 `[H, W, 3]` each."""
     rows, columns = np.mgrid[:height, :width]
-    made = []
+    drawn = []
     for i in range(frames):
         frame = np.stack([rows * 8, columns * 6, rows + columns], axis=-1).astype(np.uint8)
         frame[4:12, 2 + 3 * i : 10 + 3 * i] = 240
-        made.append(frame)
-    return made
+        drawn.append(frame)
+    return drawn

@@ -52,11 +52,8 @@ def enhanced(
         drawn.append(CounterNoise(3)(stream, step, shape))
         return drawn[-1]
 
-    with system.on_devices():
-        latents, space, _ = system.denoised(
-            **given, noise=noise, text=None, progress=lambda *_: None
-        )
-    pieces = [fetch_to_host(piece) for piece in system.frames_of(latents, space)]
+    latents, plan = system.denoise_clip(**given, noise=noise)
+    pieces = [fetch_to_host(x) for x in system.decode_frames(latents, plan.space, options)]
     return {
         "noise": np.concatenate([fetch_to_host(x).ravel() for x in drawn]),
         "latents": fetch_to_host(latents),

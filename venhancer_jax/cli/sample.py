@@ -8,10 +8,10 @@ Every setting below can be changed: --config.up_scale=2 --config.target_fps=60. 
 
     python sample.py --config=venhancer --plan=v5e-8 --plan_clip=720x1280x32
 
-compiles for chips that need not be there, and reports what the run takes on them: for an output of
-that height, width and number of frames, without --plan_clip for the input. --plan_json=FILE writes
-it as JSON, --plan_effort=quick compiles in a quarter of the time, near the same memory. Exit codes:
-0 it fits, 1 it does not.
+compiles for chips that need not be present, and reports memory and time of the run on them: for an
+output of that height, width and number of frames, without --plan_clip for the input.
+--plan_json=FILE writes the plan as JSON; --plan_effort=quick compiles in a quarter of the time,
+with nearly the same memory. Exit codes: 0 it fits, 1 it does not.
 """
 
 import sys
@@ -61,7 +61,7 @@ def parse_sample_config(
 
 
 def load_system(config: ConfigDict) -> Any:
-    """Loads the system of a config; checkpoints are fetched and converted if need be.
+    """Loads the system of a config; missing checkpoints are fetched and converted.
 
     Raises:
       InputError: a checkpoint cannot be found, fetched or converted.
@@ -73,7 +73,7 @@ def load_system(config: ConfigDict) -> Any:
 
     spec, weights = find_system(system_of(config)), weights_of(config)
     checkpoints = spec.checkpoints(weights)
-    # All must be there before the first is converted, which takes minutes.
+    # All must be found before the first is converted, which takes minutes.
     for checkpoint in checkpoints.values():
         if checkpoint not in fetch.published() and not stored.is_weights(checkpoint):
             fetch.resolve(checkpoint)
@@ -85,6 +85,7 @@ def _enhance(config: ConfigDict) -> int:
     from venhancer_jax.pipelines.jobs import check_jobs
     from venhancer_jax.pipelines.run import Problem, run_jobs
     from venhancer_jax.sharding.processes import (
+        check_alike,
         failing_together,
         initialize_distributed,
         together,
@@ -93,6 +94,7 @@ def _enhance(config: ConfigDict) -> int:
     initialize_distributed(config)
     with failing_together():
         jobs, messages = together(lambda: check_jobs(config))
+        check_alike([repr(job.clip) for job in jobs], "the processes do not see the same videos")
         use_compilation_cache(config.compilation_cache or None)
         set_compile_effort(config.compile_effort)
         problems = [Problem(message, 2) for message in messages]

@@ -1,7 +1,6 @@
 """Networks by the names that weight folders store, and their sizes as JSON."""
 
 import dataclasses
-import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -26,7 +25,6 @@ _SHARED = {
 }
 
 
-@functools.cache
 def networks() -> dict[str, NetworkKind]:
     """Returns all networks by name: the shared ones, then those of each system."""
     found = dict(_SHARED)

@@ -49,12 +49,15 @@ def checked_config(config: ConfigDict) -> ConfigDict:
     system = system_of(config)
     allowed = enhancement_config(system)
     renamed = old_names(*settings_of(system))
-    checked = ConfigDict({renamed.get(key, key): value for key, value in config.items()})
+    # A config file that sets an old name also has the default of the present one.
+    old = {renamed[key]: value for key, value in config.items() if key in renamed}
+    present = {key: value for key, value in config.items() if key not in renamed}
+    checked = ConfigDict(present | old)
     checked.system = system
     if missing := sorted(set(allowed) - set(checked)):
         raise InputError(f"the config lacks {', '.join(missing)}: start from enhancement_config()")
     if unknown := sorted(set(checked) - set(allowed)):
-        raise InputError(f"config.{unknown[0]}: {unknown_key(unknown[0], system)}")
+        raise InputError(f"config.{unknown[0]}: {unknown_key(unknown[0], system)}; see --help")
     return checked.lock()
 
 
@@ -63,7 +66,7 @@ def unknown_key(key: str, system: str) -> str:
     for other in SYSTEMS:
         if other != system and key in enhancement_config(other):
             return f"an option of system {other!r}, which system {system!r} does not have"
-    return "no such setting. --help lists all of them"
+    return "no such setting"
 
 
 def options_of(config: ConfigDict, prompt: str | None = None) -> Any:

@@ -45,5 +45,5 @@ def enhance(
     except TypeError as error:
         raise InputError(f"unknown option: {error}") from None
     return system.enhance(
-        map(as_rgb8, frames), rate=parse_fps(fps), options=checked, progress=progress
+        map(as_rgb8, frames), rate=parse_fps(fps, "fps"), options=checked, progress=progress
     )

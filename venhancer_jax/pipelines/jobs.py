@@ -1,4 +1,4 @@
-"""Which videos a config asks for, checked before weights are loaded."""
+"""Jobs of a config: one checked video each, before weights are loaded."""
 
 import dataclasses
 import math
@@ -127,14 +127,14 @@ def check_jobs(config: ConfigDict) -> tuple[list[EnhanceJob], list[str]]:
 
 
 def list_jobs(config: ConfigDict) -> list[tuple[Path, Path]]:
-    """Lists source and target of every video that a config asks for.
+    """Lists source and target of every video of a config.
 
     Raises:
       InputError: no such folder, a folder without videos, or results that would replace each other
         or an input.
     """
     if not config.input:
-        raise InputError("no input: give --config.input=VIDEO, or a folder of videos")
+        raise InputError("no input: set --config.input=VIDEO, or a folder of videos")
     source = Path(config.input)
     output = Path(config.output) if config.output else RESULTS
     if source.is_dir():

@@ -86,7 +86,7 @@ def config_of(kind: str, checkpoint: str, preset: Mapping[str, Any], **runtime: 
 
     Args:
       kind: name and role of the network.
-      checkpoint: weight folder; anything else takes the preset.
+      checkpoint: weight folder; anything else selects the preset.
       preset: configs by role.
       **runtime: runtime fields of the network's config.
     """
@@ -101,7 +101,7 @@ def only_used(config: Any) -> Any:
 
 
 def param_shapes(config: Any, network: FunctionalModule) -> dict[str, jax.ShapeDtypeStruct]:
-    """Returns shape and type in which inference keeps each parameter of a network."""
+    """Returns shape and type of each parameter of a network during inference."""
     types = dict.fromkeys(network.shapes, jnp.dtype(config.dtype) if network.shapes else None)
     if isinstance(config, VAEConfig):
         encoder = jnp.dtype(config.encoder_dtype)

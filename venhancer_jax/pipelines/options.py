@@ -1,6 +1,7 @@
 """Settings that the enhancement of all systems shares, checked before anything is loaded."""
 
 import dataclasses
+import numbers
 from fractions import Fraction
 
 from venhancer_jax.errors import InputError
@@ -30,19 +31,25 @@ SPEED = "speed"
 DEVICES = "devices"
 
 
-def parse_fps(value: str | float | Fraction) -> Fraction:
+def parse_fps(value: str | float | Fraction, name: str = "target_fps") -> Fraction:
     """Parses a frame rate: 24, 23.976 (meant as 24000/1001), "30000/1001".
+
+    Args:
+      value: frames per second.
+      name: name of the value in error messages.
 
     Raises:
       InputError: not a positive number.
     """
     try:
-        rate = Fraction(value) if not isinstance(value, float) else Fraction(str(value))
+        # A float is meant as its shortest decimal.
+        is_float = isinstance(value, numbers.Real) and not isinstance(value, numbers.Rational)
+        rate = Fraction(str(value) if is_float else value)
     except (ValueError, TypeError, ZeroDivisionError):
         rate = Fraction(0)
     if isinstance(value, bool) or not 0 < rate <= MAX_FPS:
         raise InputError(
-            f"target_fps {value!r}: expected a number such as 24, 59.94 or 30000/1001,"
+            f"{name} {value!r}: expected a number such as 24, 59.94 or 30000/1001,"
             f" at most {MAX_FPS}"
         )
     ntsc = Fraction(round(rate * 1001 / 1000) * 1000, 1001)
@@ -78,7 +85,10 @@ class EnhanceOptions:
         group=SIZE,
         about="frames per second of the output over the input's",
     )
-    prompt: str = text("a good video", group=LOOK, about="what the video shows")
+    prompt: str = text(
+        "a good video", group=LOOK,
+        about="what the video shows; a file NAME.txt beside NAME.mp4 has precedence",
+    )  # fmt: skip
     negative_prompt: str | None = text(
         None, group=LOOK, about="what the video should not look like; by default a list of faults"
     )
@@ -102,8 +112,18 @@ class EnhanceOptions:
         normalise(self)
 
     def output_rate(self, rate: Fraction) -> Fraction:
-        """Returns the frames per second of the output for an input of `rate`."""
-        return self.target_fps or rate * Fraction(self.fps_scale).limit_denominator(1000)
+        """Returns the frames per second of the output for an input of `rate`.
+
+        Raises:
+          InputError: more frames per second than a video can have.
+        """
+        found = self.target_fps or rate * Fraction(self.fps_scale).limit_denominator(1000)
+        if found > MAX_FPS:
+            raise InputError(
+                f"fps_scale {self.fps_scale:g}: {float(found):g} frames per second from"
+                f" {float(rate):g}; expected at most {MAX_FPS}"
+            )
+        return found
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -121,7 +141,7 @@ class FileOptions:
     allow_damaged: bool = flag(
         False, group=FILES, about="enhance what can be read of a damaged or short video"
     )
-    prompt_file: str = text("", group=FILES, about="text file with one prompt per video")
+    prompt_file: str = text("", group=FILES, about="text file with a prompt per video, a line each")
     name_as_prompt: bool = flag(
         False, group=FILES, about="use the name of each video as its prompt"
     )

@@ -20,7 +20,6 @@ from einops import rearrange
 from venhancer_jax.sharding.mesh import constrain
 
 Item = TypeVar("Item")
-Item = TypeVar("Item")
 Window = tuple[int, int]
 # Logical axis of each dimension of a video `[B, F, H, W, C]`, None for those that are not sharded.
 Axes = tuple[str | None, ...]

@@ -34,24 +34,31 @@ class Problem:
 def run_jobs(system: System, jobs: Sequence[EnhanceJob]) -> list[Problem]:
     """Enhances one video after the other; one that fails does not stop the others.
 
+    With several processes a failure is raised: the processes that did not see it would wait in a
+    collective for those that skip the video.
+
     Args:
       system: networks with weights.
       jobs: checked videos.
 
     Returns:
       Problems of the videos that could not be enhanced; empty if all were.
+
+    Raises:
+      InputError: with several processes, a video that cannot be read or written.
     """
     system.prepare([job.options for job in jobs])
     problems = []
     for job in jobs:
         try:
             enhance_file(system, job)
-        except InputError as error:
-            problems.append(Problem(skipped(job.source, str(error)), 2))
-        except (MemoryError, jax.errors.JaxRuntimeError) as error:
-            if not _is_out_of_memory(error):
+        except (InputError, MemoryError, jax.errors.JaxRuntimeError) as error:
+            if jax.process_count() > 1 or not (
+                isinstance(error, InputError) or _is_out_of_memory(error)
+            ):
                 raise
-            problems.append(Problem(skipped(job.source, _LESS_MEMORY), 1))
+            message, code = (str(error), 2) if isinstance(error, InputError) else (_LESS_MEMORY, 1)
+            problems.append(Problem(skipped(job.source, message), code))
     return problems
 
 

@@ -1,6 +1,6 @@
-"""What an enhancement system is, to everything that is shared between systems.
+"""Interface of an enhancement system, for the code that all systems share.
 
-A `SystemSpec` says what can be told before any weights are loaded; its `load` gives a `System`.
+A `SystemSpec` describes a system before any weights are loaded; its `load` returns a `System`.
 The registry (`pipelines/registry.py`) finds the spec of a system by name.
 """
 
@@ -96,7 +96,7 @@ class ProgramSpec:
       static: first arguments, which are not arrays.
       arguments: other arguments, `jax.ShapeDtypeStruct` with shardings.
       mesh: mesh in use while the function runs.
-      shards: number of chips that share the work, for where the compiled program does not tell.
+      shards: number of chips that share the work, where the compiled program does not show it.
       calls: number of calls of the run, or of the update, that is planned.
       resident_bytes: bytes on each chip of arrays that are not arguments.
       scales_with: what its temporaries grow with: `window` (frames), `pixels` (of a frame).
@@ -224,7 +224,7 @@ class LoadAbstract(Protocol):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SystemSpec:
-    """What can be told about a system before its weights are loaded.
+    """Description of a system before its weights are loaded.
 
     Attributes:
       name: name of the system in configs.

@@ -1,6 +1,7 @@
 """Features of prompts, without the text encoder staying in memory."""
 
 import collections
+import logging
 from collections.abc import Callable, Sequence
 
 import jax
@@ -10,15 +11,16 @@ import numpy as np
 from venhancer_jax.models.text.null import NullTextConfig
 from venhancer_jax.pipelines import programs
 from venhancer_jax.pipelines.system import LoadedNetwork
-from venhancer_jax.text.tokenizer import tokenize
+from venhancer_jax.text.tokenizer import find_cut_words, tokenize
 
 _CACHED_TEXTS = 1024
+_log = logging.getLogger(__name__)
 
 
 class TextFeatures:
-    """Computes features of texts and keeps them; the encoder is loaded for new texts only.
+    """Cached features of texts; the encoder is loaded for new texts only.
 
-    A text encoder of 1.4 GiB works for a second per prompt, so it does not stay on the devices.
+    A text encoder of 1.4 GiB works for a second per prompt, so it is freed afterwards.
 
     Attributes:
       config: sizes of the encoder.
@@ -59,4 +61,7 @@ class TextFeatures:
         # The vocabulary takes half a second to load, and a model without text reads none.
         if isinstance(self.config, NullTextConfig):
             return np.zeros((len(texts), 0), np.int32)
+        for text in texts:
+            if cut := find_cut_words(text):
+                _log.warning("prompt %r is too long: the text encoder does not see %r", text, cut)
         return tokenize(texts)

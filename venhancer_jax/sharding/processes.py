@@ -5,7 +5,8 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+import zlib
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar, cast
 
 import jax
@@ -62,6 +63,8 @@ def failing_together(*, take_signals: bool = True) -> Iterator[None]:
         wrong_input = isinstance(error, InputError)
         if wrong_input:
             print(f"error: {error}", file=sys.stderr)
+        elif isinstance(error, KeyboardInterrupt):
+            print("interrupted: what was partly written is removed", file=sys.stderr)
         else:
             traceback.print_exc()
         print(f"process {jax.process_index()} failed: all processes stop", file=sys.stderr)
@@ -93,6 +96,24 @@ def together(check: Callable[[], T]) -> T:
     if error is not None:
         raise error
     return cast(T, result)
+
+
+def check_alike(facts: Sequence[str], message: str) -> None:
+    """Compares facts between processes, which would wait for each other if they differed.
+
+    Args:
+      facts: texts that all processes should have alike; all processes must call this together.
+      message: start of the error message.
+
+    Raises:
+      InputError: on every process, if the facts of any process differ from those of the first.
+    """
+    if jax.process_count() == 1:
+        return
+    own = np.uint32(zlib.crc32("\n".join(facts).encode()))
+    found = multihost_utils.process_allgather(own).ravel()
+    if other := [str(i) for i, checksum in enumerate(found) if checksum != found[0]]:
+        raise InputError(f"{message}: process {', '.join(other)} and process 0 differ")
 
 
 def _interrupt(number: int, frame: object) -> None:

@@ -41,6 +41,22 @@ def tokenize(texts: Sequence[str], *, length: int = 77) -> np.ndarray:
     return rows
 
 
+def find_cut_words(text: str, *, length: int = 77) -> str:
+    """Returns the end of a text that `tokenize` cuts, from the first word that is not whole.
+
+    Args:
+      text: any string.
+      length: tokens of a row.
+    """
+    cleaned = clean(text)
+    encoding = _tokenizer().encode(cleaned, add_special_tokens=False)
+    first = length - 2
+    if len(encoding.ids) <= first:
+        return ""
+    start = encoding.word_ids.index(encoding.word_ids[first])
+    return cleaned[encoding.offsets[start][0] :].strip()
+
+
 def clean(text: str) -> str:
     """Repairs, unescapes and lower-cases a text, and collapses its spaces, as for the vocabulary.
 

@@ -1,4 +1,4 @@
-"""How the published program differs from what a user asks for, as values."""
+"""Differences between the published program and the default, as values."""
 
 import dataclasses
 

@@ -34,7 +34,7 @@ class Conditions:
     scale: float
     key_index: np.ndarray
 
-    def of_windows(self, boxes: Sequence[Box]) -> dict[str, jax.Array]:
+    def for_windows(self, boxes: Sequence[Box]) -> dict[str, jax.Array]:
         """Returns the conditions of n windows: hint, hint_t, scale, key_index."""
         windows = np.stack([self.key_index[b.frames.start : b.frames.stop] for b in boxes])
         is_key = windows >= 0

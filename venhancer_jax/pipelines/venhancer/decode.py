@@ -33,7 +33,7 @@ Decode = Callable[[jax.Array], jax.Array]
 
 
 def chunk_spans(frames: int, *, equal: bool) -> list[Span]:
-    """Cuts a clip into chunks of frames that the decoder takes together."""
+    """Cuts a clip into chunks of frames that are decoded together."""
     return faded_spans(_windows(equal)(frames, CHUNK_FRAMES, CHUNK_OVERLAP))
 
 

@@ -65,7 +65,7 @@ def windowed_denoiser(
                     levels,
                     text,
                     guidance,
-                    conditions.of_windows(windows),
+                    conditions.for_windows(windows),
                     cache,
                 )
             )

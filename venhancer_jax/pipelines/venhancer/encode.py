@@ -43,7 +43,7 @@ def encode_clip(
     interpolated: int,
     progress: Progress,
 ) -> EncodedClip:
-    """Encodes a clip frame by frame; frames are not kept.
+    """Encodes a clip frame by frame; frames are not stored.
 
     Args:
       vae: VAE.
@@ -57,7 +57,8 @@ def encode_clip(
       InputError: no frames, or frames of several sizes.
     """
     scale = vae.config.scaling_factor
-    encoded: list[DiagonalGaussian] = []
+    means: list[jax.Array] = []
+    stds: list[jax.Array] = []
     space: SpacePlan | None = None
     count = 0
 
@@ -74,22 +75,26 @@ def encode_clip(
             )
 
     waiting: list[np.ndarray] = []
+
+    def encode_waiting() -> None:
+        posterior = _encode(vae, waiting)
+        waiting.clear()
+        means.append(posterior.mean)
+        if quirks.sample_posterior:
+            stds.append(posterior.std)
+        progress("encode", count, None)
+
     for frame in _interpolate(read(), interpolated):
         assert space is not None
         waiting.append(resize.pad(frame, space.padding, white=quirks.pad_white))
         if len(waiting) == num_shards("piece"):
-            encoded.append(_encode(vae, waiting))
-            waiting.clear()
-            progress("encode", count, None)
+            encode_waiting()
     if space is None:
         raise InputError("no frames: the video is empty or starts after its end")
     if waiting:
-        encoded.append(_encode(vae, waiting))
-        progress("encode", count, None)
-    std = None
-    if quirks.sample_posterior:
-        std = scale * jnp.concatenate([posterior.std for posterior in encoded], axis=1)
-    mean = scale * jnp.concatenate([posterior.mean for posterior in encoded], axis=1)
+        encode_waiting()
+    mean = scale * jnp.concatenate(means, axis=1)
+    std = scale * jnp.concatenate(stds, axis=1) if stds else None
     return EncodedClip(space, mean, std)
 
 

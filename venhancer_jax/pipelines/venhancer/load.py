@@ -87,8 +87,8 @@ def abstract_venhancer(
     """Builds the system with shapes in place of parameters, for devices that need not exist.
 
     Args:
-      weights: checkpoints that are weight folders give the sizes of their networks; `dtype="auto"`
-        is bfloat16, as on all accelerators.
+      weights: weight options; checkpoints that are weight folders determine the sizes of their
+        networks, and `dtype="auto"` is bfloat16, as on all accelerators.
       preset: configs of the other networks, by role.
       mesh: devices.
     """

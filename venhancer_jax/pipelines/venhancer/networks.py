@@ -1,4 +1,4 @@
-"""The networks that VEnhancer is made of."""
+"""The networks of VEnhancer."""
 
 import contextlib
 import dataclasses

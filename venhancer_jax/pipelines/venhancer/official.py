@@ -1,6 +1,6 @@
 """The arithmetic of the published programs: rates, sizes, padding, key frames, windows.
 
-Their quirks are kept: `compat="official"` and the parity recordings depend on each of them.
+Their quirks are intended: `compat="official"` and the parity recordings depend on each of them.
 """
 
 import math
@@ -13,24 +13,24 @@ WINDOW_LIMIT = 32
 
 
 def interpolated_frames(fps: float, target_fps: float) -> int:
-    """Frames that are put between two of the input; at most 8, rounded half to even."""
+    """Computes the number of frames between two input frames: at most 8, rounded half to even."""
     return min(max(round(target_fps / fps) - 1, 0), MAX_INTERPOLATED)
 
 
 def output_fps(fps: float, interpolated: int) -> float:
-    """Rate of the output, which need not be the target."""
+    """Computes the frame rate of the output, which need not be the target."""
     return fps * (interpolated + 1)
 
 
 def key_index(key_frames: int, interpolated: int) -> list[int]:
-    """For each frame of the output its place among the key frames, -1 for those between."""
+    """Returns the index of each output frame among the key frames, -1 for interpolated frames."""
     gap = [-1] * interpolated
     index = [value for key in range(key_frames) for value in (key, *gap)]
     return index[: (key_frames - 1) * (interpolated + 1) + 1]
 
 
 def target_size(height: int, width: int, up_scale: float) -> tuple[int, int]:
-    """Size of the output: the scale is moved until the area is allowed, sides are even."""
+    """Computes the output size: the scale is clipped to the allowed area, sides are even."""
     area = height * width
     if area * up_scale**2 < 720 * 1280 * 1.5:
         up_scale = math.sqrt(720 * 1280 * 1.5 / area)
@@ -40,7 +40,7 @@ def target_size(height: int, width: int, up_scale: float) -> tuple[int, int]:
 
 
 def target_size_second_release(height: int, width: int, up_scale: float) -> tuple[int, int]:
-    """Size of the output in the second release."""
+    """Computes the output size of the second release."""
     if height * up_scale < 720:
         up_scale = 720 / height
     elif height * width * up_scale**2 > 1280 * 2048:
@@ -49,14 +49,14 @@ def target_size_second_release(height: int, width: int, up_scale: float) -> tupl
 
 
 def up_scale_first_release(height: int, up_scale: float) -> float:
-    """The scale of the first release, raised until there are 720 rows."""
+    """Computes the scale of the first release, raised to 720 rows."""
     return 720 / height if height * up_scale < 720 else up_scale
 
 
 def padding(
     height: int, width: int, target: tuple[int, int] = PAD_TARGET
 ) -> tuple[int, int, int, int]:
-    """White pixels `(left, right, top, bottom)` around a frame.
+    """Computes the white pixels `(left, right, top, bottom)` around a frame.
 
     Sizes below the target are centred in it; larger ones grow right and down to the next legal
     size, by a full 64 where they are legal already.
@@ -74,26 +74,26 @@ def padding(
 
 
 def time_windows(frames: int, interpolated: int, limit: int = WINDOW_LIMIT) -> list[Window]:
-    """Windows over a clip, blended over half their length; each starts on a key frame."""
+    """Cuts a clip into windows that overlap by half; each starts on a key frame."""
     if frames <= limit:
         return [(0, frames)]
     stride = interpolated + 1
     # Where the limit has no room for two key frames, which the published programs never meet,
-    # a window holds them all the same.
+    # a window has two all the same.
     window = max(1, (limit - 1) // stride) * stride + 1
     overlap = int((limit / 2 - 1) // stride * stride + 1)
     return sliding_windows(frames, window, overlap)
 
 
 def time_windows_second_release(frames: int, interpolated: int) -> list[Window]:
-    """Windows of at most 24 frames for clips of more than 32; the last takes up to 8 more."""
+    """Cuts clips of more than 32 frames into windows of 24; the last has up to 8 more."""
     stride = interpolated + 1
     window, overlap = 23 // stride * stride + 1, 11 // stride * stride + 1
     return _windows(frames, window, overlap, spare=8)
 
 
 def time_windows_star(frames: int, limit: int = WINDOW_LIMIT) -> list[Window]:
-    """Windows of the sibling project STAR: half overlaps, the last one up to a quarter longer."""
+    """Cuts a clip like the project STAR: half overlaps, the last window a quarter longer."""
     return _windows(frames, limit, limit // 2, spare=limit / 4)
 
 

@@ -1,4 +1,4 @@
-"""What a user can ask of VEnhancer."""
+"""Options of VEnhancer."""
 
 import dataclasses
 

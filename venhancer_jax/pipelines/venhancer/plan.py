@@ -245,7 +245,7 @@ def _published_space(
     working = plan.working_size
     if working[0] % rows[1] != rows[0] or working[1] % columns:
         raise InputError(
-            f"official_pad {options.official_pad} makes {working[0]}x{working[1]} (height x"
+            f"official_pad {options.official_pad} results in {working[0]}x{working[1]} (height x"
             f" width): expected a height of {rows[0]} more than a multiple of {rows[1]} and a"
             f" width that is a multiple of {columns}"
         )
@@ -259,5 +259,5 @@ def _stride(ratio: Fraction) -> int:
         return 1
     if near.numerator <= MAX_STRIDE:
         return near.numerator
-    # No grid within reach has all output times: twice as fine as needed keeps them close.
+    # No grid within reach has all output times: twice as fine as needed stays close to them.
     return min(MAX_STRIDE, 2 * math.ceil(ratio))

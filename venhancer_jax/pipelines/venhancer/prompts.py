@@ -1,4 +1,4 @@
-"""The prompts that surround what a user asks for."""
+"""The texts that are encoded for a prompt."""
 
 from venhancer_jax.pipelines.venhancer.options import VEnhancerOptions
 
@@ -8,7 +8,7 @@ POSITIVE = (
     " photo - realistic maximum detail, 32k, Color Grading, ultra HD, extreme meticulous"
     " detailing,  skin pore detailing, hyper sharpness, perfect without deformations."
 )
-# Guidance leads away from this, to the letter.
+# Negative prompt of the released program, to the letter.
 NEGATIVE = (
     "painting, oil painting, illustration, drawing, art, sketch, oil painting, cartoon, CG Style,"
     " 3D render, unreal engine, blurring, dirty, messy, worst quality, low quality, frames,"

@@ -71,7 +71,7 @@ def checkpoints(weights: VEnhancerWeights) -> Mapping[str, str]:
     if weights.preset in ("debug", "tiny") and not weights.checkpoint:
         raise InputError(
             f"preset {weights.preset!r} has sizes but no weights: it is for --plan and training;"
-            " give --config.checkpoint=FOLDER"
+            " set --config.checkpoint=FOLDER"
         )
     found = {
         "venhancer": weights.checkpoint or PUBLISHED[weights.version],

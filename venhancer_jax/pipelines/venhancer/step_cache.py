@@ -1,6 +1,6 @@
 """What denoising steps reuse of earlier steps, as a plan and a cache.
 
-Neighbouring steps ask the networks nearly the same. Three intermediate results of a call can serve
+Inputs of neighbouring steps differ little. Three intermediate results of a call can serve
 the next ones: the difference that guidance amplifies, the features of the ControlNet, and those
 below the first level of the UNet. Which call stores and which reuses what follows from the time
 steps alone, so it is planned for the whole run beforehand.
@@ -83,12 +83,16 @@ def plan_steps_reuse(
     plans = []
     for t in times:
         inside = guided and low <= t <= high
-        of_difference = difference.source() if inside else None
-        copies = StepPlan(difference=of_difference).guidance_batch
-        of_deep = deep.source(copies)
-        depth = "first level" if of_deep == "reuse" else "all levels"
-        of_control = control.source(copies, depth)
-        plans.append(StepPlan(difference=of_difference, control=of_control, deep_features=of_deep))
+        difference_source = difference.source() if inside else None
+        copies = StepPlan(difference=difference_source).guidance_batch
+        deep_source = deep.source(copies)
+        depth = "first level" if deep_source == "reuse" else "all levels"
+        control_source = control.source(copies, depth)
+        plans.append(
+            StepPlan(
+                difference=difference_source, control=control_source, deep_features=deep_source
+            )
+        )
     return tuple(plans)
 
 

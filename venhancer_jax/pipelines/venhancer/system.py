@@ -75,8 +75,8 @@ class VEnhancer(VEnhancerNetworks):
     ) -> Iterator[np.ndarray]:
         """Enhances a clip.
 
-        Frames are consumed one by one and kept as latents only; the first result comes when all
-        are denoised.
+        Frames are consumed one by one and stored as latents; the first result comes when all are
+        denoised.
 
         Args:
           frames: uint8 RGB frames `[H, W, 3]`, all of one size.
@@ -222,6 +222,8 @@ class VEnhancer(VEnhancerNetworks):
         for frames in self.decode_frames(latents, space, options):
             with self.on_mesh():
                 pixels = programs.to_bytes(frames, truncate=options.quirks.truncate_bytes)
+            # Sharded pixels could not be read by each process.
+            assert pixels.is_fully_replicated
             yield from np.asarray(pixels)
 
     def _each_on_mesh(self, stream: Iterator[jax.Array]) -> Iterator[jax.Array]:

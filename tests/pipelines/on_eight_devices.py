@@ -1,0 +1,54 @@
+"""Reports how arrays of the pipeline are sharded over eight CPU devices, as JSON."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from venhancer_jax.pipelines import pieces, programs
+from venhancer_jax.pipelines.venhancer.decode import decode_stream
+from venhancer_jax.sharding.mesh import inference_mesh, num_shards, put_sharded
+
+
+def decode(latents: jax.Array) -> jax.Array:
+    """Doubles each latent in both directions; the result is sharded like the input."""
+    return latents[..., :3].repeat(2, 2).repeat(2, 3)
+
+
+def main() -> None:
+    mesh = inference_mesh()
+    frames = np.linspace(-1, 1, 8 * 2 * 3 * 3, dtype=np.float32).reshape(8, 2, 3, 3)
+    with jax.set_mesh(mesh):
+        shards = num_shards("piece")
+        sharded = put_sharded(frames, ("piece", None, None, None))
+        pixels = programs.to_bytes(sharded, truncate=False)
+
+    blended = []
+    add = pieces._add
+
+    def recorded(*arguments):
+        total = add(*arguments)
+        blended.append([total.shape, total.sharding.shard_shape(total.shape)])
+        return total
+
+    pieces._add = recorded
+    latents = jax.random.normal(jax.random.key(0), (1, 26, 8, 10, 4))
+    tiles = {"tile_size": (5, 6), "tile_overlap": (2, 3)}
+    with jax.set_mesh(mesh):
+        stream = decode_stream(decode, latents, scale=2, batch=shards, **tiles)
+        found = np.concatenate([np.asarray(piece) for piece in stream], axis=1)
+    report = {
+        "devices": jax.device_count(),
+        "shards": shards,
+        "sharded": sharded.is_fully_replicated,
+        "replicated": pixels.is_fully_replicated,
+        "bytes_right": bool((np.asarray(pixels) == np.rint((frames + 1) * 127.5)).all()),
+        "blended": blended,
+        "error": float(jnp.abs(found - decode(latents)).max()),
+    }
+    print(json.dumps(report))
+
+
+if __name__ == "__main__":
+    main()
