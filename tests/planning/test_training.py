@@ -85,10 +85,10 @@ def test_frames_are_those_of_the_config(frames: int | None):
 
 
 def test_the_table_plans_trainings_as_configured():
-    trainings = [command for command in cases().values() if command[0] == "train.py"]
+    trainings = [line for line in cases().values() if line[0] == "train.py"]
     assert trainings
-    for command in trainings:
-        assert not [argument for argument in command if argument.startswith("--config.")]
+    for line in trainings:
+        assert not [argument for argument in line if argument.startswith("--config.")]
 
 
 def test_the_state_is_split_over_fsdp(config: ConfigDict):
