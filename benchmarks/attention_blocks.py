@@ -1,9 +1,9 @@
-"""Searches the block sizes of the splash kernel for the accelerator at hand, as JSON.
+"""Searches the block sizes of the splash kernel for the accelerator of this machine, as JSON.
 
     python -m benchmarks.attention_blocks --tokens=14400 --heads=5 --groups=8
 
-The best ones belong into `BLOCKS` of `venhancer_jax/models/splash.py`. On a processor the kernel is
-interpreted, and times say nothing: `--tokens=256 --longest=256` shows that the search runs.
+The best ones belong into `BLOCKS` of `venhancer_jax/models/kernels/splash.py`. On a CPU the kernel
+is interpreted, and times say nothing: `--tokens=256 --longest=256` shows that the search runs.
 """
 
 import functools
@@ -18,10 +18,10 @@ from benchmarks.measure import timing
 from venhancer_jax.models.kernels.splash import splash_attention
 
 TOKENS = flags.DEFINE_integer("tokens", 14400, "queries and keys: 14400 is a frame of 720p")
-HEADS = flags.DEFINE_integer("heads", 5, "of the attention")
+HEADS = flags.DEFINE_integer("heads", 5, "attention heads")
 GROUPS = flags.DEFINE_integer("groups", 8, "frames of one device")
-HEAD_DIM = flags.DEFINE_integer("head_dim", 64, "of each head")
-LONGEST = flags.DEFINE_integer("longest", 4096, "block to try")
+HEAD_DIM = flags.DEFINE_integer("head_dim", 64, "channels of each head")
+LONGEST = flags.DEFINE_integer("longest", 4096, "largest block to try")
 REPEATS = flags.DEFINE_integer("repeats", 3, "timed calls of each choice")
 
 

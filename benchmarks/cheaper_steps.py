@@ -1,20 +1,20 @@
-"""What each way to cheaper denoising steps saves and what it loses, as a table and as JSON.
+"""Measures what each way to cheaper denoising steps saves and loses, as a table and as JSON.
 
     python -m benchmarks.cheaper_steps --clips=FOLDER --json=FILE
 
 The shipped model was trained for one step; here it takes several, which it does less well: the
-rows `one step` and `full` tell how near each is to the target. Its times lie between 20 and 0 of
-1,000, where neighbours differ less than in a model that starts from noise: expect larger losses of
-such a one. All other rows are `full` with one change, and measured against it.
+rows `one step` and `full` show how near each is to the target. Its time steps are between 20 and 0
+of 1,000, where neighbours differ less than in a model that starts from noise: expect larger losses
+there. All other rows are `full` with one change, and compared with `full`.
 
-Of each video the first 9 frames, or 5 or 7, cropped to 128x192 after shrinking, are the target;
-every second one, averaged down to a quarter of the sides, is the input.
+The target is the first 9 frames of each video (or 5 or 7), shrunk and cropped to 128x192; the input
+is every second one of them, averaged down to a quarter of the sides.
 
 The model knows no text, so the difference that guidance amplifies is zero: the options of guidance
 lose nothing here by construction, and only their time means something.
 
 `work` is counted, not measured: multiply-adds as a share of those of `full`. `work_published` is
-that of the published network at 16 frames of 720x1280 in 15 steps.
+the share in the published network at 16 frames of 720x1280 in 15 steps.
 """
 
 import dataclasses
@@ -35,7 +35,6 @@ from absl import app, flags, logging
 from venhancer_jax.assets import demo_clip
 from venhancer_jax.configs import demo
 from venhancer_jax.data.resample import resample, shrink_to_cover, to_uint8
-from venhancer_jax.diffusion.noise import CounterNoise
 from venhancer_jax.diffusion.schedule import cosine_interpolated_schedule
 from venhancer_jax.metrics.lpips import lpips
 from venhancer_jax.metrics.psnr import decibels, mean_squared_error
@@ -43,12 +42,13 @@ from venhancer_jax.metrics.vmaf import vmaf
 from venhancer_jax.models.functional import Params
 from venhancer_jax.models.venhancer.unet3d import UNet3DConfig
 from venhancer_jax.pipelines import catalog
+from venhancer_jax.pipelines import programs as shared
 from venhancer_jax.pipelines.config import options_of
 from venhancer_jax.pipelines.venhancer import programs
 from venhancer_jax.pipelines.venhancer.load import demo_venhancer
 from venhancer_jax.pipelines.venhancer.options import VEnhancerOptions
 from venhancer_jax.pipelines.venhancer.plan import plan_steps
-from venhancer_jax.pipelines.venhancer.step_cache import Kept, Work, plan_work
+from venhancer_jax.pipelines.venhancer.step_cache import StepCache, StepPlan, plan_steps_reuse
 from venhancer_jax.pipelines.venhancer.system import VEnhancer
 from venhancer_jax.sharding.flops import count_flops
 from venhancer_jax.video import list_videos, probe, read_frames
@@ -56,15 +56,15 @@ from venhancer_jax.video import list_videos, probe, read_frames
 HEIGHT, WIDTH, FRAMES, SCALE = 128, 192, 9, 4
 LEAST_FRAMES = 5
 RATE = Fraction(24)
-# Of the latents: of the clips here, and of 16 frames of 720x1280.
+# Shapes of the latents: of the clips here, and of 16 frames of 720x1280.
 SHAPES = {"demo": (1, FRAMES, HEIGHT // 4, WIDTH // 4, 16), "venhancer": (1, 16, 90, 160, 4)}
 
 CLIPS = flags.DEFINE_string("clips", None, "folder of videos, by default the clip of the package")
-STEPS = flags.DEFINE_integer("steps", 12, "of the full run")
-REPEATS = flags.DEFINE_integer("repeats", 5, "timed runs of each row, in turn with full")
+STEPS = flags.DEFINE_integer("steps", 12, "steps of the full run")
+REPEATS = flags.DEFINE_integer("repeats", 5, "timed runs of each row, alternating with full")
 JSON = flags.DEFINE_string("json", None, "file to write")
 
-# Changes of the options; half of the steps is told by their number, the times differ.
+# Changes of the options. "first half" stands for the time steps of the first half of the calls.
 ROWS: dict[str, dict[str, Any]] = {
     "full": {},
     "guidance_interval: first half": {"guidance_interval": "first half"},
@@ -80,7 +80,7 @@ ROWS: dict[str, dict[str, Any]] = {
 
 
 def target_of(path: Path) -> np.ndarray | None:
-    """Frames `[F, H, W, 3]` of a video, at most 9 of 128x192; None with fewer than 5."""
+    """Reads frames `[F, H, W, 3]` of a video, at most 9 of 128x192; None with fewer than 5."""
     frames = [*read_frames(probe(path), max_frames=FRAMES)]
     odd = len(frames) - 1 + len(frames) % 2
     if odd < LEAST_FRAMES:
@@ -91,13 +91,13 @@ def target_of(path: Path) -> np.ndarray | None:
 
 
 def low_of(target: np.ndarray) -> np.ndarray:
-    """Every second frame, a quarter as large."""
+    """Returns every second frame, a quarter as high and wide."""
     size = target.shape[1] // SCALE, target.shape[2] // SCALE
     return to_uint8(resample(target[::2].astype(np.float32), size, "area"))
 
 
 def shipped_options(steps: int | None = None, **changes: Any) -> VEnhancerOptions:
-    """Those of `configs/demo.py` in several steps, with the changes of a row."""
+    """Returns the options of `configs/demo.py` in several steps, with the changes of a row."""
     config = demo.get_config().unlock()
     config.update(up_scale=float(SCALE), target_fps=str(RATE), steps=steps or STEPS.value)
     config.guidance_scale = 7.5  # the pair runs, as it does where there is text
@@ -105,7 +105,7 @@ def shipped_options(steps: int | None = None, **changes: Any) -> VEnhancerOption
 
 
 def changed(options: VEnhancerOptions, changes: dict[str, Any]) -> VEnhancerOptions:
-    """Options with the changes of a row."""
+    """Returns options with the changes of a row."""
     changes = {name: value for name, value in changes.items() if name != "weights"}
     if changes.get("guidance_interval") == "first half":
         times = plan_steps(cosine_interpolated_schedule(), options).calls
@@ -121,7 +121,7 @@ def demo_system(weights: str) -> VEnhancer:
 def denoised(
     low: np.ndarray, options: VEnhancerOptions, weights: str = "full"
 ) -> tuple[float, np.ndarray]:
-    """Seconds of all denoising steps, and the frames that come of them."""
+    """Enhances a clip; returns the seconds of all denoising steps, and the frames."""
     marks = {}
 
     def progress(stage: str, done: int, total: int | None) -> None:
@@ -129,31 +129,32 @@ def denoised(
         marks[stage] = time.perf_counter()
 
     system = demo_system(weights)
-    latents, space, _ = system.denoised(
+    latents, plan = system.denoise_clip(
         iter(low),
         rate=RATE / 2,
         options=options,
-        noise=CounterNoise(options.seed),
-        text=None,
         progress=progress,
     )
-    pieces = [programs.to_bytes(piece, False) for piece in system.frames_of(latents, space)]
+    pieces = [
+        shared.to_bytes(piece, truncate=False)
+        for piece in system.decode_frames(latents, plan.space, options)
+    ]
     return marks["denoise"] - marks["encode"], np.concatenate(pieces)
 
 
-def quality(made: np.ndarray, wanted: np.ndarray) -> dict[str, float | None]:
-    """PSNR (None for equal frames) and LPIPS of a clip."""
-    error = float(np.mean(mean_squared_error(made, wanted)))
+def quality(frames: np.ndarray, target: np.ndarray) -> dict[str, float | None]:
+    """Computes PSNR (None for equal frames) and LPIPS of a clip."""
+    error = float(np.mean(mean_squared_error(frames, target)))
     return {
         "psnr": float(decibels(error)) if error else None,
-        "lpips": float(np.mean(lpips(made, wanted))),
+        "lpips": float(np.mean(lpips(frames, target))),
     }
 
 
 def speed_of(
     low: np.ndarray, full: tuple[VEnhancerOptions, str], row: tuple[VEnhancerOptions, str]
 ) -> dict[str, float]:
-    """Seconds of a step, and how much faster it is than one of `full` right before: medians."""
+    """Measures seconds of a step, and the speed-up over a step of `full` right before: medians."""
     pairs = [(denoised(low, *full)[0], denoised(low, *row)[0]) for _ in range(REPEATS.value)]
     return {
         "seconds_per_step": statistics.median(own for _, own in pairs) / STEPS.value,
@@ -162,41 +163,42 @@ def speed_of(
 
 
 def work_of(changes: dict[str, Any], options: VEnhancerOptions, network: str) -> float:
-    """Multiply-adds of all steps with the changes, as a share of those without."""
+    """Counts multiply-adds of all steps with the changes, as a share of those without."""
     options = changed(options, changes)
-    works = plan_work(
-        plan_steps(cosine_interpolated_schedule(), options).calls, options, guided=True
-    )
-    whole = flops_of(Work(), network)
-    return sum(flops_of(work, network) for work in works) / (len(works) * whole)
+    times = plan_steps(cosine_interpolated_schedule(), options).calls
+    plans = plan_steps_reuse(times, options, guided=True)
+    whole = flops_of(StepPlan(), network)
+    return sum(flops_of(plan, network) for plan in plans) / (len(plans) * whole)
 
 
 @functools.cache
-def flops_of(work: Work, preset: str) -> int:
-    """Of one call of the network `demo` or `venhancer`."""
+def flops_of(plan: StepPlan, preset: str) -> int:
+    """Counts the operations of one call of the network of a preset, `demo` or `venhancer`."""
     config = getattr(UNet3DConfig, preset)()
     network = catalog.build("venhancer", config)
     shape = SHAPES[preset]
 
-    def call(work: Work, params: Params, x: Any, keys: Any, kept: Kept) -> tuple[jax.Array, Kept]:
+    def call(
+        plan: StepPlan, params: Params, x: jax.Array, text: Any, cache: StepCache
+    ) -> tuple[jax.Array, StepCache]:
         one, number = jnp.ones(1, int), jnp.float32(1)
+        pair = number, number
         frames = jnp.arange(shape[1])[None]
         conditions = {"hint": x, "hint_t": one, "scale": one, "key_index": frames}
-        pair = number, number
-        return programs.denoise_reusing(
-            network, work, params, x, np.int32(500), pair, keys, pair, conditions, kept
+        return programs.denoise(
+            network, plan, params, x, np.int32(500), pair, text, pair, conditions, cache
         )
 
     x = jax.ShapeDtypeStruct(shape, jnp.float32)
-    text = jax.ShapeDtypeStruct((2, 77, config.context_width), jnp.float32)
-    keys = jax.eval_shape(partial(programs.compute_text_kv, network), network.shapes, text)
-    everything = Work(difference="keep", control="keep", deep="keep")
-    _, kept = jax.eval_shape(partial(call, everything), network.shapes, x, keys, Kept())
-    return count_flops(partial(call, work), network.shapes, x, keys, kept)
+    features = jax.ShapeDtypeStruct((2, 77, config.context_width), jnp.float32)
+    text = jax.eval_shape(partial(programs.compute_text_kv, network), network.shapes, features)
+    everything = StepPlan(difference="store", control="store", deep_features="store")
+    _, cache = jax.eval_shape(partial(call, everything), network.shapes, x, text, StepCache())
+    return count_flops(partial(call, plan), network.shapes, x, text, cache)
 
 
 def table(results: dict[str, dict[str, float | None]]) -> str:
-    """The rows under each other, a dash where there is no number."""
+    """Formats results as a table, with a dash where there is no number."""
     columns = list(dict.fromkeys(key for row in results.values() for key in row))
     lines = [["", *columns]]
     for name, row in results.items():
@@ -220,13 +222,13 @@ def main(argv: list[str]) -> None:
     low = None
     for path in paths:
         if (target := target_of(path)) is None:
-            print(f"{path.name}: fewer than {LEAST_FRAMES} frames, left out", flush=True)
+            print(f"{path.name}: fewer than {LEAST_FRAMES} frames, skipped", flush=True)
             continue
         low = low_of(target)
-        made = {name: denoised(low, *row)[1] for name, row in rows.items()}
-        made["one step"] = denoised(low, shipped_options(steps=1), "full")[1]
-        for name, frames in made.items():
-            scores = quality(frames, made["full"]) if name in ROWS else {}
+        enhanced = {name: denoised(low, *row)[1] for name, row in rows.items()}
+        enhanced["one step"] = denoised(low, shipped_options(steps=1), "full")[1]
+        for name, frames in enhanced.items():
+            scores = quality(frames, enhanced["full"]) if name in ROWS else {}
             scores |= {f"{key}_of_target": x for key, x in quality(frames, target).items()}
             if name in ("one step", "full"):
                 scores["vmaf_of_target"] = vmaf(frames, target)
@@ -253,7 +255,7 @@ def main(argv: list[str]) -> None:
 
 
 def mean(clips: list[dict[str, float | None]], key: str) -> float | None:
-    """Over all clips; None where one of them has no value."""
+    """Returns the mean over all clips; None where one of them has no value."""
     values = [scores[key] for scores in clips]
     return None if None in values else float(np.mean(np.array(values, float)))
 

@@ -1,52 +1,48 @@
-"""Time, memory and operations of enhancing a whole clip as JSON, by stage.
+"""Measures time, memory and operations of enhancing a whole clip, by stage, as JSON.
 
     python -m benchmarks.clip
     python -m benchmarks.clip --preset=venhancer --frames=32 --height=180 --width=320
 
-From frames in memory to frames in memory; reading and writing files is left out. The clip is noise
-and the weights are random, but for the shipped model, `--preset=demo`, which runs as
-`configs/demo.py` says; the others as `configs/venhancer.py` says.
+From frames in memory to frames in memory, without files. The clip is noise. `--config=demo` runs
+the shipped model; `--preset` takes networks of those sizes with random weights, with the settings
+of `--config=venhancer` by default.
 """
 
+import dataclasses
 import functools
 import time
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from absl import app, flags, logging
+from ml_collections import ConfigDict
 
 from benchmarks.measure import device_facts, peak_gib, random_params, report, timing
-from venhancer_jax.configs import demo, venhancer
-from venhancer_jax.models.text.null import NullTextConfig
-from venhancer_jax.pipelines import catalog
-from venhancer_jax.pipelines.config import options_of
+from venhancer_jax.cli.sample import load_system
+from venhancer_jax.command_line import find_config
+from venhancer_jax.pipelines.config import mesh_of, options_of, system_of, weights_of
 from venhancer_jax.pipelines.networks import compute_dtype
-from venhancer_jax.pipelines.options import parse_fps
-from venhancer_jax.pipelines.venhancer import programs
-from venhancer_jax.pipelines.venhancer.decode import decode_stream
-from venhancer_jax.pipelines.venhancer.load import demo_venhancer
-from venhancer_jax.pipelines.venhancer.options import VEnhancerOptions
-from venhancer_jax.pipelines.venhancer.plan import plan_steps, plan_time
-from venhancer_jax.pipelines.venhancer.spec import PRESETS
-from venhancer_jax.pipelines.venhancer.system import Part, VEnhancer
+from venhancer_jax.pipelines.options import DTYPES, parse_fps
+from venhancer_jax.pipelines.registry import find_system
+from venhancer_jax.pipelines.system import Clip, LoadedNetwork, ProgramSpec, System
+from venhancer_jax.pipelines.text import TextFeatures
 from venhancer_jax.sharding.flops import count_flops
 
-PRESET = flags.DEFINE_enum("preset", "demo", sorted(PRESETS), "network sizes")
-DTYPE = flags.DEFINE_enum("dtype", "auto", ["auto", "float32", "bfloat16"], "of the networks")
-FRAMES = flags.DEFINE_integer("frames", 5, "of the input")
+CONFIG = flags.DEFINE_string("config", "", "config; by default demo, or venhancer with --preset")
+PRESET = flags.DEFINE_string("preset", "demo", "network sizes; all but demo have random weights")
+DTYPE = flags.DEFINE_enum("dtype", "auto", DTYPES, "type of weights and activations")
+FRAMES = flags.DEFINE_integer("frames", 5, "frames of the input")
 HEIGHT = flags.DEFINE_integer("height", 36, "rows of the input")
 WIDTH = flags.DEFINE_integer("width", 64, "columns of the input")
 SCALE = flags.DEFINE_float("up_scale", 4.0, "enlargement of both sides")
-FPS = flags.DEFINE_integer("target_fps", 48, "of the output; the input has 24")
-STEPS = flags.DEFINE_integer("steps", None, "of the solver, in place of the config's")
+FPS = flags.DEFINE_integer("target_fps", 48, "frame rate of the output; the input has 24")
+STEPS = flags.DEFINE_integer("steps", None, "steps of the solver, in place of the config's")
 REPEATS = flags.DEFINE_integer("repeats", 1, "timed runs after the first one")
 RATE = parse_fps(24)
 
 
 class Stages:
-    """Seconds of each stage of a run, from what its progress is told."""
+    """Seconds of each stage of a run, from its progress."""
 
     def __init__(self):
         self.seconds: dict[str, float] = {}
@@ -59,80 +55,56 @@ class Stages:
         self._since = now
 
 
-def system_of(preset: str, dtype: str) -> VEnhancer:
-    """The shipped model, or networks of these sizes with random weights."""
-    if preset == "demo":
-        return demo_venhancer(dtype=dtype)
-    parts: dict[str, Part[Any]] = {}
-    for name, config in PRESETS[preset].items():
-        changes: dict[str, Any] = {} if name == "text" else {"dtype": compute_dtype(dtype)}
-        kind = "no_text" if isinstance(config, NullTextConfig) else name
-        made: Any = catalog.config_from_dict(kind, catalog.config_to_dict(config), **changes)
-        network = catalog.build(kind, made)
-        parts[name] = Part(made, network, random_params(network, changes.get("dtype")))
-    return VEnhancer(parts["venhancer"], parts["vae"], parts["text"])
+def enhancement() -> ConfigDict:
+    """Returns the config of the flags."""
+    name = CONFIG.value or ("demo" if PRESET.value == "demo" else "venhancer")
+    config = find_config([f"--config={name}"], name).copy_and_resolve_references().unlock()
+    config.update(
+        preset=PRESET.value, dtype=DTYPE.value, up_scale=SCALE.value, target_fps=str(FPS.value)
+    )
+    if STEPS.value:
+        config.update(solver_mode="normal", steps=STEPS.value)
+    return config
 
 
-def count_clip(
-    system: VEnhancer, options: VEnhancerOptions, frames: int, size: tuple[int, int]
-) -> int:
-    """Operations of all network calls that a clip takes."""
-    space, time_plan = system.plan_space(*size, options), plan_time(frames, RATE, options)
-    height, width = space.working_size
-    vae, unet, text = system.vae, system.denoiser, system.text
-    pixels = vae.config.pixels_per_latent
-    h, w, c = height // pixels, width // pixels, vae.config.latent_channels
+def random_system(config: ConfigDict) -> System:
+    """Builds the system of a config with random weights."""
+    spec = find_system(system_of(config))
+    weights = dataclasses.replace(weights_of(config), dtype=compute_dtype(config.dtype).name)
+    system: Any = spec.load_abstract(weights, mesh=mesh_of(config))
 
-    def array(*shape: int, dtype: Any = jnp.float32) -> jax.ShapeDtypeStruct:
-        return jax.ShapeDtypeStruct(shape, dtype)
+    def filled(network: LoadedNetwork) -> LoadedNetwork:
+        draws = random_params(network.network)
+        params = {n: draws[n].astype(x.dtype) for n, x in network.params.items()}
+        return dataclasses.replace(network, params=params)
 
-    def of(program: Any, part: Part[Any], *args: Any) -> int:
-        return count_flops(functools.partial(program, part.network), part.params, *args)
+    changes: dict[str, Any] = {}
+    for field in dataclasses.fields(system):
+        value = getattr(system, field.name)
+        if isinstance(value, LoadedNetwork):
+            changes[field.name] = filled(value)
+        elif isinstance(value, TextFeatures):
+            encoder = filled(value.load())
+            changes[field.name] = TextFeatures(value.config, lambda encoder=encoder: encoder)
+    return dataclasses.replace(system, **changes)
 
-    encoded = frames if options.interpolation == "previous" else time_plan.frames
-    total = encoded * of(programs.encode, vae, array(1, 1, height, width, 3))
-    (start, end), *_ = time_plan.windows
-    keys = sum(i >= 0 for i in time_plan.key_index[start:end])
-    conditions = {
-        "hint": array(1, keys, h, w, c),
-        "hint_t": array(1, dtype=jnp.int32),
-        "scale": array(1),
-        "key_index": array(1, end - start, dtype=jnp.int32),
-    }
-    branches = 1 if options.guidance_scale == 1 else 2
-    tokens = array(branches, 77, dtype=jnp.int32)
-    features = jax.eval_shape(text.network, text.params, tokens)
-    pair, number = (array(), array()), array(dtype=jnp.int32)
-    x = array(1, end - start, h, w, c)
-    window = of(programs.denoise, unet, x, number, pair, features, pair, conditions)
-    calls = len(plan_steps(system.schedule, options)) * (2 if options.solver == "heun" else 1)
-    total += calls * len(time_plan.windows) * window
-    of_chunk = functools.cache(lambda shape: of(programs.decode, vae, array(*shape)))
-    decoded = []
 
-    def decode(latents: jax.Array) -> jax.Array:
-        decoded.append(of_chunk(latents.shape))
-        b, f, rows, columns, _ = latents.shape
-        return jnp.zeros((b, f, rows * pixels, columns * pixels, 3), jnp.uint8)
-
-    whole = jnp.zeros((1, time_plan.frames, h, w, c))
-    for _ in decode_stream(decode, whole, pixels_per_latent=pixels):
-        pass
-    return total + sum(decoded)
+def count_program(program: ProgramSpec) -> int:
+    """Counts the operations of all calls of a program."""
+    function = functools.partial(program.function, *program.static)
+    return round(program.calls * count_flops(function, *program.arguments))
 
 
 def main(argv: list[str]) -> None:
     del argv
     logging.set_verbosity(logging.WARNING)
-    config = (demo if PRESET.value == "demo" else venhancer).get_config().unlock()
-    config.update(up_scale=SCALE.value, target_fps=str(FPS.value))
-    if STEPS.value:
-        config.update(solver_mode="normal", steps=STEPS.value)
-    options = options_of(config, config.prompt)
-    system = system_of(PRESET.value, DTYPE.value)
-    size = HEIGHT.value, WIDTH.value
-    generator = np.random.default_rng(0)
-    clip = [generator.integers(0, 256, (*size, 3), np.uint8) for _ in range(FRAMES.value)]
+    config = enhancement()
+    options = options_of(config)
+    system = load_system(config) if PRESET.value == "demo" else random_system(config)
+    height, width = HEIGHT.value, WIDTH.value
+    plan = system.plan(Clip(frames=FRAMES.value, height=height, width=width, rate=RATE), options)
+    draw = np.random.default_rng(0).integers
+    clip = [draw(0, 256, (height, width, 3), np.uint8) for _ in range(FRAMES.value)]
     stages, out = Stages(), []
 
     def run() -> list[np.ndarray]:
@@ -141,15 +113,16 @@ def main(argv: list[str]) -> None:
         out[:] = system.enhance(clip, rate=RATE, options=options, progress=stages.update)
         return out
 
-    flops = count_clip(system, options, FRAMES.value, size)
+    programs = system.programs(plan, options)
+    flops = sum(map(count_program, programs))
     times = timing(run, repeats=REPEATS.value, flops=flops)
     chosen = {
         "preset": PRESET.value,
         "dtype": compute_dtype(DTYPE.value).name,
-        "input_shape": (FRAMES.value, *size, 3),
+        "input_shape": (FRAMES.value, height, width, 3),
         "shape": (len(out), *out[0].shape),
-        "working_size": system.plan_space(*size, options).working_size,
-        "steps": len(plan_steps(system.schedule, options)),
+        "working_size": plan.working_size,
+        "calls": {program.name: program.calls for program in programs},
     }
     by_stage = {f"{name}_seconds": value for name, value in stages.seconds.items()}
     rate = {"frames_per_second": len(out) / times["median_seconds"]}

@@ -1,9 +1,9 @@
-"""What fits where: `--plan` for many sizes and slices, as a table.
+"""Plans many sizes for many slices, and prints what fits where as a table.
 
     python -m benchmarks.fits --out=FOLDER [--effort=quick] [--only=TEXT]
 
 Every case is one call of `sample.py` or `train.py`, whose `--plan_json` file stays in the folder;
-what is there is not planned again.
+a case whose file exists is not planned again.
 """
 
 import itertools
@@ -15,31 +15,32 @@ from pathlib import Path
 from absl import app, flags
 
 OUT = flags.DEFINE_string("out", None, "folder of the plans", required=True)
-EFFORT = flags.DEFINE_enum("effort", "full", ["full", "quick"], "of the compiler")
-ONLY = flags.DEFINE_string("only", "", "plan cases whose name has this text; all others are shown")
+EFFORT = flags.DEFINE_enum("effort", "full", ["full", "quick"], "effort of the compiler")
+ONLY = flags.DEFINE_string(
+    "only", "", "text in the names of the cases to plan; others are only shown"
+)
 
 ROOT = Path(__file__).parents[1]
 CHIPS = ("v5e-8", "v6e-8", "v5p-8")
 SIZES = ("720x1280", "1080x1920", "1440x2560")
 LENGTHS = (32, 16)
 PODS = ("v5p-256", "v6e-256")
-# The issue of 256 clips of 16 frames, which is the paper's size.
-TRAINING = ("--config=configs/train_venhancer.py", "--config.frames=16")
+TRAINING = "--config=configs/train_venhancer.py"
 
 
 def cases() -> dict[str, list[str]]:
-    """Name and command line of each."""
-    found = {}
+    """Returns the command line of each case by its name."""
+    commands = {}
     for frames, size, chips in itertools.product(LENGTHS, SIZES, CHIPS):
-        found[f"{size}x{frames}-{chips}"] = [
+        commands[f"{size}x{frames}-{chips}"] = [
             "sample.py",
             "--config=configs/venhancer.py",
             f"--plan_clip={size}x{frames}",
             f"--plan={chips}",
         ]
     for chips in PODS:
-        found[f"train-{chips}"] = ["train.py", *TRAINING, f"--plan={chips}"]
-    return found
+        commands[f"train-{chips}"] = ["train.py", TRAINING, f"--plan={chips}"]
+    return commands
 
 
 def plan(arguments: list[str], file: Path) -> None:
@@ -51,12 +52,12 @@ def plan(arguments: list[str], file: Path) -> None:
 
 
 def row(name: str, facts: dict, program: str) -> str:
-    of = facts["programs"][program]
-    gib = of["bytes_per_chip"] / 2**30
-    verdict = "yes" if of["fits"] else "no"
+    stats = facts["programs"][program]
+    gib = stats["bytes_per_chip"] / 2**30
+    verdict = "yes" if stats["fits"] else "no"
     return (
-        f"| {name} | {program} | {gib:.2f} | {of['limit_bytes'] / 2**30:.2f} | {verdict} |"
-        f" {of['step_seconds_estimate']:.3g} | {of['compile_seconds']:.0f} |"
+        f"| {name} | {program} | {gib:.2f} | {stats['limit_bytes'] / 2**30:.2f} | {verdict} |"
+        f" {stats['step_seconds_estimate']:.3g} | {stats['compile_seconds']:.0f} |"
     )
 
 

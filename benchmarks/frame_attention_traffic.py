@@ -1,11 +1,11 @@
-"""What attention among frames reads and writes: by XLA, by the kernel, and at least.
+"""Counts the memory traffic of temporal attention: by XLA, by the kernel, and at least, as JSON.
 
     python -m benchmarks.frame_attention_traffic --plan=v5e-8 --height=90 --width=160 --frames=32
 
-Compiles the attention of the temporal transformers (without their projections) for chips that need
-not be there, for the part of the pixels that one of them has, at every level of the published UNet.
-Height and width are those of the latents. Seconds are the traffic of one denoising step by the
-bandwidth of the memory: nothing here is timed.
+Compiles the attention of the temporal transformers (without projections) for chips that need not be
+present, for one chip's share of the pixels, at every level of the published UNet. Height and width
+are those of the latents. Seconds are the traffic of one denoising step over the bandwidth of the
+memory: nothing is timed.
 """
 
 import functools
@@ -39,7 +39,7 @@ def main(argv: list[str]) -> None:
     topology = find_topology(PLAN.value)
     mesh = Mesh(np.array(topology.devices[:1]), ("alone",))
     config = UNet3DConfig.venhancer(dtype=jnp.bfloat16)
-    split = max(1, len(topology.devices) // 2)  # the guidance pair takes a half each
+    split = max(1, len(topology.devices) // 2)  # half of the chips for each of the guidance pair
     height, width, levels = HEIGHT.value, WIDTH.value, []
     for channels, transformers in zip(config.channels, TRANSFORMERS, strict=True):
         pixels = math.ceil(height * width / split)

@@ -1,11 +1,12 @@
-"""The shipped model and plain interpolation, 4 times in space and 2 times in time.
+"""Compares the shipped model with interpolation, 4 times in space and 2 times in time.
 
     python -m benchmarks.space_time --clips=FOLDER --work=DIR
 
-Of each video the first 17 frames, cropped to 256x384 after shrinking, are the target; every second
-one, averaged down to 64x96, is the input. Frames are written as `DIR/METHOD/CLIP/*.png`, so that
+The target is the first 17 frames of each video, shrunk and cropped to 256x384; the input is every
+second one of them, averaged down to 64x96. Frames are written as `DIR/METHOD/CLIP/*.png`, so that
 results of other programs can be put beside them. Prints the means of all clips as JSON. With
-`--picture=FILE.png --pictured=CLIP` a new frame of that clip: bicubic, shipped model, target.
+`--picture=FILE.png --pictured=CLIP` an interpolated frame of that clip is drawn: bicubic, shipped
+model, target.
 """
 
 import json
@@ -17,12 +18,12 @@ import numpy as np
 from absl import app, flags, logging
 
 from venhancer_jax import evaluate
+from venhancer_jax.cli.sample import load_system
 from venhancer_jax.configs import demo
 from venhancer_jax.data.resample import resample, shrink_to_cover, to_uint8
 from venhancer_jax.metrics.report import strip_png
 from venhancer_jax.pipelines.config import options_of
-from venhancer_jax.pipelines.venhancer.load import demo_venhancer
-from venhancer_jax.pipelines.venhancer.system import VEnhancer
+from venhancer_jax.pipelines.system import System
 from venhancer_jax.video import VideoWriter, list_videos, probe, read_frames
 
 HEIGHT, WIDTH, FRAMES, SCALE = 256, 384, 17, 4
@@ -32,11 +33,13 @@ CLIPS = flags.DEFINE_string("clips", None, "folder of videos", required=True)
 WORK = flags.DEFINE_string("work", None, "folder to write, by default a temporary one")
 PICTURE = flags.DEFINE_string("picture", None, "PNG to write")
 PICTURED = flags.DEFINE_string("pictured", None, "clip of the picture")
-METRICS = flags.DEFINE_string("metrics", "psnr,ssim,lpips,vmaf,warping_error", "of evaluate")
+METRICS = flags.DEFINE_string(
+    "metrics", "psnr,ssim,lpips,vmaf,warping_error", "metrics of venhancer_jax.evaluate"
+)
 
 
 def target_of(path: Path) -> np.ndarray | None:
-    """Frames `[17, 256, 384, 3]` of a video; None if it is too short."""
+    """Reads frames `[17, 256, 384, 3]` of a video; None if it is too short."""
     frames = [*read_frames(probe(path), max_frames=FRAMES)]
     if len(frames) < FRAMES:
         return None
@@ -44,20 +47,20 @@ def target_of(path: Path) -> np.ndarray | None:
 
 
 def interpolated(low: np.ndarray, method: str) -> np.ndarray:
-    """Enlarged frames with the mean of two between them."""
+    """Enlarges frames and inserts the mean of two neighbours between them."""
     large = resample(low.astype(np.float32), (HEIGHT, WIDTH), method)
     out = np.empty((2 * len(large) - 1, *large.shape[1:]), np.float32)
     out[::2], out[1::2] = large, (large[:-1] + large[1:]) / 2
     return to_uint8(out)
 
 
-def enhanced(low: np.ndarray, system: VEnhancer) -> np.ndarray:
-    """Frames of the shipped model, as `configs/demo.py` runs it."""
+def enhanced(low: np.ndarray, system: System) -> np.ndarray:
+    """Enhances frames as `configs/demo.py` does."""
     config = demo.get_config().unlock()
     config.update(up_scale=float(SCALE), target_fps=str(RATE))
     options = options_of(config, config.prompt)
-    made = system.enhance(iter(low), rate=RATE / 2, options=options)
-    return np.stack([*made])[:FRAMES]
+    frames = system.enhance(iter(low), rate=RATE / 2, options=options)
+    return np.stack([*frames])[:FRAMES]
 
 
 def write(folder: Path, frames: np.ndarray) -> None:
@@ -72,10 +75,10 @@ def main(argv: list[str]) -> None:
     del argv
     logging.set_verbosity(logging.WARNING)
     work = Path(WORK.value or tempfile.mkdtemp())
-    system = demo_venhancer()
+    system = load_system(demo.get_config())
     for path in list_videos(Path(CLIPS.value)):
         if (target := target_of(path)) is None:
-            print(f"{path.name}: fewer than {FRAMES} frames, left out", flush=True)
+            print(f"{path.name}: fewer than {FRAMES} frames, skipped", flush=True)
             continue
         small = (HEIGHT // SCALE, WIDTH // SCALE)
         low = to_uint8(resample(target[::2].astype(np.float32), small, "area"))

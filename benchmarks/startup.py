@@ -1,12 +1,12 @@
-"""Seconds until a run is under way, by phase, as JSON.
+"""Measures the seconds until a run is under way, by phase, as JSON.
 
-    python -m benchmarks.startup                        the demo, with no programs kept and again
+    python -m benchmarks.startup                        the demo, twice
     python -m benchmarks.startup --preset=venhancer     one denoising step
 
-The demo is what `python sample.py` does, in processes of its own with a folder of their own for
-compiled programs: `cold` finds it empty, `warm` finds what `cold` left there. Programs are traced,
-lowered to XLA's language, and compiled or loaded from JAX's cache; what is left of the enhancement
-is `run`. The step is that of `benchmarks.denoise_step`, which has the flags for its shape.
+The demo is what `python sample.py` does, in two processes with a compilation cache of their own:
+`cold` finds it empty, `warm` finds it filled. Programs are traced, lowered to StableHLO, and
+compiled or loaded from the cache; the rest of the enhancement is `run`. The step is that of
+`benchmarks.denoise_step`, whose flags set the shape.
 """
 
 import json
@@ -20,8 +20,8 @@ from typing import Any
 
 from absl import app, flags
 
-PRESET = flags.DEFINE_string("preset", "demo", "demo: the whole run; else the network of a step")
-MAX_FRAMES = flags.DEFINE_integer("max_frames", None, "of the clip of the demo, by default all")
+PRESET = flags.DEFINE_string("preset", "demo", "demo for the whole run, or network sizes of a step")
+MAX_FRAMES = flags.DEFINE_integer("max_frames", None, "frames of the demo's clip, by default all")
 _ROOT = Path(__file__).parents[1]
 _PHASES = {
     "/jax/core/compile/jaxpr_trace_duration": "trace",
@@ -32,12 +32,13 @@ _PHASES = {
 
 
 class Phases:
-    """Seconds of what JAX tells of, each moment counted once: functions are traced in functions."""
+    """Seconds by phase from the events of JAX; events within an event count once."""
 
     def __init__(self):
         self._spans: list[tuple[str, float, float]] = []
 
-    def heard(self, event: str, duration_secs: float, **kwargs: str | int) -> None:
+    def record(self, event: str, duration_secs: float, **kwargs: str | int) -> None:
+        """Records an event that has just ended, in place of all events within it."""
         del kwargs
         if event in _PHASES:
             end = time.perf_counter()
@@ -46,47 +47,49 @@ class Phases:
             self._spans.append((_PHASES[event], start, end))
 
     def seconds(self) -> dict[str, float]:
-        spans = self._spans
+        """Returns the seconds of each phase so far."""
         return {
-            name: sum(end - start for kind, start, end in spans if kind == name)
-            for name in _PHASES.values()
+            phase: sum(end - start for name, start, end in self._spans if name == phase)
+            for phase in _PHASES.values()
         }
 
 
 def demo_run(arguments: list[str]) -> dict[str, float]:
-    """What `sample.py` does with these arguments, timed; to be called in a fresh process."""
-    started = time.perf_counter()
-    import sample
-    from venhancer_jax.pipelines import run
-    from venhancer_jax.pipelines.venhancer import load
+    """Runs `sample.py` with these arguments, timed; to be called in a fresh process."""
+    laps = {}
+    since = time.perf_counter()
 
-    del load
+    def lap(name: str) -> None:
+        nonlocal since
+        laps[name], since = time.perf_counter() - since, time.perf_counter()
+
     import jax
 
-    marks = {"import": time.perf_counter()}
+    from venhancer_jax.cli import sample
+    from venhancer_jax.pipelines.jobs import check_jobs
+    from venhancer_jax.pipelines.run import run_jobs
+    from venhancer_jax.startup import use_compilation_cache
+
+    lap("import")
     phases = Phases()
-    jax.monitoring.register_event_duration_secs_listener(phases.heard)
-    config, _ = sample.parse_config(None, arguments, "configs/demo.py")
+    jax.monitoring.register_event_duration_secs_listener(phases.record)
+    config, _ = sample.parse_sample_config(arguments)
     assert config is not None
-    jobs, _ = run.check(config)
-    sample.use_compilation_cache()
-    marks["check"] = time.perf_counter()
-    system = sample._system(config)
-    marks["weights"] = time.perf_counter()
+    jobs, _ = check_jobs(config)
+    use_compilation_cache()
+    lap("check")
+    system = sample.load_system(config)
+    lap("weights")
     before = phases.seconds()
-    run.run(config, system, jobs)
-    ended = time.perf_counter()
-    spent = {name: seconds - before[name] for name, seconds in phases.seconds().items()}
-    last = marks["weights"]
-    seconds, since = {}, started
-    for name, mark in marks.items():
-        seconds[name], since = mark - since, mark
-    return seconds | spent | {"run": ended - last - sum(spent.values())}
+    run_jobs(system, jobs)
+    lap("run")
+    compiling = {name: seconds - before[name] for name, seconds in phases.seconds().items()}
+    return laps | compiling | {"run": laps["run"] - sum(compiling.values())}
 
 
 def demo() -> dict[str, Any]:
-    """A cold and a warm run of the demo."""
-    found = {}
+    """Runs the demo with an empty compilation cache, and again."""
+    seconds = {}
     with tempfile.TemporaryDirectory() as scratch:
         arguments = [f"--config.output={scratch}/out.mp4"]
         if MAX_FRAMES.value:
@@ -107,8 +110,8 @@ def demo() -> dict[str, Any]:
             )  # fmt: skip
             whole = {"process_seconds": time.perf_counter() - start}
             phases = json.loads(done.stdout.splitlines()[-1])
-            found[name] = whole | {f"{phase}_seconds": s for phase, s in phases.items()}
-    return found
+            seconds[name] = whole | {f"{phase}_seconds": s for phase, s in phases.items()}
+    return seconds
 
 
 def step() -> dict[str, Any]:
@@ -137,14 +140,14 @@ def step() -> dict[str, Any]:
 
 def main(argv: list[str]) -> None:
     del argv
-    found = {"preset": "demo"} | demo() if PRESET.value == "demo" else step()
+    measured = {"preset": "demo"} | demo() if PRESET.value == "demo" else step()
     from benchmarks.measure import device_facts, peak_gib, report
 
-    report(device_facts() | found | {"peak_gib": peak_gib()})
+    report(device_facts() | measured | {"peak_gib": peak_gib()})
 
 
 if __name__ == "__main__":
-    # The flags of the shape and of the report are there for it to know.
+    # Defines the flags of the shape and of the report.
     import benchmarks.denoiser  # noqa: F401
 
     app.run(main)

@@ -1,9 +1,9 @@
-"""Time, memory and operations of the VAE as JSON: a frame encoded, a chunk of frames decoded.
+"""Measures time, memory and operations of the VAE, encoding a frame and decoding a chunk, as JSON.
 
     python -m benchmarks.vae --height=144 --width=256
     python -m benchmarks.vae --preset=venhancer --dtype=bfloat16 --height=720 --width=1280
 
-Frames are encoded one at a time, in float32, and decoded in chunks, as enhancing does.
+Frames are encoded one by one, in float32, and decoded in chunks, as an enhancement does.
 """
 
 import dataclasses
@@ -15,15 +15,15 @@ from absl import app, flags
 
 from benchmarks.measure import device_facts, peak_gib, random_params, report, timing
 from venhancer_jax.models.autoencoders.vae import VAEConfig
-from venhancer_jax.pipelines import catalog
-from venhancer_jax.pipelines.venhancer import programs
+from venhancer_jax.pipelines import catalog, programs
+from venhancer_jax.pipelines.registry import SYSTEMS, find_system
 from venhancer_jax.pipelines.venhancer.decode import CHUNK_FRAMES
-from venhancer_jax.pipelines.venhancer.spec import PRESETS
 from venhancer_jax.sharding.flops import count_flops
 
-PRESET = flags.DEFINE_enum("preset", "demo", sorted(PRESETS), "network size")
-DTYPE = flags.DEFINE_enum("dtype", "float32", ["float32", "bfloat16"], "of the decoder")
-FRAMES = flags.DEFINE_integer("frames", CHUNK_FRAMES, "frames of a chunk that is decoded")
+SYSTEM = flags.DEFINE_enum("system", "venhancer", SYSTEMS, "system whose presets are used")
+PRESET = flags.DEFINE_string("preset", "demo", "network size")
+DTYPE = flags.DEFINE_enum("dtype", "float32", ["float32", "bfloat16"], "type of the decoder")
+FRAMES = flags.DEFINE_integer("frames", CHUNK_FRAMES, "frames of the decoded chunk")
 HEIGHT = flags.DEFINE_integer("height", 144, "rows of pixels")
 WIDTH = flags.DEFINE_integer("width", 256, "columns of pixels")
 REPEATS = flags.DEFINE_integer("repeats", 3, "timed calls after the first one")
@@ -31,7 +31,7 @@ REPEATS = flags.DEFINE_integer("repeats", 3, "timed calls after the first one")
 
 def main(argv: list[str]) -> None:
     del argv
-    config = PRESETS[PRESET.value]["vae"]
+    config = find_system(SYSTEM.value).presets[PRESET.value]["vae"]
     assert isinstance(config, VAEConfig)
     config = dataclasses.replace(config, dtype=jnp.dtype(DTYPE.value))
     network = catalog.build("vae", config)

@@ -1,3 +1,3 @@
-from planning.tiny import config, no_wheels
+from planning.tiny import config, cpu
 
-__all__ = ["config", "no_wheels"]
+__all__ = ["config", "cpu"]

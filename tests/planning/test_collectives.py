@@ -8,10 +8,10 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from planning.tiny import needs_libtpu
 
 from venhancer_jax.planning.collectives import Collective, count_collectives
-from venhancer_jax.planning.program import kept_nowhere
+from venhancer_jax.planning.program import without_cache
 from venhancer_jax.planning.topology import find_topology
 
-# What compilers for TPU and GPU write, without what does not matter here: a loop of seven turns, an
+# What compilers for TPU and GPU write, without what does not matter here: a loop of 7 rounds, an
 # all-gather that is spread over two fusions, an all-reduce fused with a slice, and starts.
 TEXT = """\
 HloModule jit_f, is_scheduled=true, num_partitions=8
@@ -88,7 +88,7 @@ def test_the_length_of_a_loop_that_says_it():
     assert found["collective-permute"].count == 3
 
 
-def test_a_loop_of_unknown_length_counts_once_and_is_told():
+def test_a_loop_of_unknown_length_counts_once_and_is_reported():
     found, unknown = count_collectives(TEXT.replace("constant(7)", "parameter(1)"))
     assert (found["collective-permute"].count, unknown) == (1, 1)
 
@@ -105,14 +105,15 @@ def test_a_program_for_eight_chips():
     split = NamedSharding(mesh, PartitionSpec(None, "context"))
     rows = NamedSharding(mesh, PartitionSpec("context", None))
 
-    def turn(x: jax.Array, _: None) -> tuple[jax.Array, None]:
+    def body(x: jax.Array, _: None) -> tuple[jax.Array, None]:
         moved = jax.lax.with_sharding_constraint(jnp.sin(x), rows)
         return jax.lax.with_sharding_constraint(jnp.tanh(moved), split), None
 
-    function = jax.jit(lambda x: jax.lax.scan(turn, x, None, length=5)[0])
+    function = jax.jit(lambda x: jax.lax.scan(body, x, None, length=5)[0])
     x = jax.ShapeDtypeStruct((512, 1024), jnp.float32, sharding=split)
-    with kept_nowhere():
+    with without_cache():
         text = function.lower(x).compile().as_text()
+    assert text is not None
     found, unknown = count_collectives(text)
 
     # From columns to rows and back, a quarter of the array, five times; perhaps once outside.

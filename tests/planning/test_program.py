@@ -3,41 +3,47 @@
 import jax
 import jax.numpy as jnp
 import pytest
-from planning.tiny import needs_libtpu
+from jax.sharding import NamedSharding, PartitionSpec
+from planning.tiny import V5E, needs_libtpu
 
+from venhancer_jax.pipelines.system import ProgramSpec
+from venhancer_jax.planning.collectives import Collective
 from venhancer_jax.planning.program import (
-    Program,
+    EFFICIENCY,
+    LATENCY,
     ProgramStats,
-    kept_nowhere,
+    estimate_seconds,
     needed_bytes,
     plan_program,
+    without_cache,
 )
-from venhancer_jax.planning.topology import find_topology
+from venhancer_jax.planning.topology import fake_devices, find_topology
 from venhancer_jax.planning.work import count_chip_flops
 from venhancer_jax.sharding.flops import count_flops
 from venhancer_jax.sharding.mesh import inference_mesh, replicated
+from venhancer_jax.sharding.params import shard_bytes
 
 GIB = 2**30
 
 
-def plan(function, *shapes: tuple[int, ...], name: str = "v5e-8", **facts) -> ProgramStats:
-    topology = find_topology(name)
+def plan(function, *shapes: tuple[int, ...], **facts) -> ProgramStats:
+    topology = find_topology("v5e-8")
     mesh = inference_mesh(topology.devices)
     arguments = tuple(
         jax.ShapeDtypeStruct(shape, jnp.float32, sharding=replicated(mesh)) for shape in shapes
     )
-    values = {"parts": 1, **facts}
-    program = Program(
+    values = {"shards": 1, **facts}
+    spec = ProgramSpec(
         name="p", function=jax.jit(function), arguments=arguments, mesh=mesh, **values
     )
-    return plan_program(program, topology)
+    return plan_program(spec, topology)
 
 
 @needs_libtpu
 def test_a_program_that_fits():
     facts = plan(lambda x, y: x @ y, (256, 512), (512, 1024), calls=3, resident_bytes=GIB)
 
-    assert facts.compiled and facts.fits
+    assert facts.fits
     assert facts.argument_bytes == 4 * (256 * 512 + 512 * 1024)
     # The result, and some code.
     assert 4 * 256 * 1024 <= facts.temporary_bytes < 20 * 2**20
@@ -51,7 +57,7 @@ def test_a_program_that_the_compiler_refuses():
     shape = (50_000, 50_000)
     facts = plan(lambda x, y: x[0, 0] + y[1, 1], shape, shape)
 
-    assert facts.compiled and not facts.fits
+    assert not facts.fits
     needed = 2 * 4 * 50_000**2
     assert facts.bytes_per_chip == pytest.approx(needed, rel=0.02)
     assert facts.limit_bytes == int(15.75 * GIB)
@@ -63,9 +69,9 @@ def test_the_work_of_a_chip_is_read_off_the_program():
         y, _ = jax.lax.scan(lambda y, _: (jnp.tanh(y @ w), None), x, None, length=5)
         return jnp.einsum("bhc,bvc->bhv", y, y)
 
-    facts = plan(function, (4, 128, 256), (256, 256), parts=3)
+    facts = plan(function, (4, 128, 256), (256, 256), shards=3)
 
-    # Nothing says that it shall be split: each of the eight chips does all of it.
+    # Nothing is sharded: each of the eight chips does all of it.
     assert facts.flops_per_chip == pytest.approx(facts.flops, rel=0.01)
     assert facts.collectives == {}
 
@@ -81,16 +87,16 @@ def test_convolutions_of_a_chip_as_xla_counts_them():
         jax.ShapeDtypeStruct(shape, jnp.float32, sharding=place)
         for shape in ((4, 33, 40, 128), (3, 3, 128, 256))
     ]
-    with kept_nowhere():
+    with without_cache():
         compiled = jax.jit(function).lower(*shapes).compile()
-    cost = compiled.cost_analysis()
-    assert cost is not None
+    cost, text = compiled.cost_analysis(), compiled.as_text()
+    assert cost is not None and text is not None
     # XLA counts some additions as well.
-    assert count_chip_flops(compiled.as_text()) == pytest.approx(cost["flops"], rel=0.03)
+    assert count_chip_flops(text) == pytest.approx(cost["flops"], rel=0.03)
 
 
 @needs_libtpu
-def test_what_else_lies_there_counts():
+def test_resident_arrays_count():
     assert not plan(lambda x: x + 1, (8, 128), resident_bytes=16 * GIB).fits
 
 
@@ -99,22 +105,33 @@ def test_an_error_of_another_kind_is_not_hidden():
     topology = find_topology("v5e-8")
     mesh = inference_mesh(topology.devices)
     x = jax.ShapeDtypeStruct((8, 128), jnp.complex128, sharding=replicated(mesh))
-    program = Program(
-        name="p", function=jax.jit(lambda x: x[9]), arguments=(x, x), mesh=mesh, parts=1
+    spec = ProgramSpec(
+        name="p", function=jax.jit(lambda x: x[9]), arguments=(x, x), mesh=mesh, shards=1
     )
     with pytest.raises(TypeError):
-        plan_program(program, topology)
+        plan_program(spec, topology)
 
 
-def test_without_wheels_memory_is_counted(no_wheels: None):
-    facts = plan(lambda x, y: jnp.tanh(x @ y) @ y, (256, 512), (512, 512), parts=4)
+def test_shards():
+    mesh = inference_mesh(fake_devices(8, V5E, "tpu"))
+    split = NamedSharding(mesh, PartitionSpec("data", "context"))
+    tree = {
+        "split": jax.ShapeDtypeStruct((16, 16), jnp.bfloat16, sharding=split),
+        "whole": jax.ShapeDtypeStruct((16, 16), jnp.float32),
+    }
+    assert shard_bytes(tree) == 2 * 16 * 16 // 8 + 4 * 16 * 16
 
-    assert not facts.compiled and facts.fits and facts.compile_seconds == 0
-    assert facts.argument_bytes == 4 * (256 * 512 + 512 * 512)
-    # Both products at once, over four chips.
-    assert facts.temporary_bytes == 2 * 4 * 256 * 512 / 4
-    assert facts.flops == 2 * 2 * 256 * 512 * 512
-    assert facts.flops_per_chip == facts.flops / 4
+
+def test_time_is_that_of_the_slower_of_work_and_memory():
+    second = EFFICIENCY * 197e12
+    assert estimate_seconds(V5E, flops=second, memory_bytes=0, collectives={}) == pytest.approx(1)
+    assert estimate_seconds(V5E, flops=second, memory_bytes=2 * 819e9, collectives={}) == 2
+
+
+def test_transfers_come_on_top():
+    traffic = {"all-to-all": Collective(10, round(V5E.link_bandwidth))}
+    found = estimate_seconds(V5E, flops=0, memory_bytes=819e9, collectives=traffic)
+    assert found == pytest.approx(1 + 1 + 10 * LATENCY)
 
 
 @pytest.mark.parametrize(

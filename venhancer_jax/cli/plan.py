@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 from venhancer_jax.errors import InputError
 
 if TYPE_CHECKING:
-    from venhancer_jax.planning.plan import Plan
+    from venhancer_jax.planning.report import Plan
 
 # Flags that go with `--plan`.
 TRAIN_FLAGS = ("plan", "plan_json", "plan_effort")
@@ -100,9 +100,9 @@ def _is_quick(values: dict[str, str]) -> bool:
 
 
 def _report(plan: "Plan", values: dict[str, str]) -> int:
-    from venhancer_jax.planning.report import text_of, write_json
+    from venhancer_jax.planning.report import to_text, write_json
 
-    print(text_of(plan), flush=True)
+    print(to_text(plan), flush=True)
     if values["plan_json"]:
         try:
             write_json(plan, values["plan_json"])

@@ -1,1 +1,1 @@
-"""What a run will take on chips that are not there: memory, time, traffic, chip-hours."""
+"""Plans: memory, time, traffic and chip-hours of a run on chips that need not be present."""

@@ -1,161 +1,203 @@
-"""A plan as text and as JSON."""
+"""A plan as data, as JSON and as text."""
 
+import dataclasses
 import json
-import os
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
-from venhancer_jax.planning.plan import Plan
+from etils import epath
+
+from venhancer_jax.files import atomic_write
 from venhancer_jax.planning.program import ProgramStats
+from venhancer_jax.planning.suggestions import Suggestion
+from venhancer_jax.planning.topology import Topology
 
 _GIB = 2**30
 _COLUMNS = (
-    "program", "GiB a chip", "arguments", "temporary", "resident", "TFLOP", "seconds", "calls",
+    "program", "GiB a chip", "arguments", "temporary", "resident", "TFLOP", "seconds", "MFU",
+    "calls",
 )  # fmt: skip
 
 
-def facts_of(plan: Plan) -> dict[str, Any]:
-    """A plan as JSON facts.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A run on a topology.
 
-    `fits`, `bytes_per_chip` and `limit_bytes` are of the program that takes the most memory,
-    `largest_program`; `flops`, `collectives`, `compile_seconds` and `step_seconds_estimate` of the
-    one that runs most, `main_program`. `programs` has all of them for each program.
+    Attributes:
+      topology: chips.
+      subject: one line about the run.
+      mesh: number of devices along each axis.
+      programs: programs by name, in the order of the run.
+      costs: chip-hours per `minute_of_video`, `update`, `epoch` or `run`.
+      suggestions: changes that would make it fit, the smallest first; empty where it fits.
+      assumptions: what the estimates assume.
     """
-    main = plan.programs[plan.main]
+
+    topology: Topology
+    subject: str
+    mesh: Mapping[str, int]
+    programs: Mapping[str, ProgramStats]
+    costs: Mapping[str, float]
+    suggestions: tuple[Suggestion, ...]
+    assumptions: tuple[str, ...]
+
+    @property
+    def fits(self) -> bool:
+        """Returns whether every program fits."""
+        return all(stats.fits for stats in self.programs.values())
+
+    @property
+    def largest(self) -> str:
+        """Returns the name of the program that takes the most memory."""
+        return max(self.programs, key=lambda name: self.programs[name].bytes_per_chip)
+
+    @property
+    def main(self) -> str:
+        """Returns the name of the program that does the most work."""
+        return max(
+            self.programs, key=lambda name: self.programs[name].calls * self.programs[name].flops
+        )
+
+    def mfu(self, name: str) -> float:
+        """Returns the estimated share of the peak of all chips that a program reaches."""
+        stats = self.programs[name]
+        peak = len(self.topology.devices) * self.topology.chip.peak_flops
+        return stats.flops / (peak * stats.step_seconds_estimate)
+
+
+def to_dict(plan: Plan) -> dict[str, Any]:
+    """Returns a plan as JSON values.
+
+    `bytes_per_chip` is that of the program with the most memory, `largest_program`; `flops`,
+    `collectives`, `compile_seconds`, `step_seconds_estimate` and `mfu_estimate` are those of the
+    program with the most work, `main_program`. `programs` has all of them for each program.
+    """
+    programs = {name: _program_dict(plan, name) for name in plan.programs}
+    main = programs[plan.main]
+    copied = ("flops", "collectives", "compile_seconds", "step_seconds_estimate", "mfu_estimate")
     return {
         "fits": plan.fits,
-        "bytes_per_chip": plan.largest.bytes_per_chip,
+        "bytes_per_chip": plan.programs[plan.largest].bytes_per_chip,
         "limit_bytes": plan.topology.limit_bytes,
-        "flops": main.flops,
-        "collectives": {kind: each.count for kind, each in main.collectives.items()},
-        "compile_seconds": main.compile_seconds,
-        "step_seconds_estimate": main.step_seconds_estimate,
+        **{key: main[key] for key in copied},
         "topology": plan.topology.name,
         "chips": len(plan.topology.devices),
         "chip": plan.topology.chip.name,
         "mesh": dict(plan.mesh),
         "subject": plan.subject,
-        "compiled": plan.topology.missing is None,
+        "compiled": True,
         "main_program": plan.main,
-        "largest_program": plan.largest.name,
+        "largest_program": plan.largest,
         "chip_hours": dict(plan.costs),
-        "programs": {name: _of_program(facts) for name, facts in plan.programs.items()},
-        "changes": [
-            {"ask": c.ask, "bytes_per_chip": c.bytes_per_chip, "basis": c.basis}
-            for c in plan.suggestions
-        ],
-        "assumptions": list(plan.notes),
+        "programs": programs,
+        "changes": [dataclasses.asdict(suggestion) for suggestion in plan.suggestions],
+        "assumptions": list(plan.assumptions),
     }
 
 
-def write_json(plan: Plan, path: str | os.PathLike) -> None:
-    """Writes the facts of a plan, whole or not at all.
+def write_json(plan: Plan, path: str) -> None:
+    """Writes a plan as JSON, whole or not at all.
 
     Raises:
-      OSError: it cannot be written.
+      OSError: the file cannot be written.
     """
-    path = Path(path)
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_text(json.dumps(facts_of(plan), indent=2) + "\n")
-    partial.replace(path)
+    atomic_write(epath.Path(path), json.dumps(to_dict(plan), indent=2) + "\n")
 
 
-def text_of(plan: Plan) -> str:
-    """A plan as a person reads it."""
+def to_text(plan: Plan) -> str:
+    """Formats a plan for a terminal."""
     topology, chip = plan.topology, plan.topology.chip
     mesh = " x ".join(f"{axis} {size}" for axis, size in plan.mesh.items())
-    rows = [_COLUMNS, *(_row(facts) for facts in plan.programs.values())]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(_COLUMNS))]
-    lines = [
-        f"{plan.subject}",
-        f"{topology.name}: {len(topology.devices)} chips, mesh {mesh}; a chip has"
-        f" {topology.limit_bytes / _GIB:.2f} GiB, {chip.peak_flops / 1e12:g} TFLOP/s,"
-        f" {chip.memory_bandwidth / 1e9:g} GB/s",
+    rows = [_COLUMNS, *(_row(plan, name) for name in plan.programs)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    table = [
+        "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows
     ]
-    if topology.missing:
-        lines.append(
-            f"NOT COMPILED: there is no {topology.missing}. What follows is estimated from the"
-            " arrays of the programs; traffic between chips is not known"
-        )
-    lines.append("")
-    for row in rows:
-        cells = [row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row, widths, strict=True))]
-        lines.append("  ".join([cells[0], *cells[2:]]))
-    lines += ["", *_traffic(plan)]
-    lines.append(f"compiled in {sum(f.compile_seconds for f in plan.programs.values()):.0f} s")
-    for what, hours in plan.costs.items():
-        lines.append(f"{_number(hours)} chip-hours per {what.replace('_', ' ')}, estimated")
-    lines += ["", "Assumptions:", *(f"- {note}" for note in plan.notes), "", *_verdict(plan)]
-    return "\n".join(lines)
+    seconds = sum(stats.compile_seconds for stats in plan.programs.values())
+    return "\n".join(
+        [
+            plan.subject,
+            f"{topology.name}: {len(topology.devices)} chips, mesh {mesh}; a chip has"
+            f" {topology.limit_bytes / _GIB:.2f} GiB, {chip.peak_flops / 1e12:g} TFLOP/s,"
+            f" {chip.memory_bandwidth / 1e9:g} GB/s",
+            "",
+            *table,
+            "",
+            *_traffic(plan),
+            f"compiled in {seconds:.0f} s",
+            *(
+                f"{_number(hours)} chip-hours per {unit.replace('_', ' ')}, estimated"
+                for unit, hours in plan.costs.items()
+            ),
+            "",
+            "Assumptions:",
+            *(f"- {assumption}" for assumption in plan.assumptions),
+            "",
+            *_verdict(plan),
+        ]
+    )
 
 
-def _of_program(facts: ProgramStats) -> dict[str, Any]:
-    return {
-        "fits": facts.fits,
-        "bytes_per_chip": facts.bytes_per_chip,
-        "limit_bytes": facts.limit_bytes,
-        "argument_bytes": facts.argument_bytes,
-        "temporary_bytes": facts.temporary_bytes,
-        "resident_bytes": facts.resident_bytes,
-        "flops": facts.flops,
-        "flops_per_chip": facts.flops_per_chip,
-        "memory_traffic": facts.memory_traffic,
-        "collectives": {kind: each.count for kind, each in facts.collectives.items()},
-        "collective_bytes": {kind: each.bytes for kind, each in facts.collectives.items()},
-        "unknown_loops": facts.unknown_loops,
-        "compile_seconds": facts.compile_seconds,
-        "step_seconds_estimate": facts.step_seconds_estimate,
-        "calls": facts.calls,
+def _program_dict(plan: Plan, name: str) -> dict[str, Any]:
+    stats = plan.programs[name]
+    collectives = stats.collectives.items()
+    return dataclasses.asdict(stats) | {
+        "fits": stats.fits,
+        "bytes_per_chip": stats.bytes_per_chip,
+        "mfu_estimate": plan.mfu(name),
+        "collectives": {kind: each.count for kind, each in collectives},
+        "collective_bytes": {kind: each.bytes for kind, each in collectives},
     }
 
 
-def _row(facts: ProgramStats) -> tuple[str, ...]:
+def _row(plan: Plan, name: str) -> tuple[str, ...]:
+    stats = plan.programs[name]
     memory = (
-        facts.bytes_per_chip,
-        facts.argument_bytes,
-        facts.temporary_bytes,
-        facts.resident_bytes,
+        stats.bytes_per_chip,
+        stats.argument_bytes,
+        stats.temporary_bytes,
+        stats.resident_bytes,
     )
     return (
-        facts.name,
+        name,
         *(f"{size / _GIB:.2f}" for size in memory),
-        _number(facts.flops / 1e12),
-        _number(facts.step_seconds_estimate),
-        f"{facts.calls:g}",
+        _number(stats.flops / 1e12),
+        _number(stats.step_seconds_estimate),
+        f"{plan.mfu(name):.0%}",
+        f"{stats.calls:g}",
     )
 
 
 def _traffic(plan: Plan) -> list[str]:
     lines = []
-    for facts in plan.programs.values():
-        if facts.collectives:
+    for name, stats in plan.programs.items():
+        if stats.collectives:
             kinds = ", ".join(
                 f"{each.count} {kind} ({each.bytes / 2**20:.1f} MiB)"
-                for kind, each in facts.collectives.items()
+                for kind, each in stats.collectives.items()
             )
-            lines.append(f"between chips, {facts.name}: {kinds}")
-        if facts.unknown_loops:
+            lines.append(f"between chips, {name}: {kinds}")
+        if stats.unknown_loops:
             lines.append(
-                f"{facts.name}: traffic of {facts.unknown_loops} loops of unknown length is counted"
+                f"{name}: transfers in {stats.unknown_loops} loops of unknown length are counted"
                 " once"
             )
     return lines
 
 
 def _verdict(plan: Plan) -> list[str]:
-    largest = plan.largest
+    stats = plan.programs[plan.largest]
     takes = (
-        f"{largest.name} takes {largest.bytes_per_chip / _GIB:.2f} of"
-        f" {largest.limit_bytes / _GIB:.2f} GiB"
+        f"{plan.largest} takes {stats.bytes_per_chip / _GIB:.2f} of"
+        f" {stats.limit_bytes / _GIB:.2f} GiB"
     )
     if plan.fits:
         return [f"FITS: {takes}"]
     lines = [f"DOES NOT FIT: {takes}"]
-    for i, change in enumerate(plan.suggestions):
-        start = "Smallest change" if i == 0 else "Or"
+    for i, suggestion in enumerate(plan.suggestions):
         lines.append(
-            f"{start}: {change.ask} (about {change.bytes_per_chip / _GIB:.2f} GiB a chip:"
-            f" {change.basis})"
+            f"{'Or' if i else 'Smallest change'}: {suggestion.ask} (about"
+            f" {suggestion.bytes_per_chip / _GIB:.2f} GiB a chip: {suggestion.basis})"
         )
     return lines if plan.suggestions else [*lines, "No single change makes it fit."]
 

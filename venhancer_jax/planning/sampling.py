@@ -1,30 +1,64 @@
-"""Plans an enhancement: what its programs take, and what to change where they do not fit."""
+"""Plans an enhancement: memory and time of its programs, and what to change if they do not fit."""
 
 import dataclasses
-from collections.abc import Iterable
+import math
+from collections.abc import Callable, Iterator
 from fractions import Fraction
+from typing import Any
 
 from ml_collections import ConfigDict
 
 from venhancer_jax.errors import InputError
 from venhancer_jax.pipelines.config import mesh_of, options_of, system_of, weights_of
 from venhancer_jax.pipelines.jobs import check_jobs
+from venhancer_jax.pipelines.options import EnhanceOptions
 from venhancer_jax.pipelines.registry import find_system
-from venhancer_jax.pipelines.system import Clip, System
-from venhancer_jax.planning.plan import Plan, largest
-from venhancer_jax.planning.program import plan_program
-from venhancer_jax.planning.roofline import ASSUMPTIONS
-from venhancer_jax.planning.suggestions import PlannedClip, Suggestion, sampling_suggestions
-from venhancer_jax.planning.topology import Topology
+from venhancer_jax.pipelines.system import Clip, ClipPlan, ProgramSpec, System
+from venhancer_jax.planning.program import ASSUMPTIONS, ProgramStats, plan_program
+from venhancer_jax.planning.report import Plan
+from venhancer_jax.planning.suggestions import Suggestion, first_that_fits, other_chips
+from venhancer_jax.planning.topology import Topology, fake_devices, neighbours
+from venhancer_jax.sharding.params import shard_bytes
 
-# Rate of a clip that is described by its size.
+# Frames per second of a clip that is described by its size.
 DEFAULT_RATE = Fraction(24)
-_NOTES = (
-    "the weights of all networks but the text encoder stay on every chip (split over fsdp), beside"
-    " the latents of the whole clip",
-    "where the compiled program does not tell (GPUs, nothing compiled): the text encoder runs on"
-    " every chip alike, all else is split evenly",
+_ASSUMPTIONS = (
+    *ASSUMPTIONS,
+    "the weights of all networks but the text encoder stay on every chip (sharded over fsdp),"
+    " beside the latents of the whole clip and the frames that are being blended",
 )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PlannedClip:
+    """An enhancement of one clip by one system.
+
+    Attributes:
+      system: abstract system on a mesh.
+      clip: input clip.
+      options: options of the enhancement.
+    """
+
+    system: System
+    clip: Clip
+    options: EnhanceOptions
+
+    @property
+    def plan(self) -> ClipPlan:
+        """Returns the plan of the clip."""
+        return self.system.plan(self.clip, self.options)
+
+    def programs(self) -> list[ProgramSpec]:
+        """Lists the programs of the enhancement, in the order of the run."""
+        return self.system.programs(self.plan, self.options)
+
+    def program(self, name: str) -> ProgramSpec:
+        """Returns one of the programs."""
+        return next(program for program in self.programs() if program.name == name)
+
+    def with_options(self, **changes: Any) -> "PlannedClip":
+        """Returns the enhancement with other options."""
+        return dataclasses.replace(self, options=dataclasses.replace(self.options, **changes))
 
 
 def plan_sampling(
@@ -36,43 +70,71 @@ def plan_sampling(
       config: config of `enhancement_config`.
       topology: chips to run on.
       described: output as `HEIGHTxWIDTHxFRAMES`; empty for the input of the config.
-      quick: compile with the least effort, where the compiler knows of such.
+      quick: whether to compile with the least effort, where the compiler has such an option.
 
     Raises:
       InputError: a wrong value.
     """
-    spec, weights = find_system(system_of(config)), weights_of(config)
-    system = spec.load_abstract(weights, mesh=mesh_of(config, topology.devices))
-    assert system.mesh is not None
-    planned = find_clip(config, system, described)
-    plan, output = planned.plan, planned.plan.output
+
+    def system_on(devices: tuple[Any, ...]) -> System:
+        spec = find_system(system_of(config))
+        return spec.load_abstract(weights_of(config), mesh=mesh_of(config, devices))
+
+    planned = find_clip(config, system_on(topology.devices), described)
+    specs = planned.programs()
     programs = {}
-    for program in system.programs(plan, planned.options):
-        print(f"planning {program.name} ...", flush=True)
-        programs[program.name] = plan_program(program, topology, quick=quick)
+    for spec in specs:
+        print(f"planning {spec.name} ...", flush=True)
+        programs[spec.name] = plan_program(spec, topology, quick=quick)
     seconds = sum(stats.calls * stats.step_seconds_estimate for stats in programs.values())
     hours = seconds * len(topology.devices) / 3600
-    rows, columns = plan.working_size
-    worst = largest(programs)
-    suggestions: Iterable[Suggestion] = ()
-    if not worst.fits:
-        suggestions = sampling_suggestions(
-            worst, planned, topology, lambda mesh: spec.load_abstract(weights, mesh=mesh)
-        )
-    return Plan(
+    clip_plan = planned.plan
+    output, (rows, columns) = clip_plan.output, clip_plan.working_size
+    plan = Plan(
         topology=topology,
         subject=(
             f"{output.frames} frames of {output.size[0]}x{output.size[1]} (worked on as"
-            f" {rows}x{columns}) at {float(output.rate):g} per second, windows of {plan.window}:"
-            f" {plan.window_count}, preset {config.preset}"
+            f" {rows}x{columns}) at {float(output.rate):g} per second, windows of"
+            f" {clip_plan.window}: {clip_plan.window_count}, preset {config.preset}"
         ),
-        mesh=dict(system.mesh.shape),
-        main=max(programs.values(), key=lambda stats: stats.calls * stats.flops).name,
+        mesh=dict(specs[0].mesh.shape),
         programs=programs,
         costs={"minute_of_video": hours * 60 / output.seconds},
-        suggestions=tuple(suggestions),
-        notes=(*ASSUMPTIONS, *_NOTES),
+        suggestions=(),
+        assumptions=_ASSUMPTIONS,
     )
+    if plan.fits:
+        return plan
+    worst = plan.largest
+    found = suggest(worst, programs[worst], planned, topology, system_on)
+    return dataclasses.replace(plan, suggestions=tuple(found))
+
+
+def find_clip(config: ConfigDict, system: System, described: str) -> PlannedClip:
+    """Returns the input clip with the most work, or the described clip.
+
+    Args:
+      config: config of `enhancement_config`.
+      system: abstract system.
+      described: output as `HEIGHTxWIDTHxFRAMES`, of which every frame is a key frame, which takes
+        the most; empty for the input of the config.
+
+    Raises:
+      InputError: a wrong value, or no input.
+    """
+    if described:
+        height, width, frames = parse_clip(described)
+        options = dataclasses.replace(
+            options_of(config), target_size=(height, width), fps_scale=1.0
+        )
+        rate = options.target_fps or DEFAULT_RATE
+        clip = Clip(frames=frames, height=height, width=width, rate=rate)
+        return PlannedClip(system=system, clip=clip, options=options)
+    if not config.input:
+        raise InputError("no input: give --config.input=VIDEO or --plan_clip=HEIGHTxWIDTHxFRAMES")
+    jobs, _ = check_jobs(config)
+    clips = [PlannedClip(system=system, clip=job.clip, options=job.options) for job in jobs]
+    return max(clips, key=lambda planned: planned.plan.work)
 
 
 def parse_clip(text: str) -> tuple[int, int, int]:
@@ -88,31 +150,57 @@ def parse_clip(text: str) -> tuple[int, int, int]:
     return height, width, frames
 
 
-def find_clip(config: ConfigDict, system: System, described: str) -> PlannedClip:
-    """Returns the clip of the config that takes the most, or the one that is described.
+def suggest(
+    name: str,
+    stats: ProgramStats,
+    planned: PlannedClip,
+    topology: Topology,
+    system_on: Callable[[tuple[Any, ...]], System],
+) -> Iterator[Suggestion]:
+    """Yields changes that would make an enhancement fit, each alone: settings, chips, size.
 
     Args:
-      config: config of `enhancement_config`.
-      system: system whose working sizes are planned.
-      described: `HEIGHTxWIDTHxFRAMES` of the output, or empty for the input of the config. Every
-        frame of a described clip is a key frame, which takes the most.
-
-    Raises:
-      InputError: a wrong value, or no input.
+      name: name of the program that takes the most memory.
+      stats: memory of that program.
+      planned: enhancement that does not fit.
+      topology: chips that do not suffice.
+      system_on: builds the abstract system for devices.
     """
-    if not described:
-        if not config.input:
-            raise InputError(
-                "no input: give --config.input=VIDEO or --plan_clip=HEIGHTxWIDTHxFRAMES"
-            )
-        jobs, _ = check_jobs(config)
-        planned = [
-            PlannedClip(clip=j.clip, options=j.options, plan=system.plan(j.clip, j.options))
-            for j in jobs
-        ]
-        return max(planned, key=lambda each: each.plan.work)
-    height, width, frames = parse_clip(described)
-    options = dataclasses.replace(options_of(config), target_size=(height, width), fps_scale=1.0)
-    rate = options.target_fps or DEFAULT_RATE
-    clip = Clip(frames=frames, height=height, width=width, rate=rate)
-    return PlannedClip(clip=clip, options=options, plan=system.plan(clip, options))
+    spec, plan = planned.program(name), planned.plan
+
+    def expect(ask: str, changed: PlannedClip) -> Suggestion:
+        new, new_plan, share = changed.program(name), changed.plan, 1.0
+        if "window" in spec.scales_with:
+            share *= (new_plan.window / new.shards) / (plan.window / spec.shards)
+        if "pixels" in spec.scales_with:
+            share *= math.prod(new_plan.working_size) / math.prod(plan.working_size)
+        return Suggestion(
+            ask=ask,
+            bytes_per_chip=shard_bytes(new.arguments)
+            + new.resident_bytes
+            + round(share * stats.temporary_bytes),
+            basis=f"arrays counted, {share:.0%} of the present temporaries",
+        )
+
+    def fewer_frames() -> Iterator[Suggestion]:
+        for frames in range(plan.window - 1, 1, -1):
+            changed = planned.with_options(window=frames)
+            # A window has at least two key frames, however far apart they are.
+            if changed.plan.window <= frames:
+                yield expect(f"windows of {frames} frames, --config.window={frames}", changed)
+
+    def more_chips() -> Iterator[Suggestion]:
+        for larger, count in neighbours(topology):
+            system = system_on(fake_devices(count, topology.chip, topology.platform))
+            changed = dataclasses.replace(planned, system=system)
+            yield expect(f"more chips, --plan={larger}", changed)
+
+    def smaller_output() -> Iterator[Suggestion]:
+        for percent in range(95, 5, -5):
+            size = tuple(max(16, side * percent // 100 // 2 * 2) for side in plan.output.size)
+            changed = planned.with_options(target_size=size)
+            yield expect(f"a smaller output, --config.target_size={size[0]},{size[1]}", changed)
+
+    for candidates in (fewer_frames, more_chips, smaller_output):
+        yield from first_that_fits(stats, candidates())
+    yield from other_chips(stats, topology)

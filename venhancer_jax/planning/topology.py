@@ -1,4 +1,4 @@
-"""Slices of TPUs and groups of GPUs by their public names, as devices to compile for."""
+"""Finds TPU slices and groups of GPUs by their public names, as devices to compile for."""
 
 import dataclasses
 import importlib.util
@@ -14,7 +14,7 @@ from venhancer_jax.sharding.chips import CHIPS, Chip
 
 _TARGETS = Path(__file__).parent / "targets"
 _GPUS_IN_A_NODE = 8
-# What JAX takes of a GPU's memory unless it is told otherwise.
+# Environment variable of the share of a GPU's memory that JAX takes, and its default.
 _GPU_FRACTION = ("XLA_PYTHON_CLIENT_MEM_FRACTION", 0.75)
 
 # Shapes of the slices by the number of chips.
@@ -34,8 +34,8 @@ class _Family:
 
     Attributes:
       platform: `tpu` or `cuda`.
-      layouts: what the compiler calls the slice of so many chips.
-      cores: units that the public name counts, of each chip.
+      layouts: name of the slice in the compiler, by number of chips.
+      cores: number that the public name counts for each chip.
     """
 
     platform: str
@@ -44,7 +44,7 @@ class _Family:
 
 
 def _node_layout(count: int) -> str:
-    """Slices x nodes x GPUs."""
+    """Returns `slices x nodes x GPUs`, as the compiler for CUDA expects it."""
     in_node = min(count, _GPUS_IN_A_NODE)
     return f"1x{count // in_node}x{in_node}"
 
@@ -58,11 +58,9 @@ _FAMILIES = {
     "h100": _GPUS,
     "h200": _GPUS,
 }
-_WHEELS = {
-    "tpu": ("libtpu", "libtpu: pip install 'venhancer-jax[plan]'"),
-    "cuda": ("jax_cuda12_plugin", "jax-cuda12-plugin: pip install 'venhancer-jax[plan-cuda]'"),
-}
-# Without these libtpu looks for a TPU, and for the metadata server of a cloud.
+# Module with the compiler, and the extra that installs it.
+_COMPILERS = {"tpu": ("libtpu", "plan"), "cuda": ("jax_cuda12_plugin", "plan-cuda")}
+# Without these libtpu searches for a TPU, and for the metadata server of a cloud.
 _NO_TPU_HERE = {
     "TPU_SKIP_MDS_QUERY": "1",
     "TPU_WORKER_HOSTNAMES": "localhost",
@@ -76,7 +74,7 @@ _NO_TPU_HERE = {
 
 @dataclasses.dataclass(frozen=True)
 class FakeDevice:
-    """A device that nothing can be compiled for; tells how arrays would lie on a mesh of them."""
+    """A placeholder device, with which arrays are sharded but nothing is compiled."""
 
     id: int
     device_kind: str
@@ -86,40 +84,33 @@ class FakeDevice:
 
 @dataclasses.dataclass(frozen=True)
 class Topology:
-    """What a plan is for.
+    """Chips that a plan is for.
 
     Attributes:
-      name: the public one.
-      chip: one of them.
-      devices: as many as there are chips.
+      name: public name, such as `v5e-8`.
+      chip: kind of the chips.
+      devices: one device per chip, to compile for.
       platform: `tpu` or `cuda`.
-      missing: the wheel without which nothing can be compiled for them; None if it is there.
     """
 
     name: str
     chip: Chip
     devices: tuple[Any, ...]
     platform: str
-    missing: str | None
 
     @property
     def limit_bytes(self) -> int:
-        """Of memory, for a program on one chip."""
+        """Returns the bytes that a program may use on one chip."""
         return int(self.chip.memory_bytes * memory_fraction(self.platform))
 
 
-def find_wheel(module: str) -> bool:
-    """Whether there is a module of this name."""
-    return importlib.util.find_spec(module) is not None
-
-
 def fake_devices(count: int, chip: Chip, platform: str) -> tuple[FakeDevice, ...]:
-    """So many devices that nothing can be compiled for."""
+    """Creates placeholder devices for topologies that nothing is compiled for."""
     return tuple(FakeDevice(i, chip.kinds[0], platform) for i in range(count))
 
 
 def memory_fraction(platform: str) -> float:
-    """The share of a chip's memory that a program may have."""
+    """Returns the share of a chip's memory that a program may use."""
     if platform != "cuda":
         return 1.0
     variable, default = _GPU_FRACTION
@@ -127,19 +118,19 @@ def memory_fraction(platform: str) -> float:
 
 
 def names(family: str | None = None) -> list[str]:
-    """Public names of all that can be planned for, or of those of one family."""
+    """Lists the public names of all topologies, or of those of one family."""
     chosen = {family: _FAMILIES[family]} if family else _FAMILIES
     return [f"{name}-{n * f.cores}" for name, f in chosen.items() for n in f.layouts]
 
 
 def find_topology(name: str) -> Topology:
-    """The devices of a public name.
+    """Finds the devices of a public name.
 
     `v5e-8` and `v6e-256` count chips, `v5p-64` counts cores, of which a chip has two; GPUs are
     `a100-8`, `h100-8`, `h200-16`.
 
     Raises:
-      InputError: no such name.
+      InputError: no such name, or its compiler is not installed.
     """
     family_name, _, size = name.strip().lower().rpartition("-")
     family = _FAMILIES.get(family_name)
@@ -150,17 +141,17 @@ def find_topology(name: str) -> Topology:
     if count not in family.layouts:
         raise InputError(f"plan {name!r}: expected one of {', '.join(names(family_name))}")
     chip = next(chip for chip in CHIPS if chip.name == family_name)
-    module, wheel = _WHEELS[family.platform]
-    missing = None if find_wheel(module) else wheel
-    if missing:
-        devices = fake_devices(count, chip, family.platform)
-    else:
-        devices = tuple(_devices(family, family_name, count))
-    return Topology(f"{family_name}-{size}", chip, devices, family.platform, missing)
+    module, extra = _COMPILERS[family.platform]
+    if importlib.util.find_spec(module) is None:
+        raise InputError(
+            f"plan {name!r}: expected the compiler {module}: pip install 'venhancer-jax[{extra}]'"
+        )
+    devices = tuple(_devices(family, family_name, count))
+    return Topology(f"{family_name}-{size}", chip, devices, family.platform)
 
 
 def neighbours(topology: Topology) -> list[tuple[str, int]]:
-    """Larger topologies of the same chips: name and number of chips, the smallest first."""
+    """Lists larger topologies of the same chips: name and number of chips, smallest first."""
     family_name = topology.chip.name
     family = _FAMILIES[family_name]
     return [
@@ -171,7 +162,7 @@ def neighbours(topology: Topology) -> list[tuple[str, int]]:
 
 
 def larger_memories(needed: int) -> list[tuple[str, int]]:
-    """Kinds of chips that have so many bytes: name and limit, the smallest first."""
+    """Lists the kinds of chips with at least `needed` bytes: name and limit, smallest first."""
     limits = {
         chip.name: int(chip.memory_bytes * memory_fraction(_FAMILIES[chip.name].platform))
         for chip in CHIPS
@@ -183,7 +174,7 @@ def larger_memories(needed: int) -> list[tuple[str, int]]:
 
 
 def public_name(chip: str, count: int) -> str:
-    """What so many chips of a kind are called, or the next larger number that there is."""
+    """Returns the public name of the smallest topology with at least `count` chips of a kind."""
     family = _FAMILIES[chip]
     fits = [n for n in sorted(family.layouts) if n >= count] or [max(family.layouts)]
     return f"{chip}-{fits[0] * family.cores}"
@@ -198,7 +189,7 @@ def _devices(family: _Family, family_name: str, count: int) -> list[Any]:
             platform="tpu", topology_name=family.layouts[count], **more
         )
     else:
-        # The plugin shall not look for a GPU either.
+        # Otherwise the plugin searches for a GPU.
         os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
         found = topologies.get_topology_desc(
             platform="cuda",
@@ -209,6 +200,6 @@ def _devices(family: _Family, family_name: str, count: int) -> list[Any]:
 
 
 def compile_on_processor() -> None:
-    """Keeps JAX from looking for accelerators; has to come before anything that uses a device."""
+    """Keeps JAX from searching for accelerators; must be called before a device is used."""
     if not os.environ.get("JAX_PLATFORMS"):
         jax.config.update("jax_platforms", "cpu")

@@ -1,22 +1,15 @@
-"""Plans a training: what its step takes, and what to change where it does not fit."""
+"""Plans a training: memory and time of its step, and what to change if it does not fit."""
 
-from collections.abc import Iterator, Sequence
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ml_collections import ConfigDict
 
 from venhancer_jax.pipelines.system import ProgramSpec
-from venhancer_jax.planning.analytic import activation_bytes
-from venhancer_jax.planning.plan import Plan
-from venhancer_jax.planning.program import ProgramStats, plan_program
-from venhancer_jax.planning.roofline import ASSUMPTIONS
-from venhancer_jax.planning.suggestions import (
-    SLACK,
-    Suggestion,
-    other_chips,
-    share_that_fits,
-    with_share,
-)
+from venhancer_jax.planning.program import ASSUMPTIONS, ProgramStats, plan_program
+from venhancer_jax.planning.report import Plan
+from venhancer_jax.planning.suggestions import Suggestion, first_that_fits, other_chips
 from venhancer_jax.planning.topology import Topology, fake_devices, neighbours
 from venhancer_jax.sharding.mesh import device_mesh
 from venhancer_jax.sharding.params import shard_bytes
@@ -30,38 +23,32 @@ from venhancer_jax.training.step import (
 )
 from venhancer_jax.training.tasks import task_of
 
-_NOTES = (
-    "where the compiled program does not tell (GPUs, nothing compiled): the work is split evenly"
-    " over data and fsdp",
-    "validation and checkpoints are not counted",
-)
-# What they are does not matter where nothing is compiled.
-Devices = Sequence[Any]
-
-# This process is not one of a run.
-_SETTLED = {"distributed": False, "coordinator": "", "process_id": 0, "process_count": 1}
+_ASSUMPTIONS = (*ASSUMPTIONS, "validation and checkpoints are not counted")
+# The planning process is alone, however many processes the training has.
+_ONE_PROCESS = {"distributed": False, "coordinator": "", "process_id": 0, "process_count": 1}
 
 
 def plan_training(config: ConfigDict, topology: Topology, *, quick: bool = False) -> Plan:
-    """The plan of a training.
+    """Plans a training.
 
     Args:
-      config: of `training_config`.
-      topology: to run on.
-      quick: as of `plan_program`.
+      config: config of `training_config`.
+      topology: chips to run on.
+      quick: whether to compile with the least effort, where the compiler has such an option.
 
     Raises:
       InputError: a wrong value, or a mesh or batch that does not fit the number of chips.
     """
-    config = _for_chips(config)
-    program = step_of(config, topology.devices)
+    # On an accelerator `auto` is bfloat16.
+    dtype = "bfloat16" if config.dtype == "auto" else config.dtype
+    config = _with(config, {"dtype": dtype, **_ONE_PROCESS})
+    spec = step_spec(config, topology.devices)
     print("planning step ...", flush=True)
-    facts = plan_program(program, topology, quick=quick)
-    step_hours = facts.step_seconds_estimate * len(topology.devices) / 3600
-    costs = {"update": step_hours * config.accumulate, "run": step_hours * config.steps}
-    examples = count_examples(config.data)
-    if examples:
-        costs["epoch"] = step_hours * examples / config.batch
+    stats = plan_program(spec, topology, quick=quick)
+    hours = stats.step_seconds_estimate * len(topology.devices) / 3600
+    costs = {"update": hours * config.accumulate, "run": hours * config.steps}
+    if examples := count_examples(config.data):
+        costs["epoch"] = hours * examples / config.batch
     return Plan(
         topology=topology,
         subject=(
@@ -70,17 +57,16 @@ def plan_training(config: ConfigDict, topology: Topology, *, quick: bool = False
             f" {config.frames} frames of {config.height}x{config.width},"
             f" remat {config.remat}"
         ),
-        mesh=dict(program.mesh.shape),
-        main="step",
-        programs={"step": facts},
+        mesh=dict(spec.mesh.shape),
+        programs={spec.name: stats},
         costs=costs,
-        suggestions=() if facts.fits else tuple(_changes(config, facts, topology)),
-        notes=(*ASSUMPTIONS, *_NOTES),
+        suggestions=() if stats.fits else tuple(suggest(config, stats, topology, quick=quick)),
+        assumptions=_ASSUMPTIONS,
     )
 
 
-def step_of(config: ConfigDict, devices: Devices) -> ProgramSpec:
-    """The step of a training as `training.run` compiles it, on devices that need not be there.
+def step_spec(config: ConfigDict, devices: Sequence[Any]) -> ProgramSpec:
+    """Returns the step as a training compiles it, on devices that need not be present.
 
     Raises:
       InputError: a wrong value, or a mesh or batch that does not fit the number of devices.
@@ -99,141 +85,91 @@ def step_of(config: ConfigDict, devices: Devices) -> ProgramSpec:
     )
 
 
-def _for_chips(config: ConfigDict) -> ConfigDict:
-    """The config as accelerators would take it."""
-    return _with(config, dtype="bfloat16" if config.dtype == "auto" else config.dtype, **_SETTLED)
-
-
-def _with(config: ConfigDict, **changes: Any) -> ConfigDict:
-    changed = config.copy_and_resolve_references()
-    with changed.unlocked():
-        changed.update(changes)
-    return changed
-
-
-def _changes(config: ConfigDict, facts: ProgramStats, topology: Topology) -> Iterator[Suggestion]:
-    """What would make a step fit: settings that keep the result first, then chips."""
-    devices = fake_devices(len(topology.devices), topology.chip, topology.platform)
-    found = False
-    for change in (*_wider_fsdp(config, facts, devices), *_remat(config, facts, devices)):
-        found = True
-        yield change
-    for change in (*_smaller_batch(config, facts, devices), *_more_chips(config, facts, topology)):
-        found = True
-        yield change
-    if not found:
-        yield from _fewer_frames(config, facts)
-    yield from other_chips(facts, topology)
-
-
-def _wider_fsdp(config: ConfigDict, facts: ProgramStats, devices: Devices) -> Iterator[Suggestion]:
-    for changed, fsdp in _fsdp(config, devices):
-        whole = _rest(changed, devices) + facts.temporary_bytes
-        if whole <= SLACK * facts.limit_bytes:
-            yield Suggestion(
-                ask=f"--config.mesh.fsdp={fsdp} --config.mesh.data={changed.mesh.data}",
-                bytes_per_chip=whole,
-                basis="shards of parameters and optimiser counted, temporaries as they are",
-            )
-            return
-
-
-def _remat(config: ConfigDict, facts: ProgramStats, devices: Devices) -> Iterator[Suggestion]:
-    if config.remat == "blocks":
-        return
-    changed = _with(config, remat="blocks")
-    before, after = (_activations(each, devices) for each in (config, changed))
-    share = after / before
-    for each, fsdp in ((changed, None), *_fsdp(changed, devices)):
-        rest = facts.argument_bytes if fsdp is None else _rest(each, devices)
-        whole = rest + round(share * facts.temporary_bytes)
-        if whole <= SLACK * facts.limit_bytes:
-            more = (
-                ""
-                if fsdp is None
-                else f" --config.mesh.fsdp={fsdp} --config.mesh.data={each.mesh.data}"
-            )
-            yield Suggestion(
-                ask=f"--config.remat=blocks{more}",
-                bytes_per_chip=whole,
-                basis=f"the arrays alive at once are {share:.0%} of those of remat {config.remat}",
-            )
-            return
-
-
-def _smaller_batch(
-    config: ConfigDict, facts: ProgramStats, devices: Devices
+def suggest(
+    config: ConfigDict, stats: ProgramStats, topology: Topology, *, quick: bool = False
 ) -> Iterator[Suggestion]:
-    mesh = device_mesh(config.mesh, list(devices))
-    per_chip = config.batch // (mesh.shape["data"] * mesh.shape["fsdp"])
-    for parts in range(2, per_chip + 1):
-        if per_chip % parts == 0 and 1 / parts <= share_that_fits(facts):
-            accumulate = config.accumulate * parts
-            yield Suggestion(
-                ask=(
-                    f"--config.batch={config.batch // parts} --config.accumulate={accumulate}"
-                    f" --config.steps={config.steps * parts}"
-                ),
-                bytes_per_chip=with_share(facts, 1 / parts),
-                basis="temporaries in proportion to the examples on a chip",
-            )
-            return
+    """Yields changes that would make a step fit: settings that keep the result, then others.
 
+    Args:
+      config: config of `training_config`.
+      stats: memory of the step.
+      topology: chips that do not suffice.
+      quick: whether to compile with the least effort.
+    """
+    chips = len(topology.devices)
+    shape = device_mesh(config.mesh, list(topology.devices)).shape
+    replicas = shape["data"] * shape["fsdp"]
 
-def _more_chips(
-    config: ConfigDict, facts: ProgramStats, topology: Topology
-) -> Iterator[Suggestion]:
-    """Wider fsdp over more chips, with as many examples on each as now."""
-    per_chip = config.batch / len(topology.devices)
-    for name, count in neighbours(topology):
-        fsdp = count // len(topology.devices) * max(1, int(config.mesh.fsdp))
-        changed = _with(config, batch=round(per_chip * count))
-        with changed.unlocked():
-            changed.mesh.fsdp, changed.mesh.data = fsdp, -1
-        if count % (fsdp * int(config.mesh.context)):
-            continue
-        more = fake_devices(count, topology.chip, topology.platform)
-        whole = _rest(changed, more) + facts.temporary_bytes
-        if whole <= SLACK * facts.limit_bytes:
-            yield Suggestion(
-                ask=(
-                    f"more chips, --plan={name} --config.mesh.fsdp={fsdp}"
-                    f" --config.batch={changed.batch}"
-                ),
-                bytes_per_chip=whole,
-                basis="shards of parameters and optimiser counted, temporaries as they are",
-            )
-            return
-
-
-def _fewer_frames(config: ConfigDict, facts: ProgramStats) -> Iterator[Suggestion]:
-    frames = int(config.frames * share_that_fits(facts))
-    if frames > 1:
-        yield Suggestion(
-            ask=f"clips of {frames} frames, --config.frames={frames}",
-            bytes_per_chip=with_share(facts, frames / config.frames),
-            basis=f"temporaries of {config.frames} frames, in proportion",
+    def expect(
+        changes: Mapping[str, Any],
+        share: float = 1.0,
+        *,
+        name: str = "",
+        count: int = chips,
+        temporary: int = stats.temporary_bytes,
+    ) -> Suggestion:
+        devices = fake_devices(count, topology.chip, topology.platform)
+        arguments = shard_bytes(step_spec(_with(config, changes), devices).arguments)
+        settings = [f"--config.{key}={value}" for key, value in changes.items()]
+        return Suggestion(
+            ask=" ".join([*([f"more chips, --plan={name}"] if name else []), *settings]),
+            bytes_per_chip=arguments + round(share * temporary),
+            basis=f"arguments counted, {share * temporary / stats.temporary_bytes:.0%} of the"
+            " present temporaries",
         )
 
+    def wider_fsdp(**more: Any) -> Iterator[Suggestion]:
+        for fsdp in range(shape["fsdp"] + 1, replicas + 1):
+            if replicas % fsdp == 0:
+                yield expect({"mesh.fsdp": fsdp, "mesh.data": replicas // fsdp}, **more)
 
-def _fsdp(config: ConfigDict, devices: Devices) -> Iterator[tuple[ConfigDict, int]]:
-    """The config with wider and wider fsdp, for the same chips."""
-    shape = device_mesh(config.mesh, list(devices)).shape
-    both = shape["data"] * shape["fsdp"]
-    for fsdp in range(shape["fsdp"] + 1, both + 1):
-        if both % fsdp == 0:
-            changed = _with(config)
-            with changed.unlocked():
-                changed.mesh.fsdp, changed.mesh.data = fsdp, both // fsdp
-                changed.mesh.context = shape["context"]
-            yield changed, fsdp
+    def remat() -> Iterator[Suggestion]:
+        if config.remat == "blocks":
+            return
+        # What it saves depends on the network, so it is compiled.
+        blocks = {"remat": "blocks"}
+        spec = step_spec(_with(config, blocks), topology.devices)
+        temporary = plan_program(spec, topology, quick=quick).temporary_bytes
+        yield expect(blocks, temporary=temporary)
+        for suggestion in wider_fsdp(temporary=temporary):
+            yield dataclasses.replace(suggestion, ask=f"--config.remat=blocks {suggestion.ask}")
+
+    def smaller_batch() -> Iterator[Suggestion]:
+        per_chip = config.batch // replicas
+        for parts in range(2, per_chip + 1):
+            if per_chip % parts == 0:
+                changes = {
+                    "batch": config.batch // parts,
+                    "accumulate": config.accumulate * parts,
+                    "steps": config.steps * parts,
+                }
+                yield expect(changes, 1 / parts)
+
+    def more_chips() -> Iterator[Suggestion]:
+        """Wider fsdp over more chips, with as many examples on each as now."""
+        for name, count in neighbours(topology):
+            fsdp = count // chips * shape["fsdp"]
+            if count % (fsdp * shape["context"]) == 0:
+                batch = config.batch * count // chips
+                changes = {"mesh.fsdp": fsdp, "mesh.data": -1, "batch": batch}
+                yield expect(changes, name=name, count=count)
+
+    def fewer_frames() -> Iterator[Suggestion]:
+        for frames in range(config.frames - 1, 1, -1):
+            yield expect({"frames": frames}, frames / config.frames)
+
+    found = False
+    for candidates in (wider_fsdp, remat, smaller_batch, more_chips):
+        for suggestion in first_that_fits(stats, candidates()):
+            found = True
+            yield suggestion
+    if not found:
+        yield from first_that_fits(stats, fewer_frames())
+    yield from other_chips(stats, topology)
 
 
-def _rest(config: ConfigDict, devices: Devices) -> int:
-    """Bytes of what a chip is given: its shards of state, frozen networks and batch."""
-    return shard_bytes(step_of(config, devices).arguments)
-
-
-def _activations(config: ConfigDict, devices: Devices) -> int:
-    program = step_of(config, devices)
-    return activation_bytes(program.function, *program.arguments)
+def _with(config: ConfigDict, changes: Mapping[str, Any]) -> ConfigDict:
+    """Returns a config with changes by dotted key."""
+    changed = config.copy_and_resolve_references().unlock()
+    changed.update_from_flattened_dict(changes)
+    return changed.lock()
