@@ -64,7 +64,7 @@ def test_every_condition_matters(name: str, value: np.ndarray):
 
 
 def test_zero_convolutions_take_the_controlnet_out():
-    network, params = controlled()
+    _, params = controlled()
     zero = {n: jnp.zeros_like(x) for n, x in params.items() if "zero_convs" in n}
 
     first = predict(params=zero)

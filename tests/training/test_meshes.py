@@ -1,6 +1,6 @@
 """The same run on one device, on meshes of many, and in several processes.
 
-`test_devices.py` and `test_run.py` are the quick ones of these.
+`test_training_devices.py` and `test_run.py` are the quick ones of these.
 """
 
 import json
