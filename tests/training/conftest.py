@@ -31,9 +31,9 @@ def tiny_task(tiny_weights: Path) -> "Task":
 def tiny_loss(tiny_task: "Task") -> Callable[..., float]:
     """The loss of the first step as a function of the parameters that train, compiled once."""
     import jax
-    from training.tiny import batch, on_devices
+    from training.tiny import latent_batch, on_devices
 
     compiled = jax.jit(tiny_task.objective.loss)
-    data = on_devices(batch(0))
+    data = on_devices(latent_batch(0))
     key = jax.random.fold_in(jax.random.key(0), 0)
     return lambda params: float(compiled(params, tiny_task.frozen, data, key)[0])

@@ -32,7 +32,7 @@ def main(weights: Path, folder: Path, what: str = "") -> None:
     from venhancer_jax.startup import use_compilation_cache
 
     use_compilation_cache()
-    params.LEAST_SHARDED = 2**10  # the network is tiny
+    params.LEAST_SHARDED = 2**9  # the networks are tiny
     if what == "pictures":
         write(folder / "pictures.npz", check_pictures(weights, folder, "one_step"))
         return
@@ -71,7 +71,8 @@ def check_toy(folder: Path) -> dict[str, Any]:
             found[f"{name}/ema/{key}"] = x
         found[f"{name}/sharded"] = sum(not x.is_fully_replicated for x in state.ema.values())
     for name, (data, fsdp) in {"1x1": (1, 1), **TOY_MESHES}.items():
-        config = toy_config({"mesh.data": data, "mesh.fsdp": fsdp})
+        # A batch beside which the optimizer is cheap.
+        config = toy_config({"mesh.data": data, "mesh.fsdp": fsdp, "batch": 64})
         mesh = device_mesh(config.mesh, jax.devices()[: data * fsdp])
         task, optimizer = toy_task(config, mesh), optimizer_of(config)
         shapes = state_shapes(task.params, optimizer, mesh)
@@ -90,7 +91,7 @@ def check_network(weights: Path, folder: Path) -> dict[str, Any]:
     import functools
 
     import jax
-    from training.tiny import batch, tiny_config
+    from training.tiny import latent_batch, tiny_config
 
     from venhancer_jax.sharding.mesh import device_mesh
     from venhancer_jax.sharding.params import batch_sharding
@@ -99,7 +100,8 @@ def check_network(weights: Path, folder: Path) -> dict[str, Any]:
     from venhancer_jax.training.step import compile_step, make_global_batch, state_shapes
     from venhancer_jax.training.tasks import task_of
 
-    config = tiny_config(weights, {"mesh.data": 2, "mesh.fsdp": 2})
+    changes = {"mesh.data": 2, "mesh.fsdp": 2, "trainable": "controlnet"}
+    config = tiny_config(weights, changes)
     mesh = device_mesh(config.mesh)
     task, optimizer = task_of(config, mesh), optimizer_of(config)
     like = state_shapes(task.params, optimizer, mesh)
@@ -109,7 +111,7 @@ def check_network(weights: Path, folder: Path) -> dict[str, Any]:
     sharded = sum(not x.is_fully_replicated for x in state.ema.values())
 
     def step(state: TrainState, number: int) -> tuple[TrainState, float]:
-        data = make_global_batch(batch(number), batch_sharding(mesh))
+        data = make_global_batch(latent_batch(number), batch_sharding(mesh))
         with jax.set_mesh(mesh):
             state, metrics = compiled(state, task.frozen, data)
         return state, float(metrics["loss"])

@@ -10,16 +10,15 @@ from pathlib import Path
 import pytest
 from training.saver import save_forever
 
-KILLS = 20
 
-
-def test_what_was_saved_outlives_twenty_kills(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize("kills", [5, pytest.param(20, marks=pytest.mark.slow)])
+def test_what_was_saved_outlives_kills(kills: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     # Each saver is forked off a process that has imported everything.
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["training.saver"])
     chance, reported, restored = random.Random(0), 0, 0
-    for kill in range(KILLS + 1):
+    for kill in range(kills + 1):
         ours, theirs = context.Pipe(duplex=False)
         process = context.Process(target=save_forever, args=(tmp_path, theirs), daemon=True)
         process.start()
@@ -30,7 +29,7 @@ def test_what_was_saved_outlives_twenty_kills(tmp_path: Path, monkeypatch: pytes
             assert equal, f"after kill {kill}, step {step}"
             assert step >= reported, f"step {reported} was reported saved, {step} is the latest"
             restored += 1
-        if kill < KILLS:
+        if kill < kills:
             time.sleep(chance.uniform(0, 0.5))
         process.kill()
         try:
@@ -40,6 +39,6 @@ def test_what_was_saved_outlives_twenty_kills(tmp_path: Path, monkeypatch: pytes
         except EOFError:
             pass
         process.join()
-    # Some kills come before the first save of their process; there were saves to lose all the same.
-    assert reported >= 3
-    assert restored >= KILLS // 2
+    # Some kills come before the first save of their process, but all after that of the first.
+    assert reported >= 1
+    assert restored == kills

@@ -79,6 +79,15 @@ def test_of_processes_that_skipped_examples_the_last_counts(tmp_path: Path):
     assert _position(checkpoints, 1, 2) == {"next_index": 12}
 
 
+def test_checkpoint_of_an_earlier_version_is_refused(tmp_path: Path):
+    checkpoints = Checkpoints(tmp_path, save_every=1)
+    checkpoints.save({"step": np.array(STEP)}, STEP, {})  # pyright: ignore[reportArgumentType]
+    checkpoints.wait()
+
+    with pytest.raises(InputError, match="saved by an earlier version"):
+        checkpoints.restore(state_at(0))
+
+
 def test_positions_of_workers_belong_to_their_number(tmp_path: Path):
     state = {"workers_state": {"0": {"next_index": 12}}, "last_worker_index": 0}
     checkpoints = _saved(tmp_path, [state, state])

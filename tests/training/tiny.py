@@ -63,5 +63,12 @@ def batch(seed: int) -> dict[str, np.ndarray]:
     }
 
 
+def latent_batch(seed: int) -> dict[str, np.ndarray]:
+    """A batch of latents that are computed already: the step compiles without the VAE."""
+    shape = (2, BATCH, FRAMES, SIDE // 2, SIDE // 2, 4)
+    video, low = np.random.default_rng(seed).standard_normal(shape, dtype=np.float32)
+    return batch(seed) | {"video": video, "low": low}
+
+
 def on_devices(arrays: Mapping[str, np.ndarray]) -> dict[str, jax.Array]:
     return {name: jnp.asarray(x) for name, x in arrays.items()}

@@ -1,6 +1,5 @@
 """State and data position of a run, saved together and asynchronously with Orbax."""
 
-import functools
 import hashlib
 import json
 from collections.abc import Mapping
@@ -172,13 +171,17 @@ def _fingerprint(params: Params) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-@functools.partial(jax.jit)
+@jax.jit
 def _checksum(x: jax.Array) -> jax.Array:
-    """Computes a weighted sum of the bits modulo 2^32, which no order of addition changes."""
+    """Sums a hash of each element and its position modulo 2^32, whatever the order of addition."""
     unsigned = np.dtype(f"uint{8 * x.dtype.itemsize}")
     bits = jax.lax.bitcast_convert_type(x, unsigned).astype(jnp.uint32)
     position = jax.lax.iota(jnp.uint32, x.size).reshape(x.shape)
-    return jnp.sum(bits * (2 * position * jnp.uint32(2654435761) + 1), dtype=jnp.uint32)
+    # MurmurHash3's finalizer, by which every bit changes half of the others.
+    bits = bits ^ (position * jnp.uint32(0x9E3779B1))
+    bits = (bits ^ (bits >> 16)) * jnp.uint32(0x85EBCA6B)
+    bits = (bits ^ (bits >> 13)) * jnp.uint32(0xC2B2AE35)
+    return jnp.sum(bits ^ (bits >> 16), dtype=jnp.uint32)
 
 
 def _position_file(process: int, count: int) -> str:

@@ -136,8 +136,9 @@ def objective_spec(config: ConfigDict) -> ObjectiveSpec:
     """Returns the objective that a config names, of those that its system registers.
 
     Raises:
-      InputError: no such objective.
+      InputError: no such system or objective.
     """
+    find_system(config.system)
     found = {
         name: spec
         for (system, name), spec in merged("training", "OBJECTIVES").items()
