@@ -1,9 +1,11 @@
 """Rules of the CLIP text towers: OpenCLIP's layout and that of transformers."""
 
 import dataclasses
+import functools
 from collections.abc import Collection
 
-from venhancer_jax.convert.rules import Source, Table, linear, under
+from venhancer_jax.convert.hub import HubFile
+from venhancer_jax.convert.rules import Layouts, Source, Table, linear, under
 from venhancer_jax.errors import InputError
 from venhancer_jax.models.text.clip import ClipTextConfig
 
@@ -67,23 +69,21 @@ def transformers_clip(config: ClipTextConfig, *, prefix: str = "text_model.") ->
     return table | _logit_scale(config)
 
 
-def detect(
-    config: ClipTextConfig, names: Collection[str]
-) -> tuple[ClipTextConfig, dict[str, Source]]:
-    """Finds out what a checkpoint holds.
+def detect(config: ClipTextConfig, names: Collection[str]) -> tuple[ClipTextConfig, str]:
+    """Finds which layout a checkpoint has and which parts of the tower it stores.
 
     Args:
       config: sizes of the tower.
-      names: of all tensors of the checkpoint.
+      names: names of all tensors of the checkpoint.
 
     Returns:
-      The config with the parts that are stored, and the rules of the layout.
+      The config with the parts that are stored, and the name of the layout.
 
     Raises:
-      InputError: neither layout.
+      InputError: the names fit no layout.
     """
     last = config.layers - 1
-    for prefix in ("text_model.", ""):
+    for layout, prefix in (("transformers", "text_model."), ("transformers_bare", "")):
         if f"{prefix}final_layer_norm.weight" in names:
             stored = dataclasses.replace(
                 config,
@@ -91,7 +91,7 @@ def detect(
                 projection="text_projection.weight" in names,
                 logit_scale="logit_scale" in names,
             )
-            return stored, transformers_clip(stored, prefix=prefix)
+            return stored, layout
     if "ln_final.weight" in names:
         stored = dataclasses.replace(
             config,
@@ -99,7 +99,7 @@ def detect(
             projection="text_projection" in names,
             logit_scale="logit_scale" in names,
         )
-        return stored, open_clip(stored)
+        return stored, "open_clip"
     raise InputError(
         "no text tower of CLIP: expected ln_final.weight (open_clip) or"
         f" text_model.final_layer_norm.weight (transformers) among {len(names)} tensors,"
@@ -109,3 +109,20 @@ def detect(
 
 def _logit_scale(config: ClipTextConfig) -> dict[str, Source]:
     return under("", "", {"logit_scale": "logit_scale"}) if config.logit_scale else {}
+
+
+LAYOUTS = {
+    "text": Layouts(
+        tables={
+            "open_clip": open_clip,
+            "transformers": transformers_clip,
+            "transformers_bare": functools.partial(transformers_clip, prefix=""),
+        },
+        detect=detect,
+        prefix="cond_stage_model.model.",
+        ignored=IGNORED,
+    )
+}
+PUBLISHED = {
+    "openclip": HubFile("laion/CLIP-ViT-H-14-laion2B-s32B-b79K", "open_clip_pytorch_model.bin"),
+}

@@ -13,7 +13,8 @@ tensors follow from the kind of layer:
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -100,6 +101,24 @@ class Entry:
             parameter = parameter.transpose(-1, -2, *range(parameter.ndim - 2))
         parts = np.split(np.ascontiguousarray(parameter), len(self.theirs))
         return [part.reshape(self.their_shape) for part in parts]
+
+
+@dataclasses.dataclass(frozen=True)
+class Layouts:
+    """The layouts in which checkpoints of one network are published.
+
+    Attributes:
+      tables: functions from the network's config to its table, by name of the layout.
+      detect: function from the requested config and the names of all tensors to the config with
+        the parts that are stored, and the name of the layout.
+      prefix: start of the network's tensor names in checkpoints of several networks.
+      ignored: starts of tensor names that belong to other networks.
+    """
+
+    tables: Mapping[str, Callable[[Any], Table]]
+    detect: Callable[[Any, Collection[str]], tuple[Any, str]]
+    prefix: str = ""
+    ignored: tuple[str, ...] = ()
 
 
 def entries(table: Table, shapes: Mapping[str, tuple[int, ...]]) -> list[Entry]:

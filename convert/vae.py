@@ -4,7 +4,11 @@ Three layouts are in use: the one of diffusers, its older form with other names 
 and the one of the original Stable Diffusion checkpoints.
 """
 
-from venhancer_jax.convert.rules import Source, Table, conv1x1, temporal_conv, under
+import dataclasses
+from collections.abc import Collection
+
+from venhancer_jax.convert.hub import HubFile
+from venhancer_jax.convert.rules import Layouts, Source, Table, conv1x1, temporal_conv, under
 from venhancer_jax.models.autoencoders.vae import VAEConfig
 
 _RESNET: Table = {"norm1": "norm1", "conv1": "conv1", "norm2": "norm2", "conv2": "conv2"}
@@ -129,3 +133,37 @@ def _blocks(config: VAEConfig, part: str) -> list[tuple[int, int, bool]]:
         for level in range(len(channels))
         for block in range(config.blocks_per_level + (0 if down else 1))
     ]
+
+
+def _detect(config: VAEConfig, names: Collection[str]) -> tuple[VAEConfig, str]:
+    temporal = any(name.startswith("decoder.time_conv_out") for name in names)
+    config = dataclasses.replace(config, temporal_decoder=temporal)
+    if temporal:
+        return config, "svd"
+    if any(name.startswith("encoder.down.") for name in names):
+        return config, "original"
+    old = any(name.startswith("encoder.mid_block.attentions.0.query") for name in names)
+    return config, "diffusers_old" if old else "diffusers"
+
+
+LAYOUTS = {
+    "vae": Layouts(
+        tables={
+            "svd": svd,
+            "diffusers": sd21,
+            "diffusers_old": sd21_old,
+            "original": sd21_original,
+        },
+        detect=_detect,
+        prefix="first_stage_model.",
+    )
+}
+PUBLISHED = {
+    "svd_vae": HubFile(
+        "stabilityai/stable-video-diffusion-img2vid",
+        "vae/diffusion_pytorch_model.fp16.safetensors",
+    ),
+    "sd21_vae": HubFile(
+        "stabilityai/stable-diffusion-2-1-base", "vae/diffusion_pytorch_model.safetensors"
+    ),
+}

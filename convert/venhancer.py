@@ -1,6 +1,15 @@
 """Rules of the VEnhancer checkpoints (v1 and v2 have one layout)."""
 
-from venhancer_jax.convert.rules import Source, Table, conv1d, conv1x1, temporal_conv, under
+from venhancer_jax.convert.hub import HubFile
+from venhancer_jax.convert.rules import (
+    Layouts,
+    Source,
+    Table,
+    conv1d,
+    conv1x1,
+    temporal_conv,
+    under,
+)
 from venhancer_jax.models.venhancer.unet3d import UNet3DConfig
 
 RESNET: Table = {
@@ -103,3 +112,14 @@ def _block(
         table |= under(f"{name}.spatial.", f"{name}.1.", SPATIAL)
         table |= under(f"{name}.temporal.", f"{name}.2.", TEMPORAL)
     return table
+
+
+LAYOUTS = {
+    "venhancer": Layouts(
+        tables={"venhancer": venhancer}, detect=lambda config, names: (config, "venhancer")
+    )
+}
+PUBLISHED = {
+    "venhancer_v1": HubFile("jwhejwhe/VEnhancer", "venhancer_paper.pt"),
+    "venhancer_v2": HubFile("jwhejwhe/VEnhancer", "venhancer_v2.pt"),
+}

@@ -208,9 +208,9 @@ def replay_blend(recording: Recording) -> list[Case]:
             start = before.shape[1] - n
             windows = [(0, before.shape[1]), (start, start + after.shape[1])]
             whole = jnp.zeros((len(before), windows[1][1], *before.shape[2:]))
-            parts = {0: before, start: after}
+            parts = dict(zip(windows, (before, after), strict=True))
             ours = blend(
-                lambda _, window, parts=parts: parts[window[0].frames.start],
+                lambda _, boxes, parts=parts: parts[boxes[0].frames.start, boxes[0].frames.stop],
                 whole,
                 _boxes(windows, before.shape[2:4]),
             )
