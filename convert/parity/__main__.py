@@ -11,7 +11,7 @@ import sys
 import jax
 
 from venhancer_jax.convert.parity.case import Case, failed
-from venhancer_jax.convert.parity.kinds import KINDS
+from venhancer_jax.convert.parity.kinds import find_replay
 from venhancer_jax.convert.parity.recording import Recording, find
 from venhancer_jax.errors import InputError
 from venhancer_jax.startup import use_compilation_cache
@@ -42,11 +42,9 @@ def main(argv: list[str] | None = None) -> int:
 
 def replay(recording: Recording) -> list[Case]:
     """All comparisons that a recording allows, in float32."""
-    if recording.kind not in KINDS:
-        return [failed(recording.name, f"unknown kind {recording.kind!r}")]
     try:
         with jax.default_matmul_precision("highest"):
-            return KINDS[recording.kind](recording)
+            return find_replay(recording)(recording)
     except (InputError, KeyError) as error:
         reason = f"lacks {error}" if isinstance(error, KeyError) else str(error)
         return [failed(recording.name, reason)]

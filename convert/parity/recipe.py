@@ -2,13 +2,16 @@
 
 import math
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import jax.numpy as jnp
 import numpy as np
 
 from venhancer_jax.convert.rules import Entry
 from venhancer_jax.models.functional import Params
+
+# Function from the name and shape of a tensor to its values.
+Weight = Callable[[str, Sequence[int]], np.ndarray]
 
 
 def normal(name: str, shape: Sequence[int]) -> np.ndarray:
@@ -37,8 +40,14 @@ def weight(name: str, shape: Sequence[int]) -> np.ndarray:
     return np.float32(1) + np.float32(0.1) * draw
 
 
-def params(entries: list[Entry], prefix: str = "") -> Params:
-    """Our parameters of a network whose state dict follows from its names, made one by one."""
+def params(entries: list[Entry], prefix: str = "", weight: Weight = weight) -> Params:
+    """Generates the parameters of a network one by one.
+
+    Args:
+      entries: tensors of each parameter.
+      prefix: start of the names of the tensors in the recipe.
+      weight: recipe of the system.
+    """
     return {
         e.ours: jnp.asarray(e.from_torch([weight(prefix + n, e.their_shape) for n in e.theirs]))
         for e in entries

@@ -20,6 +20,9 @@ from venhancer_jax.convert.read import open_state_dict
 from venhancer_jax.convert.rules import Entry, from_torch
 from venhancer_jax.errors import InputError
 from venhancer_jax.models.functional import Params
+from venhancer_jax.pipelines import registry
+
+DEFAULT_SYSTEM = next(iter(registry.SYSTEMS))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,13 +42,18 @@ class Recording:
     checkpoint: str | None = None
 
     @property
+    def system(self) -> str:
+        """Returns the name of the recorded system, by default the first registered one."""
+        return self.info.get("system", DEFAULT_SYSTEM)
+
+    @property
     def kind(self) -> str:
-        """What was recorded."""
+        """Returns the kind of what was recorded."""
         return self.info["kind"]
 
     @property
     def name(self) -> str:
-        """Of the case."""
+        """Returns the name of the recording."""
         return self.info.get("name", self.path.stem)
 
     def companion(self, suffix: str = ".json") -> dict[str, Any]:
@@ -63,7 +71,7 @@ class Recording:
         """
         weights, prefix = self.info.get("weights", "name-seeded"), self.info.get("prefix", "")
         if weights.startswith("name-seeded"):
-            return recipe.params(entries, prefix)
+            return recipe.params(entries, prefix, registry.merged("parity", "RECIPES")[self.system])
         if weights == "stored":
             stored = {
                 name.removeprefix("weight."): tensor
@@ -76,17 +84,6 @@ class Recording:
         tensors = open_state_dict(self.checkpoint)
         tensors = tensors.part(prefix) if prefix else tensors
         return {e.ours: jnp.asarray(e.from_torch([tensors[n] for n in e.theirs])) for e in entries}
-
-
-# The keys by which JSON files are told apart.
-_JSON_KINDS = {
-    "R3_make_chunks": "chunks",
-    "pad_to_fit": "sizes",
-    "tokens": "tokens",
-    "unet_TFLOP": "flops",
-    "model_t": "timesteps",
-    "n_model_calls": "companion",
-}
 
 
 def find(paths: list[str], checkpoint: str | None = None) -> list[Recording]:
@@ -132,8 +129,10 @@ def _open_json(path: Path) -> Recording:
     content = content if isinstance(content, dict) else {}
     inner = (value for value in content.values() if isinstance(value, dict))
     keys = {*content, *(key for value in inner for key in value)}
-    kind = next((kind for key, kind in _JSON_KINDS.items() if key in keys), "unknown table")
-    return Recording(path, {"kind": kind, "table": content}, {})
+    tables = registry.merged("parity", "TABLES")
+    unknown = (DEFAULT_SYSTEM, "unknown table")
+    system, kind = next((tables[key] for key in tables if key in keys), unknown)
+    return Recording(path, {"system": system, "kind": kind, "table": content}, {})
 
 
 def channels_last(tensor: np.ndarray, axis: int = 1) -> np.ndarray:

@@ -6,6 +6,7 @@ import numpy as np
 
 from venhancer_jax.convert.parity.case import Case, compare, equal, equal_tables
 from venhancer_jax.convert.parity.recording import Recording
+from venhancer_jax.convert.parity.venhancer import releases
 from venhancer_jax.models.venhancer.unet3d import UNet3DConfig
 from venhancer_jax.pipelines import catalog
 from venhancer_jax.pipelines.pieces import sliding_windows
@@ -20,10 +21,10 @@ def replay_windows(recording: Recording) -> list[Case]:
     functions = {
         "R3_make_chunks": lambda key: official.time_windows(*_numbers(key, "f", "_i")),
         "R3_sliding_windows_1d": lambda key: sliding_windows(*map(int, key.split("_"))),
-        "R2_make_chunks": lambda key: official.time_windows_second_release(
+        "R2_make_chunks": lambda key: releases.time_windows_second_release(
             *_numbers(key, "f", "_i")
         ),
-        "STAR_make_chunks": lambda key: official.time_windows_star(*_numbers(key, "f", "_max")),
+        "STAR_make_chunks": lambda key: releases.time_windows_star(*_numbers(key, "f", "_max")),
     }
     return _tables(recording, functions)
 
@@ -37,7 +38,7 @@ def replay_sizes(recording: Recording) -> list[Case]:
         return {
             "R1_interp": max(round(target / rate) - 1, 0),
             "R3_interp": interpolation,
-            "R3_out_fps": official.output_fps(rate, interpolation),
+            "R3_out_fps": releases.output_fps(rate, interpolation),
         }
 
     def size(key: str) -> tuple[int, int, float]:
@@ -50,8 +51,8 @@ def replay_sizes(recording: Recording) -> list[Case]:
         "mask": lambda key: official.key_index(*_numbers(key, "n", "_i")),
         "pad_to_fit": lambda key: official.padding(*_numbers(key, "", "x")),
         "adjust_resolution_R3": lambda key: official.target_size(*size(key)),
-        "adjust_resolution_R2": lambda key: official.target_size_second_release(*size(key)),
-        "R1_upscale": lambda key: official.up_scale_first_release(size(key)[0], size(key)[2]),
+        "adjust_resolution_R2": lambda key: releases.target_size_second_release(*size(key)),
+        "R1_upscale": lambda key: releases.up_scale_first_release(size(key)[0], size(key)[2]),
     }
     return _tables(recording, functions)
 
