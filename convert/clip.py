@@ -9,8 +9,7 @@ from venhancer_jax.convert.rules import Layouts, Source, Table, linear, under
 from venhancer_jax.errors import InputError
 from venhancer_jax.models.text.clip import ClipTextConfig
 
-# Starts of names that are no part of the text tower: the picture tower, and tables that follow
-# from the sizes.
+# Starts of tensor names outside the text tower: the image tower, and constants.
 IGNORED = (
     "attn_mask",
     "visual.",
@@ -40,7 +39,7 @@ TRANSFORMERS_BLOCK: Table = {
 
 
 def open_clip(config: ClipTextConfig) -> dict[str, Source]:
-    """The layout of open_clip."""
+    """Returns the table of open_clip."""
     table = under("", "", {"token_embedding": "token_embedding", "final_norm": "ln_final"})
     table |= under("", "", {"positional_embedding": "positional_embedding"})
     for i in range(config.stored_blocks):
@@ -52,12 +51,12 @@ def open_clip(config: ClipTextConfig) -> dict[str, Source]:
 
 
 def transformers_clip(config: ClipTextConfig, *, prefix: str = "text_model.") -> dict[str, Source]:
-    """The layout of transformers.
+    """Returns the table of transformers.
 
     Args:
-      config: which parts are stored.
-      prefix: of all names but the projection and the temperature; empty in the state dict of a
-        `CLIPTextModel` of transformers 5.
+      config: sizes of the tower, and the parts that are stored.
+      prefix: start of all tensor names but those of projection and temperature; empty in the state
+        dict of a `CLIPTextModel` of transformers 5.
     """
     table = under("", prefix, {"token_embedding": "embeddings.token_embedding"})
     table |= under("", prefix, {"positional_embedding": "embeddings.position_embedding.weight"})

@@ -15,20 +15,26 @@ Weight = Callable[[str, Sequence[int]], np.ndarray]
 
 
 def normal(name: str, shape: Sequence[int]) -> np.ndarray:
-    """Standard normal float32 numbers that follow from a name."""
+    """Generates standard normal float32 numbers from a name.
+
+    Args:
+      name: name that seeds the generator.
+      shape: shape of the result.
+    """
     generator = np.random.default_rng(zlib.crc32(name.encode()))
     return generator.standard_normal(tuple(shape), dtype=np.float32)
 
 
 def weight(name: str, shape: Sequence[int]) -> np.ndarray:
-    """The tensor of a state dict that follows from its name.
+    """Generates a tensor of a state dict from its name.
 
     Args:
-      name: key of the state dict, with the prefix that the recording states.
-      shape: in the layout of PyTorch.
+      name: key of the state dict, after the prefix of the recording.
+      shape: shape in the layout of PyTorch.
 
     Returns:
-      float32: matrices and kernels of unit gain, biases of scale 0.05, other vectors near one.
+      float32 tensor: matrices and kernels of unit gain, biases of scale 0.05, other
+      vectors near 1.
     """
     draw = normal(name, shape)
     if len(shape) >= 2:

@@ -1,8 +1,8 @@
 """Files of recorded activations.
 
 A recording is a safetensors file whose metadata has one key, `info`: a JSON object with `kind`,
-`name`, and what that kind needs (docs/parity.md). Tables of integers come as JSON files, which are
-told apart by their keys.
+`name`, and the values of its kind (docs/parity.md). Tables of integers are JSON files, which are
+recognized by their keys.
 """
 
 import dataclasses
@@ -27,13 +27,13 @@ DEFAULT_SYSTEM = next(iter(registry.SYSTEMS))
 
 @dataclasses.dataclass(frozen=True)
 class Recording:
-    """A recording.
+    """Recorded tensors and metadata.
 
     Attributes:
-      path: of the file.
-      info: `kind`, `name` and the rest of the metadata; the whole object of a JSON file.
-      tensors: by name.
-      checkpoint: file with the weights of recordings that do not bring their own.
+      path: path of the file.
+      info: metadata: `system`, `kind`, `name` and more; `table` is the content of a JSON file.
+      tensors: recorded tensors by name.
+      checkpoint: checkpoint file for recordings without weights.
     """
 
     path: Path
@@ -57,17 +57,30 @@ class Recording:
         return self.info.get("name", self.path.stem)
 
     def companion(self, suffix: str = ".json") -> dict[str, Any]:
-        """The JSON file beside this one."""
+        """Reads the JSON file beside the recording.
+
+        Args:
+          suffix: suffix in place of the recording's.
+
+        Raises:
+          InputError: no such file.
+        """
         path = self.path.with_name(self.path.stem + suffix)
         if not path.is_file():
             raise InputError(f"{self.path} needs {path.name} beside it")
         return json.loads(path.read_text())
 
     def params(self, entries: list[Entry]) -> Params:
-        """Our parameters of the recorded network.
+        """Returns our parameters of the recorded network.
 
-        From the names (`weights` is `name-seeded`), from the file itself (`stored`), or from a
-        checkpoint.
+        They are generated from their names (`weights` is `name-seeded`), stored in the recording
+        (`stored`), or read from the checkpoint.
+
+        Args:
+          entries: tensors of each parameter.
+
+        Raises:
+          InputError: the recording needs a checkpoint and has none.
         """
         weights, prefix = self.info.get("weights", "name-seeded"), self.info.get("prefix", "")
         if weights.startswith("name-seeded"):
@@ -87,10 +100,14 @@ class Recording:
 
 
 def find(paths: list[str], checkpoint: str | None = None) -> list[Recording]:
-    """Opens recordings; folders are searched, not below.
+    """Opens recordings.
+
+    Args:
+      paths: recordings, and folders of them, whose subfolders are not searched.
+      checkpoint: checkpoint file for recordings without weights.
 
     Raises:
-      InputError: no such file, or one that is no recording.
+      InputError: no such file, or not a recording.
     """
     files: list[Path] = []
     for path in map(Path, paths):
@@ -136,5 +153,10 @@ def _open_json(path: Path) -> Recording:
 
 
 def channels_last(tensor: np.ndarray, axis: int = 1) -> np.ndarray:
-    """Moves the channels of a PyTorch tensor behind its other axes."""
+    """Moves the channels of a PyTorch tensor to the last axis.
+
+    Args:
+      tensor: tensor of any rank.
+      axis: position of the channels.
+    """
     return np.moveaxis(tensor, axis, -1)

@@ -20,7 +20,7 @@ from venhancer_jax.video import colour_fix
 
 
 def replay_vae(recording: Recording) -> list[Case]:
-    """Encoder and decoder, of the temporal and of the image VAE."""
+    """Replays encoder and decoder of the temporal or the image VAE."""
     info, tensors = recording.info, recording.tensors
     config, layout = _vae_config(dict(info))
     network = catalog.build("vae", config)
@@ -49,7 +49,7 @@ def replay_vae(recording: Recording) -> list[Case]:
 
 
 def replay_text(recording: Recording) -> list[Case]:
-    """Penultimate features of the text tower, and tokens where the texts are recorded."""
+    """Replays the penultimate features of the text tower, and the tokens of recorded texts."""
     info, tensors = recording.info, recording.tensors
     config = ClipTextConfig.vit_h_14()
     if "width" in info:
@@ -69,7 +69,7 @@ def replay_text(recording: Recording) -> list[Case]:
 
 
 def replay_colour(recording: Recording) -> list[Case]:
-    """Colour of the source put on the result."""
+    """Replays the transfer of the source's colour to the result."""
     tensors = recording.tensors
     target = tensors["target_THWC_0_255"] / 255
     source = channels_last(tensors["source_TCHW_m1_1"]) / 2 + 0.5

@@ -30,7 +30,7 @@ from venhancer_jax.models.venhancer.unet3d import DOWN_PADDING, UP_CROP_ROWS
 
 
 def replay_block(recording: Recording) -> list[Case]:
-    """A single module."""
+    """Replays a single module."""
     info = recording.info
     name = re.sub(r"_\d+", "", info["module"])
     if name not in _BLOCKS:
@@ -169,13 +169,13 @@ def _transformer_block(shapes: dict[str, tuple[int, ...]], head_dim: int) -> _Bu
 
 
 def _one_group(m: Any, videos: int, *inputs: np.ndarray) -> jax.Array:
-    """`[B, N, D]` as one group of tokens each."""
+    """Runs a module on tokens `[B, N, D]`, each video as one group."""
     del videos
     return m(*(x[:, None] for x in inputs))[:, 0]
 
 
 def _without(source: Any, prefix: str) -> Any:
-    """The source with a prefix taken off its names."""
+    """Removes a prefix from the names of a source."""
     if isinstance(source, str):
         return source.removeprefix(prefix)
     return type(source)(tuple(n.removeprefix(prefix) for n in source.names), ones=source.ones)

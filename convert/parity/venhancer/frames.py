@@ -42,7 +42,7 @@ def replay_resize(recording: Recording) -> list[Case]:
 
 
 def _unpadded(padded: np.ndarray) -> tuple[np.ndarray, tuple[int, int, int, int]]:
-    """What lies within the ones of the recorded frames, and the widths of the border."""
+    """Crops the border of ones from frames; returns the inner frames and the border's widths."""
     rows = np.flatnonzero((padded != 1).any((0, 2, 3)))
     columns = np.flatnonzero((padded != 1).any((0, 1, 3)))
     top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1

@@ -26,7 +26,14 @@ CONFIGS = {
 
 
 def config_of(info: dict[str, Any]) -> UNet3DConfig:
-    """The config of a recording, from the arguments of the PyTorch constructor or a name."""
+    """Returns the config of a recorded network.
+
+    Args:
+      info: metadata with `kwargs` of the PyTorch constructor, or the name of a `config`.
+
+    Raises:
+      InputError: an unknown name.
+    """
     kwargs = info.get("kwargs")
     if kwargs is None:
         if info.get("config") not in CONFIGS:
@@ -44,18 +51,19 @@ def config_of(info: dict[str, Any]) -> UNet3DConfig:
 
 
 def replay_network(recording: Recording) -> list[Case]:
-    """UNet and ControlNet together, the ControlNet's features, and the UNet alone."""
+    """Replays UNet and ControlNet together, the ControlNet's features, and the UNet alone."""
     network, params, inputs, conditions, tolerance = _controlled(recording)
     tensors = recording.tensors
 
     def run(params: Any, x: jax.Array, t: jax.Array, text: jax.Array, conditions: Any) -> Any:
         module: ControlledUNet = network.bind(params)
         control = module.controlnet(x, t, text, **conditions)
-        return module.unet(x, t, text, control), module.unet(x, t, text), control
+        alone = module.unet(x, t, text) if "out_base_unet_no_control" in tensors else None
+        return module.unet(x, t, text, control), alone, control
 
     out, alone, control = jax.jit(run)(params, *inputs, conditions)
     cases = [_case(recording, "out", out, tolerance)]
-    if "out_base_unet_no_control" in tensors:
+    if alone is not None:
         cases.append(_case(recording, "out_base_unet_no_control", alone, tolerance))
     for i, feature in enumerate(control):
         if f"control.{i}" in tensors:
@@ -64,7 +72,7 @@ def replay_network(recording: Recording) -> list[Case]:
 
 
 def replay_base(recording: Recording) -> list[Case]:
-    """The UNet alone."""
+    """Replays the UNet alone."""
     config, tensors = config_of(dict(recording.info)), recording.tensors
     tolerance = FULL_SIZE if config == UNet3DConfig.venhancer() else NETWORK
     network = functionalize(lambda rngs: UNet3D(config, rngs))
@@ -75,7 +83,7 @@ def replay_base(recording: Recording) -> list[Case]:
 
 
 def replay_block_outputs(recording: Recording) -> list[Case]:
-    """Every block of the controlled UNet, on the inputs of the network recording beside it."""
+    """Replays every block of the controlled UNet, on the inputs of its network recording."""
     beside = _network_beside(recording)
     network, params, inputs, conditions, _ = _controlled(beside)
 
@@ -118,12 +126,12 @@ def _case(recording: Recording, name: str, ours: jax.Array, tolerance: float) ->
 
 
 def _per_frame(features: jax.Array) -> jax.Array:
-    """`[B, F, H, W, C]` to `[(B F), H, W, C]`, as PyTorch has it."""
+    """Reshapes `[B, F, H, W, C]` to `[(B F), H, W, C]`."""
     return features.reshape(-1, *features.shape[2:])
 
 
 def _controlled(recording: Recording) -> tuple[FunctionalModule, Params, tuple, dict, float]:
-    """Network, parameters, inputs, conditions and tolerance of a network recording."""
+    """Returns network, parameters, inputs, conditions and tolerance of a network recording."""
     config, tensors = config_of(dict(recording.info)), recording.tensors
     network = catalog.build("venhancer", config)
     params = recording.params(layout_entries("venhancer", config, "venhancer"))
@@ -141,7 +149,7 @@ def _controlled(recording: Recording) -> tuple[FunctionalModule, Params, tuple, 
 
 
 def _network_beside(recording: Recording) -> Recording:
-    """The network recording whose blocks these are."""
+    """Finds the network recording of the same call, in the folder of the recording of blocks."""
     for other in find([str(recording.path.parent)], recording.checkpoint):
         if other.kind == "network" and recording.name.startswith(other.name):
             return other

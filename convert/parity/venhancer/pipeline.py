@@ -27,7 +27,7 @@ _REDUCED_VAE = VAEConfig.svd(channels=(32, 64, 64, 96))
 
 
 def replay_tiled_decode(recording: Recording) -> list[Case]:
-    """Decoding by tiles and chunks; the recording says how large tiles are, in pixels."""
+    """Replays decoding by tiles and chunks, with the recorded size of tiles in pixels."""
     tensors = recording.tensors
     match = re.search(r"height (\d+), tile_img_width (\d+)", recording.info["note"])
     height, width = map(int, match.groups()) if match else (576, 1024)
@@ -45,7 +45,7 @@ def replay_tiled_decode(recording: Recording) -> list[Case]:
 
 
 def replay_pipeline(recording: Recording) -> list[Case]:
-    """The whole program, from BGR frames to bytes, with the recorded noise."""
+    """Replays the whole program, from BGR frames to bytes, with the recorded noise."""
     info, tensors = recording.info, recording.tensors
     options = VEnhancerOptions(
         compat="official",
@@ -90,7 +90,7 @@ def replay_pipeline(recording: Recording) -> list[Case]:
 
 
 def _system() -> VEnhancer:
-    """The reduced system of the pipeline recordings."""
+    """Builds the reduced system of the pipeline recordings."""
     denoiser, vae, text = CONFIGS["r32"], _REDUCED_VAE, ClipTextConfig.tiny()
     vae_params = recipe.params(layout_entries("vae", vae, "svd"), "vaet/")
     denoiser_params = recipe.params(layout_entries("venhancer", denoiser, "venhancer"))
@@ -102,6 +102,6 @@ def _system() -> VEnhancer:
 
 
 def _normal(call: str) -> np.ndarray:
-    """Numbers from a string such as `normal('pipe/y',1,77,1024)`."""
+    """Generates numbers from a string such as `normal('pipe/y',1,77,1024)`."""
     name, *shape = json.loads("[" + call.removeprefix("normal(")[:-1].replace("'", '"') + "]")
     return recipe.normal(name, shape)

@@ -7,12 +7,12 @@ from venhancer_jax.pipelines.venhancer.official import WINDOW_LIMIT
 
 
 def output_fps(fps: float, interpolated: int) -> float:
-    """Rate of the output, which need not be the target."""
+    """Computes the rate of the output, which may differ from the target."""
     return fps * (interpolated + 1)
 
 
 def target_size_second_release(height: int, width: int, up_scale: float) -> tuple[int, int]:
-    """Size of the output in the second release."""
+    """Computes the size of the output in the second release."""
     if height * up_scale < 720:
         up_scale = 720 / height
     elif height * width * up_scale**2 > 1280 * 2048:
@@ -21,19 +21,19 @@ def target_size_second_release(height: int, width: int, up_scale: float) -> tupl
 
 
 def up_scale_first_release(height: int, up_scale: float) -> float:
-    """The scale of the first release, raised until there are 720 rows."""
+    """Computes the scale in the first release, raised to at least 720 rows."""
     return 720 / height if height * up_scale < 720 else up_scale
 
 
 def time_windows_second_release(frames: int, interpolated: int) -> list[Window]:
-    """Windows of at most 24 frames for clips of more than 32; the last takes up to 8 more."""
+    """Cuts clips of more than 32 frames into windows of 24, the last of up to 32."""
     stride = interpolated + 1
     window, overlap = 23 // stride * stride + 1, 11 // stride * stride + 1
     return _windows(frames, window, overlap, spare=8)
 
 
 def time_windows_star(frames: int, limit: int = WINDOW_LIMIT) -> list[Window]:
-    """Windows of the sibling project STAR: half overlaps, the last one up to a quarter longer."""
+    """Cuts a clip as the project STAR does: half overlaps, a last window of up to 5/4."""
     return _windows(frames, limit, limit // 2, spare=limit / 4)
 
 

@@ -17,7 +17,7 @@ from venhancer_jax.text.tokenizer import tokenize
 
 
 def replay_windows(recording: Recording) -> list[Case]:
-    """Windows over time and over tiles."""
+    """Replays windows over time and over tiles."""
     functions = {
         "R3_make_chunks": lambda key: official.time_windows(*_numbers(key, "f", "_i")),
         "R3_sliding_windows_1d": lambda key: sliding_windows(*map(int, key.split("_"))),
@@ -30,7 +30,7 @@ def replay_windows(recording: Recording) -> list[Case]:
 
 
 def replay_sizes(recording: Recording) -> list[Case]:
-    """Interpolated frames, key-frame masks, padding, target sizes."""
+    """Replays interpolated frames, key-frame masks, padding, target sizes."""
 
     def interpolation(key: str) -> dict[str, float]:
         rate, target = (float(part) for part in key.removeprefix("in").split("_target"))
@@ -58,7 +58,7 @@ def replay_sizes(recording: Recording) -> list[Case]:
 
 
 def replay_tokens(recording: Recording) -> list[Case]:
-    """Tokens of texts, and the prompts around them."""
+    """Replays tokens of texts, and the fixed prompts."""
     table, stem = recording.info["table"], recording.path.stem
     prompts = [table["positive_prompt"], table["negative_prompt"]]
     return [
@@ -68,9 +68,9 @@ def replay_tokens(recording: Recording) -> list[Case]:
 
 
 def replay_flops(recording: Recording) -> list[Case]:
-    """Operations of the whole network.
+    """Replays the number of operations of the whole network.
 
-    Ours are up to 1 % fewer: text and time embeddings are projected once, not for every frame.
+    Ours is up to 1 % lower: text and time embeddings are projected once, not for every frame.
     """
     config = UNet3DConfig.venhancer()
     network = catalog.build("venhancer", config)
@@ -100,6 +100,6 @@ def _tables(recording: Recording, functions: dict) -> list[Case]:
 
 
 def _numbers(key: str, first: str, second: str) -> tuple[int, int]:
-    """The two numbers of a key such as `f33_i0`."""
+    """Parses the two numbers of a key such as `f33_i0`."""
     a, b = key.removeprefix(first).split(second)
     return int(a), int(b)

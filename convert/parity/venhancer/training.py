@@ -64,7 +64,7 @@ class RecordedDiffusion(Diffusion):
 
 
 def replay_train_step(recording: Recording) -> list[Case]:
-    """Loss and gradients of the first step, then a few updates of AdamW."""
+    """Replays loss and gradients of the first step, and a few updates of AdamW."""
     info, tensors = recording.info, recording.tensors
     config = config_of(dict(info))
     network = catalog.build("venhancer", config)
@@ -159,7 +159,7 @@ def _recorded_text(params: Params, tokens: jax.Array) -> jax.Array:
 
 
 def _gradient_cases(recording: Recording, entries: list[Entry], gradients: Params) -> list[Case]:
-    """The norm of every gradient: the worst one is shown."""
+    """Compares the norm of every gradient; the case shows the worst one."""
     norms = recording.info["grad_norms"]
     norms = json.loads(norms) if isinstance(norms, str) else norms
     ours = {
@@ -196,7 +196,7 @@ def _gradient_cases(recording: Recording, entries: list[Entry], gradients: Param
 def _tensor_cases(
     recording: Recording, entries: list[Entry], start: str, ours: Params, tolerance: float
 ) -> list[Case]:
-    """Gradients or parameters that are recorded whole."""
+    """Compares gradients or parameters that are recorded whole."""
     by_their_name = {name: entry for entry in entries for name in entry.theirs}
     return [
         compare(
