@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from absl import app, flags
 
-from venhancer_jax.convert.layouts import LAYOUTS, layout_entries
+from venhancer_jax.convert.layouts import all_layouts, layout_entries
 from venhancer_jax.models.autoencoders.vae import VAEConfig
 from venhancer_jax.pipelines import catalog
 
@@ -39,7 +39,7 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    _NETWORK = flags.DEFINE_enum("network", "venhancer", sorted(LAYOUTS), "what it holds")
+    _NETWORK = flags.DEFINE_enum("network", "venhancer", sorted(all_layouts()), "what it holds")
     _LAYOUT = flags.DEFINE_string("layout", "venhancer", "names and shapes of its tensors")
     _FILE = flags.DEFINE_string("file", None, "to write", required=True)
     _DTYPE = flags.DEFINE_enum("dtype", "float32", ["float32", "float16"], "of its tensors")

@@ -14,13 +14,11 @@ import dataclasses
 import sys
 from typing import Any
 
-from venhancer_jax.convert.checkpoint import convert, convert_back
-from venhancer_jax.convert.fetch import resolve
+from venhancer_jax.convert.checkpoint import convert_back
+from venhancer_jax.convert.fetch import convert_file, resolve
+from venhancer_jax.convert.layouts import all_layouts
 from venhancer_jax.errors import InputError
 from venhancer_jax.pipelines import catalog
-
-# Those of which there are checkpoints in PyTorch.
-NETWORKS = ("venhancer", "vae", "text")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -31,10 +29,10 @@ def main(argv: list[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    for name in NETWORKS:
+    for name in all_layouts():
         command = commands.add_parser(name, help=f"a {name} checkpoint to a weight folder")
         command.add_argument("source", help="checkpoint file, Hugging Face id or URL")
-        command.add_argument("folder", help="weight folder to make")
+        command.add_argument("folder", help="weight folder to write")
         command.add_argument("--dtype", choices=["float32", "float16", "bfloat16"])
         command.add_argument(
             "--size",
@@ -54,8 +52,9 @@ def main(argv: list[str] | None = None) -> int:
             print(f"wrote {args.target}")
         else:
             config = _config(args.command, args.size)
-            source = resolve(args.source)
-            convert(args.command, source, args.folder, config=config, dtype=args.dtype)
+            convert_file(
+                args.command, resolve(args.source), args.folder, config=config, dtype=args.dtype
+            )
             print(f"wrote {args.folder}")
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)

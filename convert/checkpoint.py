@@ -1,17 +1,18 @@
 """Whole checkpoints, both ways: PyTorch files to weight folders and back."""
 
-import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 
 from venhancer_jax import weights
-from venhancer_jax.convert.layouts import LAYOUTS, layout_entries
+from venhancer_jax.convert.layouts import all_layouts, layout_entries
 from venhancer_jax.convert.read import StateDict, open_state_dict
 from venhancer_jax.convert.rules import Entry, check
 from venhancer_jax.errors import InputError
+from venhancer_jax.files import atomic_file
 from venhancer_jax.pipelines import catalog
 
 
@@ -22,22 +23,24 @@ def convert(
     *,
     config: catalog.Config | None = None,
     dtype: str | None = None,
+    about: Mapping[str, Any] | None = None,
 ) -> None:
     """Converts a PyTorch or safetensors checkpoint to a weight folder.
 
-    One tensor after the other: the memory taken is a few gibibytes whatever the checkpoint has.
+    Tensors are converted one by one: the memory in use is a few gibibytes for any checkpoint.
 
     Args:
-      network: `venhancer`, `vae` or `text`.
-      source: the checkpoint.
-      folder: where the weights appear, whole or not at all.
-      config: sizes, by default the published ones.
-      dtype: of the weights, by default that of the checkpoint.
+      network: name of the network, such as `vae` or `text`.
+      source: checkpoint file.
+      folder: weight folder to write, which appears whole or not at all.
+      config: config of the network, by default with the published sizes.
+      dtype: type of the weights, by default the type of each tensor.
+      about: JSON values to store with the weights besides network, config, layout and source.
 
     Raises:
       InputError: no such checkpoint, or one that does not fit the network.
     """
-    layouts = LAYOUTS[network]
+    layouts = all_layouts()[network]
     tensors = open_state_dict(source).part(layouts.prefix)
     stored, layout = layouts.detect(config or catalog.config_class(network)(), tensors)
     entries = layout_entries(network, stored, layout)
@@ -45,32 +48,32 @@ def convert(
         check(entries, tensors.shapes, ignored=layouts.ignored)
     except InputError as error:
         raise InputError(f"{source}: {error}") from None
-    about = {
+    stored_about = dict(about or {}) | {
         "network": network,
         "config": catalog.config_to_dict(stored),
         "layout": layout,
         "source": Path(source).name,
     }
-    weights.save_weights(folder, _converted(entries, tensors, dtype), about)
+    weights.save_weights(folder, _converted(entries, tensors, dtype), stored_about)
 
 
 def convert_back(folder: str | Path, target: str | Path, *, layout: str | None = None) -> None:
     """Writes a weight folder as a PyTorch (`.pt`) or safetensors checkpoint.
 
     Args:
-      folder: of weights.
-      target: file to write.
-      layout: one that the network comes in, by default the one it came from.
+      folder: weight folder.
+      target: file to write, in place of an older one.
+      layout: name of a layout of the network, by default the one of the converted checkpoint.
 
     Raises:
-      InputError: no weights, or unknown layout or suffix.
+      InputError: not a weight folder, or an unknown layout or suffix.
     """
     target = Path(target)
     if not weights.is_weights(folder):
         raise InputError(f"{folder} holds no converted weights")
     about = weights.read_about(folder)
     network = about["network"]
-    tables = LAYOUTS[network].tables
+    tables = all_layouts()[network].tables
     layout = layout or str(about["layout"])
     if layout not in tables:
         raise InputError(f"layout {layout!r}: expected one of {', '.join(tables)}")
@@ -83,13 +86,9 @@ def convert_back(folder: str | Path, target: str | Path, *, layout: str | None =
         if name in by_name:
             entry = by_name[name]
             tensors |= dict(zip(entry.theirs, entry.to_torch(parameter), strict=True))
-    partial = target.with_name(f".{target.name}.part")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        _save(tensors, partial, target.suffix)
-        os.replace(partial, target)
-    finally:
-        partial.unlink(missing_ok=True)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_file(target) as partial:
+        _save(tensors, Path(partial), target.suffix)
 
 
 def _converted(

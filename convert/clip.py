@@ -1,14 +1,15 @@
 """Rules of the CLIP text towers: OpenCLIP's layout and that of transformers."""
 
 import dataclasses
+import functools
 from collections.abc import Collection
 
-from venhancer_jax.convert.rules import Source, Table, linear, under
+from venhancer_jax.convert.hub import HubFile
+from venhancer_jax.convert.rules import Layouts, Source, Table, linear, under
 from venhancer_jax.errors import InputError
 from venhancer_jax.models.text.clip import ClipTextConfig
 
-# Starts of names that are no part of the text tower: the picture tower, and tables that follow
-# from the sizes.
+# Starts of tensor names outside the text tower: the image tower, and constants.
 IGNORED = (
     "attn_mask",
     "visual.",
@@ -38,7 +39,7 @@ TRANSFORMERS_BLOCK: Table = {
 
 
 def open_clip(config: ClipTextConfig) -> dict[str, Source]:
-    """The layout of open_clip."""
+    """Returns the table of open_clip."""
     table = under("", "", {"token_embedding": "token_embedding", "final_norm": "ln_final"})
     table |= under("", "", {"positional_embedding": "positional_embedding"})
     for i in range(config.stored_blocks):
@@ -50,12 +51,12 @@ def open_clip(config: ClipTextConfig) -> dict[str, Source]:
 
 
 def transformers_clip(config: ClipTextConfig, *, prefix: str = "text_model.") -> dict[str, Source]:
-    """The layout of transformers.
+    """Returns the table of transformers.
 
     Args:
-      config: which parts are stored.
-      prefix: of all names but the projection and the temperature; empty in the state dict of a
-        `CLIPTextModel` of transformers 5.
+      config: sizes of the tower, and the parts that are stored.
+      prefix: start of all tensor names but those of projection and temperature; empty in the state
+        dict of a `CLIPTextModel` of transformers 5.
     """
     table = under("", prefix, {"token_embedding": "embeddings.token_embedding"})
     table |= under("", prefix, {"positional_embedding": "embeddings.position_embedding.weight"})
@@ -67,23 +68,21 @@ def transformers_clip(config: ClipTextConfig, *, prefix: str = "text_model.") ->
     return table | _logit_scale(config)
 
 
-def detect(
-    config: ClipTextConfig, names: Collection[str]
-) -> tuple[ClipTextConfig, dict[str, Source]]:
-    """Finds out what a checkpoint holds.
+def detect(config: ClipTextConfig, names: Collection[str]) -> tuple[ClipTextConfig, str]:
+    """Finds which layout a checkpoint has and which parts of the tower it stores.
 
     Args:
       config: sizes of the tower.
-      names: of all tensors of the checkpoint.
+      names: names of all tensors of the checkpoint.
 
     Returns:
-      The config with the parts that are stored, and the rules of the layout.
+      The config with the parts that are stored, and the name of the layout.
 
     Raises:
-      InputError: neither layout.
+      InputError: the names fit no layout.
     """
     last = config.layers - 1
-    for prefix in ("text_model.", ""):
+    for layout, prefix in (("transformers", "text_model."), ("transformers_bare", "")):
         if f"{prefix}final_layer_norm.weight" in names:
             stored = dataclasses.replace(
                 config,
@@ -91,7 +90,7 @@ def detect(
                 projection="text_projection.weight" in names,
                 logit_scale="logit_scale" in names,
             )
-            return stored, transformers_clip(stored, prefix=prefix)
+            return stored, layout
     if "ln_final.weight" in names:
         stored = dataclasses.replace(
             config,
@@ -99,7 +98,7 @@ def detect(
             projection="text_projection" in names,
             logit_scale="logit_scale" in names,
         )
-        return stored, open_clip(stored)
+        return stored, "open_clip"
     raise InputError(
         "no text tower of CLIP: expected ln_final.weight (open_clip) or"
         f" text_model.final_layer_norm.weight (transformers) among {len(names)} tensors,"
@@ -109,3 +108,20 @@ def detect(
 
 def _logit_scale(config: ClipTextConfig) -> dict[str, Source]:
     return under("", "", {"logit_scale": "logit_scale"}) if config.logit_scale else {}
+
+
+LAYOUTS = {
+    "text": Layouts(
+        tables={
+            "open_clip": open_clip,
+            "transformers": transformers_clip,
+            "transformers_bare": functools.partial(transformers_clip, prefix=""),
+        },
+        detect=detect,
+        prefix="cond_stage_model.model.",
+        ignored=IGNORED,
+    )
+}
+PUBLISHED = {
+    "openclip": HubFile("laion/CLIP-ViT-H-14-laion2B-s32B-b79K", "open_clip_pytorch_model.bin"),
+}

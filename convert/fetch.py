@@ -1,106 +1,201 @@
-"""Checkpoints by path, Hugging Face id or URL, converted once and kept."""
+"""Checkpoints by path, Hugging Face id or URL, converted once and cached.
 
+A conversion is cached under a name that depends on the checkpoint, the rules of conversion and the
+version of this package. The first download of a hub file whose revision is not known records the
+commit in the weight folder; later runs use the file of that commit.
+"""
+
+import dataclasses
 import hashlib
-import re
+import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import unquote, urlparse
 
 from etils import epath
+from filelock import FileLock, Timeout
 
+import venhancer_jax
 from venhancer_jax import weights
+from venhancer_jax.convert import hub, rules
 from venhancer_jax.convert.checkpoint import convert
+from venhancer_jax.convert.hub import HubFile
+from venhancer_jax.convert.layouts import all_layouts, all_published
 from venhancer_jax.errors import InputError
+from venhancer_jax.pipelines import catalog
 from venhancer_jax.startup import cache_folder
 
-# The published checkpoint of each network.
-PUBLISHED = {
-    "venhancer_v1": "jwhejwhe/VEnhancer/venhancer_paper.pt",
-    "venhancer_v2": "jwhejwhe/VEnhancer/venhancer_v2.pt",
-    "svd_vae": (
-        "stabilityai/stable-video-diffusion-img2vid/vae/diffusion_pytorch_model.fp16.safetensors"
-    ),
-    "sd21_vae": "stabilityai/stable-diffusion-2-1-base/vae/diffusion_pytorch_model.safetensors",
-    "openclip": "laion/CLIP-ViT-H-14-laion2B-s32B-b79K/open_clip_pytorch_model.bin",
-}
-_HUB_HOSTS = ("huggingface.co", "www.huggingface.co", "hf.co")
-_HUB_ID = re.compile(r"(?P<repo>\w[\w.-]*/\w[\w.-]*)/(?P<file>.+\.(pt|pth|bin|ckpt|safetensors))")
-_HUB_URL = re.compile(r"/(?P<repo>[^/]+/[^/]+)/(resolve|blob)/(?P<revision>[^/]+)/(?P<file>.+)")
+
+@dataclasses.dataclass(frozen=True)
+class CheckpointFile:
+    """A checkpoint on this machine.
+
+    Attributes:
+      path: path of the file.
+      origin: file on the hub, with the revision that was requested; None for a local file.
+      commit: commit of the repository that the file is of; None where that is unknown.
+    """
+
+    path: Path
+    origin: HubFile | None = None
+    commit: str | None = None
 
 
-def published() -> dict[str, str]:
-    """Returns the published checkpoints by name."""
-    return PUBLISHED
+def published() -> dict[str, HubFile]:
+    """Returns the published checkpoints by their short names."""
+    return all_published()
 
 
 def weights_of(network: str, checkpoint: str) -> epath.Path:
-    """The weight folder of a checkpoint, fetched and converted if need be.
+    """Returns the weight folder of a checkpoint, which is downloaded and converted if need be.
+
+    Of several processes that need one checkpoint, one converts it and the others wait.
 
     Args:
-      network: `venhancer`, `vae` or `text`.
-      checkpoint: a weight folder; a checkpoint file; `owner/repository/file` on the Hugging Face
-        hub or the URL of such a file; or a key of `PUBLISHED`.
+      network: name of the network, such as `vae` or `text`.
+      checkpoint: weight folder; checkpoint file; `owner/repository/file` on the Hugging Face hub or
+        the URL of such a file; or a short name of `published`.
 
     Returns:
       The folder, for `venhancer_jax.weights.load_weights`.
 
     Raises:
-      InputError: it cannot be found, fetched or converted.
+      InputError: the checkpoint cannot be found, downloaded or converted.
     """
     if weights.is_weights(checkpoint):
-        return _of_network(network, epath.Path(checkpoint))
-    path = resolve(checkpoint)
-    folder = cache_folder() / "converted" / f"{path.stem}-{_fingerprint(network, path)}"
-    if not weights.is_weights(folder):
-        print(f"converting {path.name}, once; kept in {folder}", flush=True)
-        convert(network, path, folder)
+        return _checked(network, epath.Path(checkpoint))
+    if (folder := _cached(network, checkpoint)) is not None:
+        return folder
+    file = resolve(checkpoint)
+    folder = _cache_folder_of(network, file)
+    with _locked(folder):
+        if not weights.is_weights(folder):
+            origin = f" of {file.origin}" if file.origin else ""
+            commit = f", commit {file.commit}" if file.commit else ""
+            print(
+                f"converting {file.path.name}{origin}{commit}, once; cached in {folder}", flush=True
+            )
+            convert_file(network, file, folder)
     return epath.Path(folder)
 
 
-def resolve(checkpoint: str) -> Path:
-    """The checkpoint file that a path, a Hugging Face id, a URL or a published name means.
+def resolve(checkpoint: str) -> CheckpointFile:
+    """Finds the file of a checkpoint, and downloads it if need be.
+
+    Args:
+      checkpoint: checkpoint file; id or URL of a file on the hub; or a short name of `published`.
 
     Raises:
-      InputError: there is no such file, and it cannot be fetched.
+      InputError: no such file, or a file that cannot be downloaded.
     """
     path = Path(checkpoint)
     if path.is_dir():
         raise InputError(f"{path} holds no converted weights: give the checkpoint file in it")
-    return path if path.exists() else _fetch(published().get(checkpoint, checkpoint))
+    if path.exists():
+        return CheckpointFile(path)
+    file = published().get(checkpoint) or hub.parse(checkpoint)
+    revision = file.revision or _recorded_commit(file)
+    path, commit = hub.download(dataclasses.replace(file, revision=revision))
+    return CheckpointFile(path, file, commit)
 
 
-def _of_network(network: str, folder: epath.Path) -> epath.Path:
+def convert_file(
+    network: str,
+    file: CheckpointFile,
+    folder: str | Path,
+    *,
+    config: catalog.Config | None = None,
+    dtype: str | None = None,
+) -> None:
+    """Converts a checkpoint to a weight folder that also stores the origin and the rules.
+
+    Args:
+      network: name of the network, such as `vae` or `text`.
+      file: result of `resolve`.
+      folder: weight folder to write, which appears whole or not at all.
+      config: config of the network, by default with the published sizes.
+      dtype: type of the weights, by default the type of each tensor.
+
+    Raises:
+      InputError: a checkpoint that does not fit the network.
+    """
+    about: dict[str, object] = {
+        "converter": {"version": venhancer_jax.__version__, "rules": rules_digest(network)}
+    }
+    if file.origin:
+        about["origin"] = dataclasses.asdict(file.origin) | {"commit": file.commit}
+    convert(network, file.path, folder, config=config, dtype=dtype, about=about)
+
+
+def _checked(network: str, folder: epath.Path) -> epath.Path:
     found = weights.read_about(folder).get("network")
     if found != network:
         raise InputError(f"{folder} holds the weights of {found!r}, not of {network!r}")
     return folder
 
 
-def _fetch(checkpoint: str) -> Path:
-    url = urlparse(checkpoint)
-    match = _HUB_URL.fullmatch(url.path) if url.scheme else _HUB_ID.fullmatch(checkpoint)
-    if match is None or (url.scheme and url.netloc not in _HUB_HOSTS):
-        raise InputError(
-            f"checkpoint {checkpoint!r}: no such file or folder, and neither"
-            " owner/repository/file on the Hugging Face hub nor the URL of such a file"
-        )
-    from huggingface_hub import hf_hub_download
+def _converted_folder() -> Path:
+    return cache_folder() / "converted"
 
-    repo, file, revision = match["repo"], unquote(match["file"]), None
-    if url.scheme:
-        revision = unquote(match["revision"])
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Waits for other processes that convert to a folder, and keeps them from it."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    # In the cache and not in a temporary folder, as several machines may share the cache.
+    lock = FileLock(folder.with_name(f".{folder.name}.lock"))
     try:
-        return Path(hf_hub_download(repo, file, revision=revision))
-    except Exception as error:  # of several libraries, and the way out is the same
-        where = f"https://huggingface.co/{repo}/resolve/{revision or 'main'}/{file}"
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(
-            f"could not download {checkpoint} ({reason}).\n"
-            f"Download {where} where there is a network, and give the file's path instead"
-        ) from None
+        lock.acquire(timeout=0)
+    except Timeout:
+        print(f"waiting for another process that converts to {folder}", flush=True)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
-def _fingerprint(network: str, path: Path) -> str:
-    """Changes with the file, without reading it."""
-    stat = path.stat()
-    facts = f"{network} {path.resolve()} {stat.st_size} {stat.st_mtime_ns}"
-    return hashlib.sha256(facts.encode()).hexdigest()[:12]
+def _cached(network: str, checkpoint: str) -> epath.Path | None:
+    """Returns the conversion of a hub file whose commit is known; needs no download."""
+    if Path(checkpoint).exists():
+        return None
+    file = published().get(checkpoint) or hub.parse(checkpoint)
+    commit = _recorded_commit(file)
+    if commit is None:
+        return None
+    folder = _cache_folder_of(network, CheckpointFile(Path(file.path), file, commit))
+    return epath.Path(folder) if weights.is_weights(folder) else None
+
+
+def _cache_folder_of(network: str, file: CheckpointFile) -> Path:
+    """Returns the folder of a conversion, whose name changes with the checkpoint and the rules.
+
+    The checkpoint is not read: size and time stand for the content of a local file.
+    """
+    if file.commit:
+        source = f"{file.origin!r} {file.commit}"
+    else:
+        stat = file.path.stat()
+        source = f"{file.path.resolve()} {stat.st_size} {stat.st_mtime_ns}"
+    facts = [network, source, rules_digest(network), venhancer_jax.__version__]
+    key = hashlib.sha256("\n".join(facts).encode()).hexdigest()[:12]
+    return _converted_folder() / f"{file.path.stem}-{key}"
+
+
+def rules_digest(network: str) -> str:
+    """Computes a digest of all rules by which checkpoints of a network are converted."""
+    config = catalog.config_class(network)()
+    facts = [inspect.getsource(rules), repr(sorted(catalog.config_to_dict(config).items()))]
+    for name, table in sorted(all_layouts()[network].tables.items()):
+        facts.append(f"{name} {sorted(table(config).items())!r}")
+    return hashlib.sha256("\n".join(facts).encode()).hexdigest()[:12]
+
+
+def _recorded_commit(file: HubFile) -> str | None:
+    """Returns the commit of the latest conversion of a hub file requested in the same way."""
+    indices = _converted_folder().glob(f"{Path(file.path).stem}-*/{weights.INDEX}")
+    for index in sorted(indices, key=lambda index: index.stat().st_mtime, reverse=True):
+        origin = weights.read_about(index.parent).get("origin", {})
+        if origin | {"commit": None} == dataclasses.asdict(file) | {"commit": None}:
+            return origin["commit"]
+    return None

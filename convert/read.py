@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 
 from venhancer_jax.errors import InputError
 
-# A memory-mapped file stays in resident memory as far as it was read: it is opened anew after this.
+# Bytes after which a memory-mapped file is reopened: its pages stay resident once they are read.
 REOPEN_BYTES = 2**30
 _SAFETENSORS_TYPES = {
     "F64": np.float64,
@@ -26,11 +26,11 @@ _SAFETENSORS_TYPES = {
 
 
 class StateDict(Mapping[str, np.ndarray]):
-    """A state dict whose tensors are read when they are asked for.
+    """A state dict whose tensors are read from the file on access.
 
     Attributes:
-      path: of the file.
-      shapes: of all tensors by name.
+      path: path of the file.
+      shapes: shape of each tensor by name.
     """
 
     path: Path
@@ -43,7 +43,7 @@ class StateDict(Mapping[str, np.ndarray]):
         return len(self.shapes)
 
     def part(self, prefix: str) -> "StateDict":
-        """The tensors below a prefix, named without it; all of them where there are none."""
+        """Returns the tensors whose names have a prefix, without it; all tensors if none has."""
         if not any(name.startswith(prefix) for name in self.shapes):
             return self
         return _Part(self, prefix)
@@ -52,8 +52,11 @@ class StateDict(Mapping[str, np.ndarray]):
 def open_state_dict(path: str | Path) -> StateDict:
     """Opens a `.safetensors` file, or a PyTorch file with or without a `state_dict` wrapper.
 
+    Args:
+      path: path of the file.
+
     Raises:
-      InputError: missing, truncated, of another kind, or a pickle with code in it.
+      InputError: a file that is missing, truncated, of another format, or a pickle with code.
     """
     path = Path(path)
     if not path.is_file():
@@ -161,7 +164,7 @@ class _Torch(StateDict):
 
 
 def _to_numpy(tensor: Any) -> np.ndarray:
-    """A copy, so that nothing holds on to the mapped file."""
+    """Copies a tensor, so that the mapped file can be closed."""
     import torch
 
     tensor = tensor.detach().contiguous()
@@ -175,7 +178,7 @@ def _not_floating(path: Path, name: str, dtype: Any) -> InputError:
 
 
 def _reason(error: Exception) -> str:
-    """What went wrong, without the advice of PyTorch to load the file with code and all."""
+    """Returns what went wrong, without PyTorch's advice to load the file and run its code."""
     text = str(error)
     if isinstance(error, pickle.UnpicklingError) or not text:
         return "no pickle of tensors"

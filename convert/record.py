@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
-# What the whole network is called with, by the names that recordings use.
+# Names of the arguments of the whole network in recordings.
 NETWORK_INPUTS = ("x", "t", "y", "hint", "t_hint", "s_cond", "mask_cond")
 
 
@@ -35,15 +35,15 @@ def record_blocks(
     """Records single modules with their weights, a file for each.
 
     Args:
-      model: any module.
-      modules: for each submodule by its dotted name, what it is: `resblock`, `temporal_conv_v2`,
+      model: module that contains the recorded ones.
+      modules: kind of each recorded submodule by its dotted name: `resblock`, `temporal_conv_v2`,
         `spatial_transformer`, `temporal_transformer`, `downsample`, `upsample`, `cross_attention`,
         `geglu_ff` or `basic_block_temporal`.
-      folder: where the files appear when the block ends.
-      head_dim: of the attention in them.
+      folder: folder of the recordings, written when the block ends.
+      head_dim: channels of an attention head.
 
     Raises:
-      RuntimeError: when the block ends, if a module was not called.
+      RuntimeError: a module was not called before the block ended.
     """
     calls: dict[str, tuple[tuple, torch.Tensor]] = {}
     handles = [
@@ -68,7 +68,7 @@ def record_blocks(
             "weights": "stored",
             "params": {key: list(value.shape) for key, value in weights.items()},
             "head_dim": head_dim,
-            # Residual blocks are told how many videos are folded into the batch.
+            # Residual blocks are called with the number of videos that are folded into the batch.
             "batch_size": numbers[0] if numbers else 1,
         }
         content = {f"in{i}": tensor for i, tensor in enumerate(tensors)}
@@ -85,13 +85,13 @@ def record_network(
     Replay it with `python -m convert.parity PATH --checkpoint=FILE`.
 
     Args:
-      model: UNet with ControlNet; its `forward` names its arguments as in `NETWORK_INPUTS`.
-      path: file to write when the block ends.
+      model: UNet with ControlNet; its `forward` has arguments named as in `NETWORK_INPUTS`.
+      path: path of the recording, written when the block ends.
       kwargs: arguments of the constructor: in_dim, dim, context_dim, dim_mult, num_heads,
         head_dim, num_res_blocks.
 
     Raises:
-      RuntimeError: when the block ends, if the network was not called.
+      RuntimeError: the network was not called before the block ended.
     """
     calls: dict[str, tuple[Mapping[str, Any], torch.Tensor]] = {}
     signature = inspect.signature(model.forward)

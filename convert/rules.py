@@ -1,19 +1,20 @@
-"""The rule engine: which tensors of a PyTorch state dict make which of our parameters, and how.
+"""The rule engine: from tensors of a PyTorch state dict to parameters of our networks, and back.
 
-A table maps the name of each of our layers to the layer of the state dict that it comes from. The
-tensors follow from the kind of layer:
+A table maps the name of each of our layers to the name of the layer in the state dict. Names and
+shapes of tensors follow from the kind of parameter:
 
   ours                      state dict
   kernel [in, out]          weight [out, in], with trailing ones for convolutions of one pixel
   kernel [kh, kw, in, out]  weight [out, in, kh, kw], with a trailing one for (kt, 1, 1)
   scale, embedding          weight
   bias                      bias
-  named by the rule itself  the tensor that the rule names, as it is
+  named by the rule itself  the tensor that the rule names, unchanged
 """
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -22,12 +23,12 @@ from venhancer_jax.errors import InputError
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """Layers of a state dict that make one of ours.
+    """Layers of a state dict that correspond to one of our layers.
 
     Attributes:
-      names: one layer, or several whose tensors are stacked along their first axis.
-      ones: trailing axes of length one that the weight has beyond ours.
-      joint: put between layer and tensor name; `_` in `attn.in_proj_weight`.
+      names: name of the layer, or names of several whose tensors are stacked along the first axis.
+      ones: number of trailing axes of length one that the weight has and our kernel lacks.
+      joint: separator of layer and tensor name; `_` in `attn.in_proj_weight`.
     """
 
     names: tuple[str, ...]
@@ -39,27 +40,33 @@ Table = Mapping[str, str | Source]
 
 
 def linear(*names: str) -> Source:
-    """A linear layer, or several stacked into one."""
+    """Returns the source of a linear layer: one layer, or several that are stacked."""
     return Source(names)
 
 
 def conv1d(name: str) -> Source:
-    """A one-dimensional convolution of width one, a linear layer of ours."""
+    """Returns the source of a linear layer stored as a one-dimensional convolution of width 1."""
     return Source((name,), ones=1)
 
 
 def conv1x1(name: str) -> Source:
-    """A two-dimensional convolution of one pixel, a linear layer of ours."""
+    """Returns the source of a linear layer stored as a 1x1 convolution."""
     return Source((name,), ones=2)
 
 
 def temporal_conv(name: str) -> Source:
-    """A `(3, 1, 1)` convolution, a two-dimensional `(3, 1)` one of ours."""
+    """Returns the source of a `(3, 1)` convolution stored as a `(3, 1, 1)` convolution."""
     return Source((name,), ones=1)
 
 
 def under(ours: str, theirs: str, table: Table) -> dict[str, Source]:
-    """The table with both sides moved below a prefix."""
+    """Adds prefixes to both sides of a table.
+
+    Args:
+      ours: prefix of our layers, such as `encoder.`.
+      theirs: prefix of the layers of the state dict.
+      table: table without the prefixes.
+    """
     moved = {}
     for name, source in table.items():
         source = source if isinstance(source, Source) else Source((source,))
@@ -70,14 +77,14 @@ def under(ours: str, theirs: str, table: Table) -> dict[str, Source]:
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """One of our parameters and the tensors that make it.
+    """One of our parameters and the tensors that it is converted from.
 
     Attributes:
       ours: name of the parameter.
-      shape: of the parameter.
+      shape: shape of the parameter.
       theirs: names of the tensors.
-      their_shape: of each of the tensors.
-      is_kernel: whether the axes change their order.
+      their_shape: shape of each of the tensors.
+      is_kernel: whether axes are transposed.
     """
 
     ours: str
@@ -87,7 +94,7 @@ class Entry:
     is_kernel: bool
 
     def from_torch(self, tensors: list[np.ndarray]) -> np.ndarray:
-        """Our parameter."""
+        """Converts the tensors to the parameter."""
         tensor = tensors[0] if len(tensors) == 1 else np.concatenate(tensors)
         if not self.is_kernel:
             return tensor.reshape(self.shape)
@@ -95,25 +102,43 @@ class Entry:
         return np.ascontiguousarray(ranked.transpose(*range(2, ranked.ndim), 1, 0))
 
     def to_torch(self, parameter: np.ndarray) -> list[np.ndarray]:
-        """The tensors, the inverse of `from_torch`."""
+        """Converts the parameter back to its tensors."""
         if self.is_kernel:
             parameter = parameter.transpose(-1, -2, *range(parameter.ndim - 2))
         parts = np.split(np.ascontiguousarray(parameter), len(self.theirs))
         return [part.reshape(self.their_shape) for part in parts]
 
 
+@dataclasses.dataclass(frozen=True)
+class Layouts:
+    """The layouts in which checkpoints of one network are published.
+
+    Attributes:
+      tables: functions from the network's config to its table, by name of the layout.
+      detect: function from the requested config and the names of all tensors to the config with
+        the parts that are stored, and the name of the layout.
+      prefix: start of the network's tensor names in checkpoints of several networks.
+      ignored: starts of tensor names that belong to other networks.
+    """
+
+    tables: Mapping[str, Callable[[Any], Table]]
+    detect: Callable[[Any, Collection[str]], tuple[Any, str]]
+    prefix: str = ""
+    ignored: tuple[str, ...] = ()
+
+
 def entries(table: Table, shapes: Mapping[str, tuple[int, ...]]) -> list[Entry]:
-    """Spells a table out for all parameters of a network.
+    """Expands a table to all parameters of a network.
 
     Args:
-      table: for each of our layers.
-      shapes: of each of our parameters by name.
+      table: source of each of our layers.
+      shapes: shape of each of our parameters by name.
 
     Returns:
-      One entry for each parameter, in the order of `shapes`.
+      One entry per parameter, in the order of `shapes`.
 
     Raises:
-      InputError: a parameter has no rule, or a rule no parameter.
+      InputError: a parameter without a rule, or a rule without a parameter.
     """
     found, unused = [], set(table)
     for name, shape in shapes.items():
@@ -137,7 +162,7 @@ def entries(table: Table, shapes: Mapping[str, tuple[int, ...]]) -> list[Entry]:
 def _their_shape(shape: tuple[int, ...], source: Source, *, is_kernel: bool) -> tuple[int, ...]:
     if is_kernel:
         shape = (shape[-1], shape[-2], *shape[:-2])
-        # A (3, 1) kernel of ours is (3, 1, 1) there: the trailing one is already among ours.
+        # Our (3, 1) kernel is (3, 1, 1) there: `source.ones` counts the last axis only.
         shape = (*shape, *(1,) * source.ones)
     return (shape[0] // len(source.names), *shape[1:]) if shape else shape
 
@@ -148,25 +173,25 @@ def from_torch(
     *,
     ignored: tuple[str, ...] = (),
 ) -> dict[str, np.ndarray]:
-    """Converts a state dict; every tensor is used once and every parameter is filled.
+    """Converts a state dict; every tensor is used once and every parameter is set.
 
     Args:
-      table_entries: what `entries` gives.
-      tensors: the state dict, any float type.
-      ignored: starts of names that belong to other networks.
+      table_entries: result of `entries`.
+      tensors: state dict, of any floating-point type.
+      ignored: starts of tensor names that belong to other networks.
 
     Returns:
       Our parameters, in the types of the tensors.
 
     Raises:
-      InputError: all missing, extra and misshapen tensors together.
+      InputError: missing, extra or misshapen tensors, all listed.
     """
     check(table_entries, {n: t.shape for n, t in tensors.items()}, ignored=ignored)
     return {e.ours: e.from_torch([tensors[n] for n in e.theirs]) for e in table_entries}
 
 
 def to_torch(table_entries: list[Entry], params: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The inverse of `from_torch`."""
+    """Converts our parameters back to a state dict."""
     tensors = {}
     for entry in table_entries:
         parts = entry.to_torch(np.asarray(params[entry.ours]))
@@ -180,10 +205,15 @@ def check(
     *,
     ignored: tuple[str, ...] = (),
 ) -> None:
-    """Compares names and shapes of a state dict with what the rules need.
+    """Checks that the tensors of a state dict are exactly those of the rules.
+
+    Args:
+      table_entries: result of `entries`.
+      shapes: shape of each tensor by name.
+      ignored: starts of tensor names that belong to other networks.
 
     Raises:
-      InputError: all missing, extra and misshapen tensors together.
+      InputError: missing, extra or misshapen tensors, all listed.
     """
     wanted = {name: entry.their_shape for entry in table_entries for name in entry.theirs}
     missing = [f"missing {n} {list(s)}" for n, s in wanted.items() if n not in shapes]
@@ -208,5 +238,5 @@ def check(
 
 
 def parameter_count(table_entries: list[Entry]) -> int:
-    """Number of scalars that the entries hold."""
+    """Returns the number of scalars of all parameters."""
     return sum(math.prod(entry.shape) for entry in table_entries)

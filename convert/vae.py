@@ -4,7 +4,11 @@ Three layouts are in use: the one of diffusers, its older form with other names 
 and the one of the original Stable Diffusion checkpoints.
 """
 
-from venhancer_jax.convert.rules import Source, Table, conv1x1, temporal_conv, under
+import dataclasses
+from collections.abc import Collection
+
+from venhancer_jax.convert.hub import HubFile
+from venhancer_jax.convert.rules import Layouts, Source, Table, conv1x1, temporal_conv, under
 from venhancer_jax.models.autoencoders.vae import VAEConfig
 
 _RESNET: Table = {"norm1": "norm1", "conv1": "conv1", "norm2": "norm2", "conv2": "conv2"}
@@ -39,22 +43,22 @@ ORIGINAL_ATTENTION: Table = {
 
 
 def svd(config: VAEConfig) -> dict[str, Source]:
-    """`AutoencoderKLTemporalDecoder` of diffusers."""
+    """Returns the table of `AutoencoderKLTemporalDecoder` of diffusers."""
     return _diffusers(config, DIFFUSERS_ATTENTION)
 
 
 def sd21(config: VAEConfig) -> dict[str, Source]:
-    """`AutoencoderKL` of diffusers."""
+    """Returns the table of `AutoencoderKL` of diffusers."""
     return _diffusers(config, DIFFUSERS_ATTENTION)
 
 
 def sd21_old(config: VAEConfig) -> dict[str, Source]:
-    """`AutoencoderKL` as older versions of diffusers stored it."""
+    """Returns the table of `AutoencoderKL` of older versions of diffusers."""
     return _diffusers(config, OLD_DIFFUSERS_ATTENTION)
 
 
 def sd21_original(config: VAEConfig) -> dict[str, Source]:
-    """The first stage of an original checkpoint, without the prefix `first_stage_model.`."""
+    """Returns the table of the autoencoder of an original Stable Diffusion checkpoint."""
     deepest = len(config.channels) - 1
     table = _ends("norm_out")
     table |= under("", "", {"post_quant_conv": conv1x1("post_quant_conv")})
@@ -64,7 +68,7 @@ def sd21_original(config: VAEConfig) -> dict[str, Source]:
         table |= under(f"{middle}attention.", f"{part}.mid.attn_1.", ORIGINAL_ATTENTION)
         table |= _resnet(f"{middle}resnet2.", f"{part}.mid.block_2.")
         for level, block, changes in _blocks(config, part):
-            # Both sides are numbered from the pixels, the decoder against the order it runs in.
+            # The original numbers the levels of the decoder in reverse order of execution.
             theirs = f"{part}.{kind}.{level if kind == 'down' else deepest - level}."
             ours = f"{part}.{kind}_blocks.{level}."
             shortcut = "nin_shortcut" if changes else None
@@ -111,7 +115,7 @@ def _temporal_resnet(ours: str, theirs: str, shortcut: str | None = None) -> dic
 
 
 def _ends(norm_out: str) -> dict[str, Source]:
-    """First and last layers, all but `norm_out` with one name in all layouts."""
+    """Returns the table of the first and last layers; only `norm_out` depends on the layout."""
     table = under("", "", {"quant_conv": conv1x1("quant_conv")})
     for part in ("encoder.", "decoder."):
         ends: Table = {"conv_in": "conv_in", "norm_out": norm_out, "conv_out": "conv_out"}
@@ -120,7 +124,7 @@ def _ends(norm_out: str) -> dict[str, Source]:
 
 
 def _blocks(config: VAEConfig, part: str) -> list[tuple[int, int, bool]]:
-    """Level, index in it, and whether the channels change there, of every residual block."""
+    """Lists level, index in the level, and whether channels change, of every residual block."""
     down = part == "encoder"
     channels = config.channels if down else config.channels[::-1]
     before = (channels[0], *channels)
@@ -129,3 +133,37 @@ def _blocks(config: VAEConfig, part: str) -> list[tuple[int, int, bool]]:
         for level in range(len(channels))
         for block in range(config.blocks_per_level + (0 if down else 1))
     ]
+
+
+def _detect(config: VAEConfig, names: Collection[str]) -> tuple[VAEConfig, str]:
+    temporal = any(name.startswith("decoder.time_conv_out") for name in names)
+    config = dataclasses.replace(config, temporal_decoder=temporal)
+    if temporal:
+        return config, "svd"
+    if any(name.startswith("encoder.down.") for name in names):
+        return config, "original"
+    old = any(name.startswith("encoder.mid_block.attentions.0.query") for name in names)
+    return config, "diffusers_old" if old else "diffusers"
+
+
+LAYOUTS = {
+    "vae": Layouts(
+        tables={
+            "svd": svd,
+            "diffusers": sd21,
+            "diffusers_old": sd21_old,
+            "original": sd21_original,
+        },
+        detect=_detect,
+        prefix="first_stage_model.",
+    )
+}
+PUBLISHED = {
+    "svd_vae": HubFile(
+        "stabilityai/stable-video-diffusion-img2vid",
+        "vae/diffusion_pytorch_model.fp16.safetensors",
+    ),
+    "sd21_vae": HubFile(
+        "stabilityai/stable-diffusion-2-1-base", "vae/diffusion_pytorch_model.safetensors"
+    ),
+}

@@ -1,6 +1,15 @@
 """Rules of the VEnhancer checkpoints (v1 and v2 have one layout)."""
 
-from venhancer_jax.convert.rules import Source, Table, conv1d, conv1x1, temporal_conv, under
+from venhancer_jax.convert.hub import HubFile
+from venhancer_jax.convert.rules import (
+    Layouts,
+    Source,
+    Table,
+    conv1d,
+    conv1x1,
+    temporal_conv,
+    under,
+)
 from venhancer_jax.models.venhancer.unet3d import UNet3DConfig
 
 RESNET: Table = {
@@ -39,7 +48,7 @@ MLP: Table = {"linear1": "0", "linear2": "2"}
 
 
 def encoder(config: UNet3DConfig) -> dict[str, Source]:
-    """Time embedding, input blocks and middle block."""
+    """Returns the table of time embedding, input blocks and middle block."""
     table = under("time_embedding.", "time_embed.", MLP)
     table |= under("input_blocks.0.", "input_blocks.0.", {"conv": "0"})
     table |= under("input_blocks.0.temporal.", "input_blocks.0.1.", TEMPORAL)
@@ -61,7 +70,7 @@ def encoder(config: UNet3DConfig) -> dict[str, Source]:
 
 
 def unet(config: UNet3DConfig) -> dict[str, Source]:
-    """The prior."""
+    """Returns the table of the UNet, the prior of text-to-video."""
     table = under("encoder.", "", encoder(config))
     index = 0
     for level in reversed(range(len(config.channels))):
@@ -76,7 +85,7 @@ def unet(config: UNet3DConfig) -> dict[str, Source]:
 
 
 def controlnet(config: UNet3DConfig) -> dict[str, Source]:
-    """The ControlNet."""
+    """Returns the table of the ControlNet."""
     blocks = len(config.channels) * (config.blocks_per_level + 1)
     table = under("encoder.", "", encoder(config))
     table |= under("", "", {"hint_conv": "input_hint_block"})
@@ -88,7 +97,7 @@ def controlnet(config: UNet3DConfig) -> dict[str, Source]:
 
 
 def venhancer(config: UNet3DConfig) -> dict[str, Source]:
-    """The whole network, as a checkpoint holds it."""
+    """Returns the table of a checkpoint: UNet and ControlNet."""
     return under("unet.", "", unet(config)) | under(
         "controlnet.", "VideoControlNet.", controlnet(config)
     )
@@ -103,3 +112,14 @@ def _block(
         table |= under(f"{name}.spatial.", f"{name}.1.", SPATIAL)
         table |= under(f"{name}.temporal.", f"{name}.2.", TEMPORAL)
     return table
+
+
+LAYOUTS = {
+    "venhancer": Layouts(
+        tables={"venhancer": venhancer}, detect=lambda config, names: (config, "venhancer")
+    )
+}
+PUBLISHED = {
+    "venhancer_v1": HubFile("jwhejwhe/VEnhancer", "venhancer_paper.pt"),
+    "venhancer_v2": HubFile("jwhejwhe/VEnhancer", "venhancer_v2.pt"),
+}

@@ -1,12 +1,13 @@
 """Parameters of a network on disk: Orbax, in groups that bound the memory of writing and reading.
 
-  FOLDER/weights.json    what network this is, and which group holds which parameter
-  FOLDER/groups/0000     an Orbax checkpoint of at most a gibibyte, a flat dictionary by name
+  FOLDER/weights.json    network, config and origin, and the names of the parameters of each group
+  FOLDER/groups/0000     Orbax checkpoint of at most a gibibyte, a flat dictionary by name
 
 Orbax holds a checkpoint twice in memory while it writes; the full network has 7.6 GiB.
 """
 
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -16,7 +17,7 @@ import orbax.checkpoint as ocp
 from etils import epath
 
 from venhancer_jax.errors import InputError
-from venhancer_jax.files import atomic_folder
+from venhancer_jax.files import atomic_folder, lock_for
 from venhancer_jax.models.functional import Params
 
 INDEX = "weights.json"
@@ -26,23 +27,24 @@ GROUP_BYTES = 2**30
 def save_weights(
     folder: epath.PathLike, items: Iterable[tuple[str, np.ndarray]], about: Mapping[str, Any]
 ) -> None:
-    """Writes parameters one after the other; the folder appears whole or not at all.
+    """Writes parameters one by one; the folder appears whole or not at all.
 
-    Of several processes one calls this; Orbax waits for no other.
+    In a run of several processes, one process calls this alone. Processes of one machine that write
+    one folder wait for each other.
 
     Args:
-      folder: local or remote; replaced if it holds weights already.
-      items: names and arrays, consumed as they are written.
-      about: JSON facts of the network, kept in the index.
+      folder: local or remote folder; older weights in it are replaced.
+      items: names and arrays of the parameters, consumed as they are written.
+      about: JSON values that describe the network, stored in the index.
 
     Raises:
-      InputError: the folder exists and holds something else.
+      InputError: the folder exists and is not a weight folder.
     """
     if epath.Path(folder).exists() and not is_weights(folder):
         raise InputError(f"{folder} exists and holds no weights: choose another folder")
     folder = _absolute(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_folder(folder) as partial:
+    with lock_for(folder), atomic_folder(folder) as partial:
         groups = {}
         for i, group in enumerate(_grouped(items)):
             name = f"{i:04d}"
@@ -61,15 +63,16 @@ def load_weights(
 ) -> Params:
     """Reads the parameters that a network needs.
 
-    Each process reads only what its devices hold; with several, all have to call this together.
+    Each process reads only the shards of its devices; in a run of several processes, all of them
+    must call this together.
 
     Args:
-      folder: what `save_weights` made.
-      shapes: of each parameter, in the types they shall have; the folder may hold more.
-      sharding: of all parameters, or of each by its name; by default one device.
+      folder: weight folder, written by `save_weights`.
+      shapes: shape and requested type of each parameter by name; the folder may hold more.
+      sharding: sharding of all parameters, or of each by name; by default the first local device.
 
     Raises:
-      InputError: no weights there, or not those of this network.
+      InputError: not a weight folder, or the weights of another network.
     """
     if not is_weights(folder):
         raise InputError(f"{folder} holds no converted weights ({INDEX} is missing)")
@@ -102,12 +105,12 @@ def load_weights(
 
 
 def read_about(folder: epath.PathLike) -> dict[str, Any]:
-    """The facts that were saved with the weights."""
+    """Returns the JSON values that were saved with the weights."""
     return json.loads((epath.Path(folder) / INDEX).read_text())["about"]
 
 
 def iterate_weights(folder: epath.PathLike) -> Iterator[tuple[str, np.ndarray]]:
-    """Names and arrays as they are stored, one group in memory at a time."""
+    """Yields names and arrays as they are stored, with one group in memory at a time."""
     folder = _absolute(folder)
     groups = json.loads((folder / INDEX).read_text())["groups"]
     with ocp.StandardCheckpointer() as checkpointer:
@@ -117,12 +120,14 @@ def iterate_weights(folder: epath.PathLike) -> Iterator[tuple[str, np.ndarray]]:
 
 
 def is_weights(folder: epath.PathLike) -> bool:
-    """Whether `save_weights` made this folder."""
+    """Returns whether a folder was written by `save_weights`; of a web address, False."""
+    if os.fspath(folder).startswith(("http://", "https://")):
+        return False
     return (epath.Path(folder) / INDEX).exists()
 
 
 def _alone() -> ocp.options.MultiprocessingOptions:
-    """This process writes, whatever the others do."""
+    """Returns options with which this process writes without waiting for others."""
     own = jax.process_index()
     return ocp.options.MultiprocessingOptions(
         primary_host=own, active_processes={own}, barrier_sync_key_prefix=f"process_{own}"
@@ -130,7 +135,7 @@ def _alone() -> ocp.options.MultiprocessingOptions:
 
 
 def _absolute(folder: epath.PathLike) -> epath.Path:
-    """Orbax writes to no other paths."""
+    """Returns an absolute path, which Orbax requires."""
     folder = epath.Path(folder)
     return folder if folder.is_absolute() else folder.absolute()
 
@@ -153,7 +158,7 @@ def _abstract(
     shapes: Mapping[str, jax.ShapeDtypeStruct],
     shardings: Mapping[str, jax.sharding.Sharding],
 ) -> dict[str, jax.ShapeDtypeStruct]:
-    """What to restore of a group: the wanted parameters, and nothing of the others."""
+    """Returns the requested parameters of a group, with the shardings to restore them in."""
     metadata = checkpointer.metadata(path).item_metadata
     if metadata is None:
         raise InputError(f"{path} is missing or broken: convert the checkpoint again")

@@ -1,1 +1,1 @@
-"""Replays recorded activations of PyTorch programs and tells how far ours are from them."""
+"""Replays recorded activations of PyTorch programs and reports the errors of our networks."""

@@ -1,4 +1,4 @@
-"""Replays recordings and prints how far ours are from them.
+"""Replays recordings and prints the error of every recorded tensor.
 
     python -m convert.parity FILE_OR_FOLDER...
 
@@ -11,17 +11,17 @@ import sys
 import jax
 
 from venhancer_jax.convert.parity.case import Case, failed
-from venhancer_jax.convert.parity.kinds import KINDS
+from venhancer_jax.convert.parity.kinds import find_replay
 from venhancer_jax.convert.parity.recording import Recording, find
 from venhancer_jax.errors import InputError
 from venhancer_jax.startup import use_compilation_cache
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Replays what the command line names."""
+    """Replays the recordings of the command line; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m convert.parity", description=__doc__)
     parser.add_argument("paths", nargs="+", help="recordings, or folders of them")
-    parser.add_argument("--checkpoint", help="weights of recordings that do not bring their own")
+    parser.add_argument("--checkpoint", help="checkpoint file for recordings without weights")
     args = parser.parse_args(argv)
     use_compilation_cache()
     try:
@@ -41,12 +41,14 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def replay(recording: Recording) -> list[Case]:
-    """All comparisons that a recording allows, in float32."""
-    if recording.kind not in KINDS:
-        return [failed(recording.name, f"unknown kind {recording.kind!r}")]
+    """Compares everything that a recording holds, in float32.
+
+    Args:
+      recording: recording of any kind.
+    """
     try:
         with jax.default_matmul_precision("highest"):
-            return KINDS[recording.kind](recording)
+            return find_replay(recording)(recording)
     except (InputError, KeyError) as error:
         reason = f"lacks {error}" if isinstance(error, KeyError) else str(error)
         return [failed(recording.name, reason)]

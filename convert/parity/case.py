@@ -1,24 +1,24 @@
-"""One comparison of ours with a recording."""
+"""Comparisons of our results with recorded ones."""
 
 import dataclasses
 
 import numpy as np
 
-# Relative L2 by what is compared; a recording in half precision cannot be met closer than 5e-4.
+# Tolerances of the relative L2 error; rounding to half precision alone is up to 5e-4.
 BLOCK, NETWORK, FULL_SIZE, HALF = 1e-5, 5e-5, 1e-4, 5e-4
 
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """A comparison.
+    """The result of a comparison.
 
     Attributes:
-      name: of the recording and of the tensor in it.
+      name: name of the recording and of the tensor in it.
       max_abs: largest absolute difference.
-      relative: L2 norm of the difference over that of the recording.
-      tolerance: of `relative`; 0 asks for equality.
-      passed: verdict.
-      note: why it failed, where that is no number.
+      relative: L2 norm of the difference over the L2 norm of the recording.
+      tolerance: largest allowed `relative`; 0 requires equality.
+      passed: whether the difference is within the tolerance.
+      note: reason of a failure that is not a number, or a remark.
     """
 
     name: str
@@ -30,7 +30,14 @@ class Case:
 
 
 def compare(name: str, ours: object, recorded: np.ndarray, tolerance: float) -> Case:
-    """Compares floating-point arrays of one shape; infinities must be at the same places."""
+    """Compares floating-point arrays of one shape; infinities must be at the same positions.
+
+    Args:
+      name: name of the case.
+      ours: computed array.
+      recorded: recorded array.
+      tolerance: largest relative L2 error.
+    """
     if recorded.dtype == np.float16:
         tolerance = max(tolerance, HALF)
     got, want = np.asarray(ours, np.float64), np.asarray(recorded, np.float64)
@@ -76,7 +83,7 @@ def nearly_equal_bytes(name: str, ours: np.ndarray, recorded: np.ndarray) -> Cas
     return Case(
         name,
         float(difference.max()),
-        float(np.linalg.norm(difference) / max(norm, 1.0)),  # all of it may be black
+        float(np.linalg.norm(difference) / max(norm, 1.0)),  # every value may be 0
         HALF,
         bool(difference.max() <= 1 and share <= 1 / 200),
         f"{share:.2%} of the values off by one",
@@ -84,7 +91,13 @@ def nearly_equal_bytes(name: str, ours: np.ndarray, recorded: np.ndarray) -> Cas
 
 
 def failed(name: str, note: str, tolerance: float = 0) -> Case:
-    """A comparison that could not be made."""
+    """Returns the failed case of a comparison that is impossible.
+
+    Args:
+      name: name of the case.
+      note: reason.
+      tolerance: tolerance to show.
+    """
     return Case(name, float("inf"), float("inf"), tolerance, False, note)
 
 

@@ -1,33 +1,29 @@
-"""Which replay belongs to which kind of recording."""
+"""The replays by system and kind of recording.
+
+The parity module of a system (`SystemSpec.parity`) offers three dictionaries:
+
+  KINDS    (system, kind) -> function from a recording to its cases
+  RECIPES  system -> function from the name and shape of a tensor to generated weights
+  TABLES   key of a JSON file -> (system, kind)
+"""
 
 from collections.abc import Callable
 
-from venhancer_jax.convert.parity import diffusion, frames, networks, tables, training
+from venhancer_jax.convert.parity import shared
 from venhancer_jax.convert.parity.case import Case
 from venhancer_jax.convert.parity.recording import Recording
+from venhancer_jax.errors import InputError
+from venhancer_jax.pipelines import registry
 
-KINDS: dict[str, Callable[[Recording], list[Case]]] = {
-    "network": networks.replay_network,
-    "network_base_only": networks.replay_base,
-    "network_block_outputs": networks.replay_block_outputs,
-    "block": networks.replay_block,
-    "embedding": diffusion.replay_embedding,
-    "schedule": diffusion.replay_schedule,
-    "timesteps": diffusion.replay_timesteps,
-    "solver": diffusion.replay_solvers,
-    "sampler": diffusion.replay_sampler,
-    "denoise": diffusion.replay_denoise,
-    "blend": diffusion.replay_blend,
-    "chunks": tables.replay_windows,
-    "sizes": tables.replay_sizes,
-    "tokens": tables.replay_tokens,
-    "flops": tables.replay_flops,
-    "vae_temporal": frames.replay_vae,
-    "vae_kl": frames.replay_vae,
-    "vae_tiled_decode": frames.replay_tiled_decode,
-    "text": frames.replay_text,
-    "resize": frames.replay_resize,
-    "color": frames.replay_colour,
-    "pipeline": frames.replay_pipeline,
-    "train_step": training.replay_train_step,
-}
+
+def find_replay(recording: Recording) -> Callable[[Recording], list[Case]]:
+    """Finds the replay of a recording: that of its system, or else the one that systems share.
+
+    Raises:
+      InputError: no replay of that kind.
+    """
+    replays = registry.merged("parity", "KINDS")
+    replay = replays.get((recording.system, recording.kind)) or shared.KINDS.get(recording.kind)
+    if replay is None:
+        raise InputError(f"unknown kind {recording.kind!r} of system {recording.system!r}")
+    return replay

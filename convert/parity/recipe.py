@@ -2,7 +2,7 @@
 
 import math
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import jax.numpy as jnp
 import numpy as np
@@ -10,22 +10,31 @@ import numpy as np
 from venhancer_jax.convert.rules import Entry
 from venhancer_jax.models.functional import Params
 
+# Function from the name and shape of a tensor to its values.
+Weight = Callable[[str, Sequence[int]], np.ndarray]
+
 
 def normal(name: str, shape: Sequence[int]) -> np.ndarray:
-    """Standard normal float32 numbers that follow from a name."""
+    """Generates standard normal float32 numbers from a name.
+
+    Args:
+      name: name that seeds the generator.
+      shape: shape of the result.
+    """
     generator = np.random.default_rng(zlib.crc32(name.encode()))
     return generator.standard_normal(tuple(shape), dtype=np.float32)
 
 
 def weight(name: str, shape: Sequence[int]) -> np.ndarray:
-    """The tensor of a state dict that follows from its name.
+    """Generates a tensor of a state dict from its name.
 
     Args:
-      name: key of the state dict, with the prefix that the recording states.
-      shape: in the layout of PyTorch.
+      name: key of the state dict, after the prefix of the recording.
+      shape: shape in the layout of PyTorch.
 
     Returns:
-      float32: matrices and kernels of unit gain, biases of scale 0.05, other vectors near one.
+      float32 tensor: matrices and kernels of unit gain, biases of scale 0.05, other
+      vectors near 1.
     """
     draw = normal(name, shape)
     if len(shape) >= 2:
@@ -37,8 +46,14 @@ def weight(name: str, shape: Sequence[int]) -> np.ndarray:
     return np.float32(1) + np.float32(0.1) * draw
 
 
-def params(entries: list[Entry], prefix: str = "") -> Params:
-    """Our parameters of a network whose state dict follows from its names, made one by one."""
+def params(entries: list[Entry], prefix: str = "", weight: Weight = weight) -> Params:
+    """Generates the parameters of a network one by one.
+
+    Args:
+      entries: tensors of each parameter.
+      prefix: start of the names of the tensors in the recipe.
+      weight: recipe of the system.
+    """
     return {
         e.ours: jnp.asarray(e.from_torch([weight(prefix + n, e.their_shape) for n in e.theirs]))
         for e in entries

@@ -1,8 +1,8 @@
 """Files of recorded activations.
 
 A recording is a safetensors file whose metadata has one key, `info`: a JSON object with `kind`,
-`name`, and what that kind needs (docs/parity.md). Tables of integers come as JSON files, which are
-told apart by their keys.
+`name`, and the values of its kind (docs/parity.md). Tables of integers are JSON files, which are
+recognized by their keys.
 """
 
 import dataclasses
@@ -20,17 +20,20 @@ from venhancer_jax.convert.read import open_state_dict
 from venhancer_jax.convert.rules import Entry, from_torch
 from venhancer_jax.errors import InputError
 from venhancer_jax.models.functional import Params
+from venhancer_jax.pipelines import registry
+
+DEFAULT_SYSTEM = next(iter(registry.SYSTEMS))
 
 
 @dataclasses.dataclass(frozen=True)
 class Recording:
-    """A recording.
+    """Recorded tensors and metadata.
 
     Attributes:
-      path: of the file.
-      info: `kind`, `name` and the rest of the metadata; the whole object of a JSON file.
-      tensors: by name.
-      checkpoint: file with the weights of recordings that do not bring their own.
+      path: path of the file.
+      info: metadata: `system`, `kind`, `name` and more; `table` is the content of a JSON file.
+      tensors: recorded tensors by name.
+      checkpoint: checkpoint file for recordings without weights.
     """
 
     path: Path
@@ -39,31 +42,49 @@ class Recording:
     checkpoint: str | None = None
 
     @property
+    def system(self) -> str:
+        """Returns the name of the recorded system, by default the first registered one."""
+        return self.info.get("system", DEFAULT_SYSTEM)
+
+    @property
     def kind(self) -> str:
-        """What was recorded."""
+        """Returns the kind of what was recorded."""
         return self.info["kind"]
 
     @property
     def name(self) -> str:
-        """Of the case."""
+        """Returns the name of the recording."""
         return self.info.get("name", self.path.stem)
 
     def companion(self, suffix: str = ".json") -> dict[str, Any]:
-        """The JSON file beside this one."""
+        """Reads the JSON file beside the recording.
+
+        Args:
+          suffix: suffix in place of the recording's.
+
+        Raises:
+          InputError: no such file.
+        """
         path = self.path.with_name(self.path.stem + suffix)
         if not path.is_file():
             raise InputError(f"{self.path} needs {path.name} beside it")
         return json.loads(path.read_text())
 
     def params(self, entries: list[Entry]) -> Params:
-        """Our parameters of the recorded network.
+        """Returns our parameters of the recorded network.
 
-        From the names (`weights` is `name-seeded`), from the file itself (`stored`), or from a
-        checkpoint.
+        They are generated from their names (`weights` is `name-seeded`), stored in the recording
+        (`stored`), or read from the checkpoint.
+
+        Args:
+          entries: tensors of each parameter.
+
+        Raises:
+          InputError: the recording needs a checkpoint and has none.
         """
         weights, prefix = self.info.get("weights", "name-seeded"), self.info.get("prefix", "")
         if weights.startswith("name-seeded"):
-            return recipe.params(entries, prefix)
+            return recipe.params(entries, prefix, registry.merged("parity", "RECIPES")[self.system])
         if weights == "stored":
             stored = {
                 name.removeprefix("weight."): tensor
@@ -78,22 +99,15 @@ class Recording:
         return {e.ours: jnp.asarray(e.from_torch([tensors[n] for n in e.theirs])) for e in entries}
 
 
-# The keys by which JSON files are told apart.
-_JSON_KINDS = {
-    "R3_make_chunks": "chunks",
-    "pad_to_fit": "sizes",
-    "tokens": "tokens",
-    "unet_TFLOP": "flops",
-    "model_t": "timesteps",
-    "n_model_calls": "companion",
-}
-
-
 def find(paths: list[str], checkpoint: str | None = None) -> list[Recording]:
-    """Opens recordings; folders are searched, not below.
+    """Opens recordings.
+
+    Args:
+      paths: recordings, and folders of them, whose subfolders are not searched.
+      checkpoint: checkpoint file for recordings without weights.
 
     Raises:
-      InputError: no such file, or one that is no recording.
+      InputError: no such file, or not a recording.
     """
     files: list[Path] = []
     for path in map(Path, paths):
@@ -132,10 +146,17 @@ def _open_json(path: Path) -> Recording:
     content = content if isinstance(content, dict) else {}
     inner = (value for value in content.values() if isinstance(value, dict))
     keys = {*content, *(key for value in inner for key in value)}
-    kind = next((kind for key, kind in _JSON_KINDS.items() if key in keys), "unknown table")
-    return Recording(path, {"kind": kind, "table": content}, {})
+    tables = registry.merged("parity", "TABLES")
+    unknown = (DEFAULT_SYSTEM, "unknown table")
+    system, kind = next((tables[key] for key in tables if key in keys), unknown)
+    return Recording(path, {"system": system, "kind": kind, "table": content}, {})
 
 
 def channels_last(tensor: np.ndarray, axis: int = 1) -> np.ndarray:
-    """Moves the channels of a PyTorch tensor behind its other axes."""
+    """Moves the channels of a PyTorch tensor to the last axis.
+
+    Args:
+      tensor: tensor of any rank.
+      axis: position of the channels.
+    """
     return np.moveaxis(tensor, axis, -1)

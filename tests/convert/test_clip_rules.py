@@ -82,7 +82,8 @@ def transformers_tensors(kind: str) -> dict[str, np.ndarray]:
 
 def converted(tensors: dict[str, np.ndarray]) -> tuple[ClipTextConfig, dict[str, np.ndarray]]:
     """Our parameters, after a look at the tensors and a round trip."""
-    config, table = clip.detect(TINY, tensors)
+    config, layout = clip.detect(TINY, tensors)
+    table = clip.LAYOUTS["text"].tables[layout](config)
     found = entries(config, table)
     params = rules.from_torch(found, tensors, ignored=clip.IGNORED)
     back = rules.to_torch(found, params)
@@ -170,6 +171,7 @@ def test_a_block_too_many_is_refused():
     tensors = random_tensors(
         open_clip_shapes(ClipTextConfig.tiny(vocabulary=50, length=20, layers=4))
     )
-    config, table = clip.detect(TINY, tensors)
+    config, layout = clip.detect(TINY, tensors)
+    table = clip.LAYOUTS["text"].tables[layout](config)
     with pytest.raises(InputError, match=r"extra transformer\.resblocks\.3\.ln_1\.weight"):
         rules.from_torch(entries(config, table), tensors, ignored=clip.IGNORED)

@@ -1,6 +1,12 @@
 """Checkpoints by path, hub id and URL; converted once."""
 
 import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +16,14 @@ import pytest
 from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 from safetensors.numpy import save_file
 
-from venhancer_jax.convert import fetch
-from venhancer_jax.convert.fetch import PUBLISHED, resolve, weights_of
+from venhancer_jax.convert import clip, fetch
+from venhancer_jax.convert.fetch import CheckpointFile, published, resolve, weights_of
+from venhancer_jax.convert.hub import HubFile
+from venhancer_jax.convert.hub import parse as hub_file
 from venhancer_jax.convert.layouts import layout_entries
 from venhancer_jax.errors import InputError
 from venhancer_jax.models.text.clip import ClipTextConfig
-from venhancer_jax.weights import is_weights, iterate_weights, save_weights
+from venhancer_jax.weights import is_weights, iterate_weights, read_about, save_weights
 
 TEXT = ClipTextConfig.tiny(vocabulary=11, length=7, width=8, heads=2, layers=2)
 
@@ -34,9 +42,9 @@ def conversions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     monkeypatch.setenv("VENHANCER_JAX_CACHE", str(tmp_path / "cache"))
     converted, convert = [], fetch.convert
 
-    def small(network: str, source: Path, folder: Path) -> None:
+    def small(network: str, source: Path, folder: Path, **options: Any) -> None:
         converted.append(source)
-        convert(network, source, folder, config=TEXT)
+        convert(network, source, folder, **options | {"config": TEXT})
 
     monkeypatch.setattr(fetch, "convert", small)
     return converted
@@ -116,7 +124,7 @@ def test_a_file_of_that_name_goes_before_the_hub(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a" / "b").mkdir(parents=True)
     (tmp_path / "a" / "b" / "c.pt").touch()
-    assert resolve("a/b/c.pt") == Path("a/b/c.pt")
+    assert resolve("a/b/c.pt") == CheckpointFile(Path("a/b/c.pt"))
     assert not hub
 
 
@@ -147,16 +155,26 @@ def test_a_file_of_that_name_goes_before_the_hub(
     ],
 )
 def test_names_on_the_hub(tmp_path: Path, hub: list, checkpoint: str, asked: tuple):
-    assert resolve(checkpoint) == tmp_path / "downloaded.safetensors"
+    assert resolve(checkpoint).path == tmp_path / "downloaded.safetensors"
     assert hub == [asked]
 
 
-@pytest.mark.parametrize("name", PUBLISHED)
-def test_published_names_are_hub_ids(hub: list, name: str):
+@pytest.mark.parametrize(
+    ("name", "owner"),
+    [
+        ("venhancer_v1", "jwhejwhe"),
+        ("venhancer_v2", "jwhejwhe"),
+        ("svd_vae", "stabilityai"),
+        ("sd21_vae", "stabilityai"),
+        ("openclip", "laion"),
+    ],
+)
+def test_published_names_are_hub_files(hub: list, name: str, owner: str):
     resolve(name)
-    repo, file, _ = hub[0]
-    assert f"{repo}/{file}" == PUBLISHED[name]
-    assert repo.count("/") == 1
+    file = published()[name]
+    assert hub == [(file.repository, file.path, file.revision)]
+    assert hub_file(str(file)) == file
+    assert file.repository.startswith(f"{owner}/")
 
 
 @pytest.mark.parametrize(
@@ -204,8 +222,164 @@ def test_a_failed_download_tells_the_way_out(monkeypatch: pytest.MonkeyPatch, fa
         resolve("https://huggingface.co/o/r/blob/v2/n.pt")
 
 
-def test_a_download_is_converted(tmp_path: Path, hub: list):
+@pytest.mark.parametrize("name", ["openclip", "https://hf.co/o/r/resolve/main/tower.bin"])
+def test_a_download_is_converted(tmp_path: Path, hub: list, name: str):
     write(tmp_path / "downloaded.safetensors", 5)
-    folder = weights_of("text", "openclip")
+    folder = weights_of("text", name)
     assert is_weights(folder)
     assert value(folder) == 5
+
+
+COMMITS = ["1" * 40, "2" * 40]
+
+
+@pytest.fixture
+def snapshots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str | None]:
+    """Revisions asked of a hub whose default branch moves to a new commit with each download."""
+    asked: list[str | None] = []
+
+    def download(repo: str, file: str, *, revision: str | None = None) -> str:
+        asked.append(revision)
+        commit = revision if revision in COMMITS else COMMITS[len(asked) - 1]
+        path = tmp_path / "hub" / "models--o--r" / "snapshots" / commit / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            write(path, COMMITS.index(commit))
+        return str(path)
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+    return asked
+
+
+def test_the_commit_of_a_download_is_recorded_and_reported(
+    snapshots: list, capsys: pytest.CaptureFixture[str]
+):
+    folder = weights_of("text", "o/r/tower.safetensors")
+    assert read_about(folder)["origin"] == {
+        "repository": "o/r",
+        "path": "tower.safetensors",
+        "revision": None,
+        "commit": COMMITS[0],
+    }
+    assert f"tower.safetensors of o/r/tower.safetensors, commit {COMMITS[0]}" in (
+        capsys.readouterr().out
+    )
+
+
+def test_a_later_run_uses_the_recorded_commit(
+    snapshots: list, monkeypatch: pytest.MonkeyPatch, conversions: list[Path]
+):
+    folder = weights_of("text", "o/r/tower.safetensors")
+    assert weights_of("text", "o/r/tower.safetensors") == folder
+    assert snapshots == [None]  # nothing is downloaded for a cached conversion
+    # New rules need the file again, which has changed on the default branch meanwhile.
+    monkeypatch.setattr("venhancer_jax.__version__", "99")
+    again = weights_of("text", "o/r/tower.safetensors")
+    assert again != folder
+    assert snapshots == [None, COMMITS[0]]
+    assert value(again) == 0
+    assert len(conversions) == 2
+
+
+def test_a_requested_revision_is_kept_apart_from_the_recorded_one(snapshots: list):
+    url = "https://huggingface.co/o/r/resolve/{}/tower.safetensors"
+    assert value(weights_of("text", url.format(COMMITS[1]))) == 1
+    assert value(weights_of("text", "o/r/tower.safetensors")) == 1
+    assert value(weights_of("text", url.format(COMMITS[0]))) == 0
+    assert snapshots == [COMMITS[1], None, COMMITS[0]]
+
+
+def test_a_published_revision_is_asked_for(snapshots: list, monkeypatch: pytest.MonkeyPatch):
+    pinned = HubFile("o/r", "tower.safetensors", COMMITS[1])
+    monkeypatch.setattr(fetch, "all_published", lambda: {"tower": pinned})
+    assert value(weights_of("text", "tower")) == 1
+    assert snapshots == [COMMITS[1]]
+
+
+def test_conversions_are_cached_by_version_and_rules(
+    tmp_path: Path, conversions: list[Path], monkeypatch: pytest.MonkeyPatch
+):
+    source = write(tmp_path / "tower.safetensors", 3)
+    folders = [weights_of("text", str(source))]
+    monkeypatch.setattr("venhancer_jax.__version__", "99")
+    folders.append(weights_of("text", str(source)))
+    # A rule that is mended.
+    monkeypatch.setitem(clip.OPEN_CLIP_BLOCK, "norm1", "ln_2")
+    monkeypatch.setitem(clip.OPEN_CLIP_BLOCK, "norm2", "ln_1")
+    folders.append(weights_of("text", str(source)))
+    assert len(set(folders)) == len(conversions) == 3
+    assert read_about(folders[1])["converter"]["version"] == "99"
+
+
+def test_of_two_conversions_of_one_checkpoint_one_waits(
+    tmp_path: Path, conversions: list[Path], monkeypatch: pytest.MonkeyPatch
+):
+    source = write(tmp_path / "tower.safetensors", 3)
+    convert, started, proceed = fetch.convert, threading.Event(), threading.Event()
+
+    def slow(*args: Any, **options: Any) -> None:
+        started.set()
+        assert proceed.wait(60)
+        convert(*args, **options)
+
+    monkeypatch.setattr(fetch, "convert", slow)
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(weights_of, "text", str(source))
+        assert started.wait(60)
+        second = threads.submit(weights_of, "text", str(source))
+        with pytest.raises(TimeoutError):
+            second.result(0.3)
+        proceed.set()
+        assert first.result(60) == second.result(60)
+    assert value(first.result()) == 3
+    assert conversions == [source]
+
+
+# Converts to a group and then waits to be killed.
+HANG = """
+import sys, time
+from pathlib import Path
+from venhancer_jax import weights
+from venhancer_jax.convert import checkpoint, fetch
+from venhancer_jax.models.text.clip import ClipTextConfig
+
+def hang(entries, tensors, dtype):
+    for i, item in enumerate(converted(entries, tensors, dtype)):
+        yield item
+        if i == 5:
+            Path(sys.argv[2]).touch()
+            time.sleep(600)
+
+converted, checkpoint._converted = checkpoint._converted, hang
+weights.GROUP_BYTES = 100
+convert = fetch.convert
+config = ClipTextConfig.tiny(vocabulary=11, length=7, width=8, heads=2, layers=2)
+fetch.convert = lambda *a, **options: convert(*a, **options | {"config": config})
+fetch.weights_of("text", sys.argv[1])
+"""
+
+
+def test_a_conversion_whose_process_is_killed_is_redone(tmp_path: Path, conversions: list[Path]):
+    source, mark = write(tmp_path / "tower.safetensors", 3), tmp_path / "mark"
+    process = subprocess.Popen([sys.executable, "-c", HANG, source, mark])
+    with ThreadPoolExecutor(1) as threads:
+        try:
+            wait_for(mark.exists)
+            waiting = threads.submit(weights_of, "text", str(source))
+            with pytest.raises(TimeoutError):
+                waiting.result(0.3)
+        finally:
+            process.kill()
+            process.wait()
+        folder = waiting.result(60)
+    assert conversions == [source]
+    assert value(folder) == 3
+    left = [entry for entry in folder.parent.iterdir() if entry.suffix != ".lock"]
+    assert left == [folder]
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)

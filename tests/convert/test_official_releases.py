@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from venhancer_jax.pipelines.venhancer import official
+from venhancer_jax.convert.parity.venhancer import releases
 
 Windows = list[tuple[int, int]]
 
@@ -21,27 +21,27 @@ Windows = list[tuple[int, int]]
 def test_target_size_of_the_second_release(
     height: int, width: int, up_scale: float, size: tuple[int, int]
 ):
-    assert official.target_size_second_release(height, width, up_scale) == size
+    assert releases.target_size_second_release(height, width, up_scale) == size
 
 
 @pytest.mark.parametrize(
     ("height", "up_scale", "found"), [(240, 1, 3.0), (256, 1.5, 2.8125), (360, 2, 2), (181, 8, 8)]
 )
 def test_up_scale_of_the_first_release(height: int, up_scale: float, found: float):
-    assert official.up_scale_first_release(height, up_scale) == found
+    assert releases.up_scale_first_release(height, up_scale) == found
 
 
 @pytest.mark.parametrize(
     ("rule", "arguments", "windows"),
     [
-        (official.time_windows_second_release, (32, 0), [(0, 32)]),
-        (official.time_windows_second_release, (49, 0), [(0, 24), (12, 36), (24, 49)]),
-        (official.time_windows_second_release, (49, 2), [(0, 22), (12, 34), (24, 49)]),
-        (official.time_windows_second_release, (48, 7), [(0, 17), (8, 25), (16, 33), (24, 48)]),
-        (official.time_windows_star, (40, 32), [(0, 40)]),
-        (official.time_windows_star, (97, 32), [(0, 32), (16, 48), (32, 64), (48, 80), (64, 97)]),
-        (official.time_windows_star, (48, 24), [(0, 24), (12, 36), (24, 48)]),
-        (official.time_windows_star, (25, 16), [(0, 16), (8, 25)]),
+        (releases.time_windows_second_release, (32, 0), [(0, 32)]),
+        (releases.time_windows_second_release, (49, 0), [(0, 24), (12, 36), (24, 49)]),
+        (releases.time_windows_second_release, (49, 2), [(0, 22), (12, 34), (24, 49)]),
+        (releases.time_windows_second_release, (48, 7), [(0, 17), (8, 25), (16, 33), (24, 48)]),
+        (releases.time_windows_star, (40, 32), [(0, 40)]),
+        (releases.time_windows_star, (97, 32), [(0, 32), (16, 48), (32, 64), (48, 80), (64, 97)]),
+        (releases.time_windows_star, (48, 24), [(0, 24), (12, 36), (24, 48)]),
+        (releases.time_windows_star, (25, 16), [(0, 16), (8, 25)]),
     ],
 )
 def test_time_windows(rule: Callable[..., Windows], arguments: tuple[int, int], windows: Windows):

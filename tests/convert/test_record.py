@@ -118,8 +118,8 @@ def test_a_network_recording_asks_for_its_checkpoint(
     kwargs = {
         "in_dim": 4,
         "dim": 32,
-        "dim_mult": [1, 2, 4, 4],
-        "num_res_blocks": 2,
+        "dim_mult": [1],
+        "num_res_blocks": 1,
         "context_dim": 64,
         "head_dim": 8,
         "num_heads": 2,

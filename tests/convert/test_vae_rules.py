@@ -1,5 +1,6 @@
 """The rule tables of the VAE against the modules and the converters of diffusers."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -96,6 +97,7 @@ def entries_of(table: Callable, config: VAEConfig) -> list[rules.Entry]:
     return rules.entries(table(config), shapes_of(config))
 
 
+@functools.cache
 def shapes_of(config: VAEConfig) -> dict[str, tuple[int, ...]]:
     network = functionalize(lambda rngs: VAE(config, rngs))
     return {name: leaf.shape for name, leaf in network.shapes.items()}

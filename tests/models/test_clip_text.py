@@ -57,7 +57,8 @@ def theirs() -> transformers.CLIPTextModel:
 @pytest.fixture(scope="module")
 def params(theirs: transformers.CLIPTextModel) -> Params:
     """The same parameters in our tower, which has no use for a projection."""
-    config, table = clip.detect(SMALL, theirs.state_dict())
+    config, layout = clip.detect(SMALL, theirs.state_dict())
+    table = clip.LAYOUTS["text"].tables[layout](config)
     shapes = {name: x.shape for name, x in network(config).shapes.items()}
     tensors = {name: tensor.numpy() for name, tensor in theirs.state_dict().items()}
     converted = rules.from_torch(rules.entries(table, shapes), tensors, ignored=clip.IGNORED)

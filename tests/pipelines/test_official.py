@@ -2,6 +2,7 @@
 
 import pytest
 
+from venhancer_jax.convert.parity.venhancer import releases
 from venhancer_jax.pipelines.venhancer import official
 
 Windows = list[tuple[int, int]]
@@ -24,7 +25,7 @@ Windows = list[tuple[int, int]]
 )
 def test_rates(fps: float, target: float, interpolated: int, output: float):
     assert official.interpolated_frames(fps, target) == interpolated
-    assert official.output_fps(fps, interpolated) == pytest.approx(output)
+    assert releases.output_fps(fps, interpolated) == pytest.approx(output)
 
 
 @pytest.mark.parametrize(

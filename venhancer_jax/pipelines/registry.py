@@ -30,14 +30,14 @@ def all_systems() -> Iterable[SystemSpec]:
     return map(find_system, SYSTEMS)
 
 
-def merged(attribute: str, member: str) -> dict[str, Any]:
+def merged(attribute: str, member: str) -> dict[Any, Any]:
     """Merges one dictionary of every system.
 
     Args:
       attribute: field of `SystemSpec` that names a module: `training`, `conversion` or `parity`.
       member: name of a dictionary in those modules.
     """
-    found: dict[str, Any] = {}
+    found: dict[Any, Any] = {}
     for spec in all_systems():
         if module := getattr(spec, attribute):
             found |= getattr(importlib.import_module(module), member)

@@ -17,11 +17,6 @@ def interpolated_frames(fps: float, target_fps: float) -> int:
     return min(max(round(target_fps / fps) - 1, 0), MAX_INTERPOLATED)
 
 
-def output_fps(fps: float, interpolated: int) -> float:
-    """Computes the frame rate of the output, which need not be the target."""
-    return fps * (interpolated + 1)
-
-
 def key_index(key_frames: int, interpolated: int) -> list[int]:
     """Returns the index of each output frame among the key frames, -1 for interpolated frames."""
     gap = [-1] * interpolated
@@ -37,20 +32,6 @@ def target_size(height: int, width: int, up_scale: float) -> tuple[int, int]:
     elif area * up_scale**2 > 1152 * 2048:
         up_scale = math.sqrt(1152 * 2048 / area)
     return _even(up_scale, height), _even(up_scale, width)
-
-
-def target_size_second_release(height: int, width: int, up_scale: float) -> tuple[int, int]:
-    """Computes the output size of the second release."""
-    if height * up_scale < 720:
-        up_scale = 720 / height
-    elif height * width * up_scale**2 > 1280 * 2048:
-        up_scale = math.sqrt(1280 * 2048 / (height * width))
-    return _even(up_scale, height), _even(up_scale, width)
-
-
-def up_scale_first_release(height: int, up_scale: float) -> float:
-    """Computes the scale of the first release, raised to 720 rows."""
-    return 720 / height if height * up_scale < 720 else up_scale
 
 
 def padding(
@@ -83,26 +64,6 @@ def time_windows(frames: int, interpolated: int, limit: int = WINDOW_LIMIT) -> l
     window = max(1, (limit - 1) // stride) * stride + 1
     overlap = int((limit / 2 - 1) // stride * stride + 1)
     return sliding_windows(frames, window, overlap)
-
-
-def time_windows_second_release(frames: int, interpolated: int) -> list[Window]:
-    """Cuts clips of more than 32 frames into windows of 24; the last has up to 8 more."""
-    stride = interpolated + 1
-    window, overlap = 23 // stride * stride + 1, 11 // stride * stride + 1
-    return _windows(frames, window, overlap, spare=8)
-
-
-def time_windows_star(frames: int, limit: int = WINDOW_LIMIT) -> list[Window]:
-    """Cuts a clip like the project STAR: half overlaps, the last window a quarter longer."""
-    return _windows(frames, limit, limit // 2, spare=limit / 4)
-
-
-def _windows(frames: int, window: int, overlap: int, *, spare: float) -> list[Window]:
-    start, windows = 0, []
-    while start + window + spare < frames:
-        windows.append((start, start + window))
-        start += window - overlap
-    return [*windows, (start, frames)]
 
 
 def _even(scale: float, side: int) -> int:

@@ -123,8 +123,12 @@ class Conditioning:
           key: random key of the noise.
         """
         alpha, sigma = self.levels(t)
-        noise = jax.random.normal(key, latents.shape)
+        noise = self.draw_noise(key, latents.shape)
         return alpha * latents + sigma * noise, noise
+
+    def draw_noise(self, key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+        """Draws standard normal noise of a shape; the replay of recordings overrides it."""
+        return jax.random.normal(key, shape)
 
     def levels(self, t: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Returns alpha and sigma `[B, 1, 1, 1, 1]` at time steps `t [B]`."""

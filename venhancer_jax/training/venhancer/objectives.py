@@ -39,7 +39,7 @@ class Diffusion:
         """
         conditioning = self.conditioning
         example = conditioning.example(frozen, batch, key)
-        t = jax.random.randint(stream(key, "time"), example.clean.shape[:1], 0, STEPS)
+        t = self.draw_times(stream(key, "time"), len(example.clean))
         noised, noise = conditioning.diffuse(example.clean, t, stream(key, "noise"))
         prediction = conditioning.predict(params, frozen, example, noised, t)
         alpha, sigma = conditioning.levels(t)
@@ -48,6 +48,10 @@ class Diffusion:
         bucket = jax.nn.one_hot(t * TIME_BUCKETS // STEPS, TIME_BUCKETS)
         metrics = {"loss_by_time": by_video @ bucket, "count_by_time": bucket.sum(0)}
         return by_video.mean(), metrics
+
+    def draw_times(self, key: jax.Array, count: int) -> jax.Array:
+        """Draws time steps `[count]` from 0 to 999; the replay of recordings overrides it."""
+        return jax.random.randint(key, (count,), 0, STEPS)
 
 
 @dataclasses.dataclass(frozen=True)

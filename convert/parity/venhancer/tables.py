@@ -6,6 +6,7 @@ import numpy as np
 
 from venhancer_jax.convert.parity.case import Case, compare, equal, equal_tables
 from venhancer_jax.convert.parity.recording import Recording
+from venhancer_jax.convert.parity.venhancer import releases
 from venhancer_jax.models.venhancer.unet3d import UNet3DConfig
 from venhancer_jax.pipelines import catalog
 from venhancer_jax.pipelines.pieces import sliding_windows
@@ -16,20 +17,20 @@ from venhancer_jax.text.tokenizer import tokenize
 
 
 def replay_windows(recording: Recording) -> list[Case]:
-    """Windows over time and over tiles."""
+    """Replays windows over time and over tiles."""
     functions = {
         "R3_make_chunks": lambda key: official.time_windows(*_numbers(key, "f", "_i")),
         "R3_sliding_windows_1d": lambda key: sliding_windows(*map(int, key.split("_"))),
-        "R2_make_chunks": lambda key: official.time_windows_second_release(
+        "R2_make_chunks": lambda key: releases.time_windows_second_release(
             *_numbers(key, "f", "_i")
         ),
-        "STAR_make_chunks": lambda key: official.time_windows_star(*_numbers(key, "f", "_max")),
+        "STAR_make_chunks": lambda key: releases.time_windows_star(*_numbers(key, "f", "_max")),
     }
     return _tables(recording, functions)
 
 
 def replay_sizes(recording: Recording) -> list[Case]:
-    """Interpolated frames, key-frame masks, padding, target sizes."""
+    """Replays interpolated frames, key-frame masks, padding, target sizes."""
 
     def interpolation(key: str) -> dict[str, float]:
         rate, target = (float(part) for part in key.removeprefix("in").split("_target"))
@@ -37,7 +38,7 @@ def replay_sizes(recording: Recording) -> list[Case]:
         return {
             "R1_interp": max(round(target / rate) - 1, 0),
             "R3_interp": interpolation,
-            "R3_out_fps": official.output_fps(rate, interpolation),
+            "R3_out_fps": releases.output_fps(rate, interpolation),
         }
 
     def size(key: str) -> tuple[int, int, float]:
@@ -50,14 +51,14 @@ def replay_sizes(recording: Recording) -> list[Case]:
         "mask": lambda key: official.key_index(*_numbers(key, "n", "_i")),
         "pad_to_fit": lambda key: official.padding(*_numbers(key, "", "x")),
         "adjust_resolution_R3": lambda key: official.target_size(*size(key)),
-        "adjust_resolution_R2": lambda key: official.target_size_second_release(*size(key)),
-        "R1_upscale": lambda key: official.up_scale_first_release(size(key)[0], size(key)[2]),
+        "adjust_resolution_R2": lambda key: releases.target_size_second_release(*size(key)),
+        "R1_upscale": lambda key: releases.up_scale_first_release(size(key)[0], size(key)[2]),
     }
     return _tables(recording, functions)
 
 
 def replay_tokens(recording: Recording) -> list[Case]:
-    """Tokens of texts, and the prompts around them."""
+    """Replays tokens of texts, and the fixed prompts."""
     table, stem = recording.info["table"], recording.path.stem
     prompts = [table["positive_prompt"], table["negative_prompt"]]
     return [
@@ -67,9 +68,9 @@ def replay_tokens(recording: Recording) -> list[Case]:
 
 
 def replay_flops(recording: Recording) -> list[Case]:
-    """Operations of the whole network.
+    """Replays the number of operations of the whole network.
 
-    Ours are up to 1 % fewer: text and time embeddings are projected once, not for every frame.
+    Ours is up to 1 % lower: text and time embeddings are projected once, not for every frame.
     """
     config = UNet3DConfig.venhancer()
     network = catalog.build("venhancer", config)
@@ -99,6 +100,6 @@ def _tables(recording: Recording, functions: dict) -> list[Case]:
 
 
 def _numbers(key: str, first: str, second: str) -> tuple[int, int]:
-    """The two numbers of a key such as `f33_i0`."""
+    """Parses the two numbers of a key such as `f33_i0`."""
     a, b = key.removeprefix(first).split(second)
     return int(a), int(b)

@@ -32,7 +32,7 @@ _DENOISE_MASK = np.array([[0, -1, 1], [0, 1, -1]])
 
 
 def replay_embedding(recording: Recording) -> list[Case]:
-    """Sinusoidal tables of several widths."""
+    """Replays sinusoidal embeddings of several widths."""
     t = jnp.asarray(recording.tensors["t"])
     return [
         compare(f"{recording.name}/{name}", sinusoidal_embedding(t, int(name[3:])), table, BLOCK)
@@ -42,7 +42,7 @@ def replay_embedding(recording: Recording) -> list[Case]:
 
 
 def replay_schedule(recording: Recording) -> list[Case]:
-    """Tables, noise levels of every sampler, forward process, times and levels."""
+    """Replays the schedule: tables, noise levels of every sampler, forward process, times."""
     schedule, tensors = cosine_interpolated_schedule(), recording.tensors
     ours: dict[str, Any] = {
         "alphas": schedule.alphas,
@@ -63,7 +63,7 @@ def replay_schedule(recording: Recording) -> list[Case]:
 
 
 def replay_timesteps(recording: Recording) -> list[Case]:
-    """Whole time steps that the network is called with."""
+    """Replays the integer time steps that the network is called with."""
     schedule, table = cosine_interpolated_schedule(), recording.info["table"]
     ours, recorded = {}, {}
     for name, facts in table.items():
@@ -74,7 +74,7 @@ def replay_timesteps(recording: Recording) -> list[Case]:
 
 
 def replay_solvers(recording: Recording) -> list[Case]:
-    """Solvers on a toy denoiser: every network input and the result."""
+    """Replays solvers on a toy denoiser: every input of the denoiser and the result."""
     schedule, tensors, cases = cosine_interpolated_schedule(), recording.tensors, []
     for name in sorted({key.split("/")[0] for key in tensors if "/" in key}):
         edm_sigmas = tensors[f"{name}/sigmas"]
@@ -102,7 +102,7 @@ def replay_solvers(recording: Recording) -> list[Case]:
 
 
 def replay_sampler(recording: Recording) -> list[Case]:
-    """Guidance, rescale, windows and blending around a toy network."""
+    """Replays the sampler on a toy network: guidance, rescaling, windows, blending."""
     schedule, tensors, cases = cosine_interpolated_schedule(), recording.tensors, []
     for name, facts in recording.companion().items():
         frames, interpolation = facts["F"], facts["interp"]
@@ -166,7 +166,7 @@ def replay_sampler(recording: Recording) -> list[Case]:
 
 
 def replay_denoise(recording: Recording) -> list[Case]:
-    """One guided step at several times: x0, its thresholded forms, and the posterior."""
+    """Replays one guided step at several times: x0, its clamped forms, and the posterior."""
     schedule, tensors, cases = cosine_interpolated_schedule(), recording.tensors, []
     x = jnp.asarray(channels_last(tensors["x"]))
     for name in sorted({key.split("/")[0] for key in tensors if re.fullmatch(r"t.*/x0", key)}):
@@ -193,7 +193,7 @@ def replay_denoise(recording: Recording) -> list[Case]:
 
 
 def replay_blend(recording: Recording) -> list[Case]:
-    """Cross-fades of windows, and the weights of tiles."""
+    """Replays cross-fades of windows, and the weights of tiles."""
     cases = []
     before, after = recording.tensors["blend_a"], recording.tensors["blend_b"]
     before, after = jnp.moveaxis(before, 1, -1), jnp.moveaxis(after, 1, -1)
@@ -208,9 +208,9 @@ def replay_blend(recording: Recording) -> list[Case]:
             start = before.shape[1] - n
             windows = [(0, before.shape[1]), (start, start + after.shape[1])]
             whole = jnp.zeros((len(before), windows[1][1], *before.shape[2:]))
-            parts = {0: before, start: after}
+            parts = dict(zip(windows, (before, after), strict=True))
             ours = blend(
-                lambda _, window, parts=parts: parts[window[0].frames.start],
+                lambda _, boxes, parts=parts: parts[boxes[0].frames.start, boxes[0].frames.stop],
                 whole,
                 _boxes(windows, before.shape[2:4]),
             )
@@ -219,7 +219,14 @@ def replay_blend(recording: Recording) -> list[Case]:
 
 
 def toy_network(x: jax.Array, t: Any, text: np.ndarray, mask: np.ndarray) -> jax.Array:
-    """The network's stand-in in the recordings: `x [B, F, h, w, C]`, `mask [F]` or `[B, F]`."""
+    """Computes the toy network of the recordings.
+
+    Args:
+      x: noisy latents `[B, F, h, w, C]`.
+      t: time step, or time steps `[B]`.
+      text: prompt features `[B, L, D]`.
+      mask: index of each key frame, -1 for frames to interpolate, `[F]` or `[B, F]`.
+    """
     frame = jnp.arange(x.shape[1], dtype=jnp.float32)[:, None, None, None]
     is_key = jnp.asarray(mask >= 0, jnp.float32)[..., None, None, None]
     mean = _columns(text.mean((1, 2)))
@@ -233,14 +240,14 @@ def _boxes(windows: Sequence[tuple[int, int]], size: Sequence[int]) -> list[Box]
 
 
 def _columns(per_video: Any) -> jax.Array:
-    """`[B]` to `[B, 1, 1, 1, 1]`."""
+    """Reshapes `[B]` to `[B, 1, 1, 1, 1]`."""
     return jnp.asarray(per_video).reshape(-1, 1, 1, 1, 1)
 
 
 def _posterior(
     schedule: Schedule, t: np.ndarray, x: jax.Array, x0: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-    """Mean and variance of the latents one time step earlier, given x0."""
+    """Computes mean and variance of the latents one time step earlier, given x0."""
     alpha, sigma = _columns(schedule.alphas[t]), _columns(schedule.sigmas[t])
     before = _columns(np.where(t > 0, schedule.alphas[np.maximum(t - 1, 0)], np.float32(1)))
     variance_before = 1 - before**2
@@ -250,7 +257,7 @@ def _posterior(
 
 
 def _edm_sigmas(schedule: Schedule, name: str) -> np.ndarray:
-    """Noise levels by the name of a sampler in the recordings."""
+    """Returns the noise levels of a sampler by its name in the recordings."""
     if name.startswith("disc_"):
         spacing: Any = name.removeprefix("disc_")
         return np.append(schedule.edm_sigma(even_times(21, 899, spacing)[:-1]), np.float32(0))
@@ -265,7 +272,7 @@ def _edm_sigmas(schedule: Schedule, name: str) -> np.ndarray:
 
 
 def _toy_steps(schedule: Schedule, name: str, edm_sigmas: np.ndarray) -> LinearSteps | HeunSteps:
-    """Steps of a case, whose name says what differs from the defaults."""
+    """Returns the steps of a case, whose name states the options that are not the default."""
     if name.startswith("heun"):
         churn = 20.0 if "churn20" in name else 0.0
         return heun_steps(schedule, edm_sigmas, churn=churn, official_start=True)
@@ -281,7 +288,7 @@ def _toy_steps(schedule: Schedule, name: str, edm_sigmas: np.ndarray) -> LinearS
 
 
 def _levels(steps: LinearSteps | HeunSteps, edm_sigmas: np.ndarray) -> Iterator[float]:
-    """Noise levels in the order in which the denoiser is asked."""
+    """Yields the noise levels in the order of the denoiser's calls."""
     if isinstance(steps, LinearSteps):
         return iter(edm_sigmas[:-1])
     pairs = zip(steps.churned, steps.edm_sigmas[1:], strict=True)
