@@ -5,7 +5,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from video_clips import make_video
+from video.video_clips import make_video
 
 from venhancer_jax.data.augment import AugmentConfig
 from venhancer_jax.data.clips import ClipRules
