@@ -1,6 +1,7 @@
 """The command line of the measures: pairs, scores, files, and words on wrong input."""
 
 import json
+import resource
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -347,16 +348,17 @@ def test_default_names_are_known() -> None:
 
 
 def test_a_failed_write_leaves_the_older_file(
-    folders: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    folders: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "s.json"
     file.write_text("older")
-
-    def full(*_: object) -> None:
-        raise OSError(28, "disk full")
-
-    monkeypatch.setattr(evaluate.os, "replace", full)
-    assert run(*folders, "--metrics=psnr", f"--json={file}") == 2
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20, before[1]))
+    try:
+        assert run(*folders, "--metrics=psnr", f"--json={file}") == 2
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert "cannot be written" in capsys.readouterr().err
     assert file.read_text() == "older"
     assert {path.name for path in tmp_path.iterdir()} == {"pred", "target", "s.json"}
 

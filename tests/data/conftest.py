@@ -1,14 +1,10 @@
-"""Clips made on the spot, with the helpers of the video tests."""
+"""Tiny clips, with the helpers of the video tests."""
 
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-
-sys.path.append(str(Path(__file__).parents[1] / "video"))
-
-from video_clips import make_video
+from video.video_clips import make_video
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from video_clips import level_frames, make_video, number_of
+from video.video_clips import level_frames, make_video, number_of
 
 from venhancer_jax.data.augment import AugmentConfig
 from venhancer_jax.data.clips import ClipRules

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from venhancer_jax.data import demo_clips
-from venhancer_jax.data.demo_clips import TABLE, Source, make, read_table, window_path
+from venhancer_jax.data.demo_clips import TABLE, DemoSource, make, read_table, window_path
 from venhancer_jax.errors import InputError
 
 cv2 = pytest.importorskip("cv2")
@@ -193,7 +193,7 @@ def package(tmp_path):
     common |= {"path": "films/-/films-1.0.tgz", "sha256": sha256}
     names = [("film", "clip", 12), ("photo", "still", 1), ("kept", "heldout", 0)]
     sources = [
-        Source(name=name, kind=kind, member=member, pieces=pieces, **common)
+        DemoSource(name=name, kind=kind, member=member, pieces=pieces, **common)
         for (name, kind, pieces), member in zip(names, members, strict=True)
     ]
     return tmp_path / "output", cache, sources

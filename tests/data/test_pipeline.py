@@ -5,7 +5,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from video_clips import make_video
+from video.video_clips import make_video
 
 from venhancer_jax.data.augment import AugmentConfig
 from venhancer_jax.data.clips import ClipRules
@@ -131,7 +131,7 @@ def test_corrupt_and_short_clips_are_named(videos, scene, caplog):
     with caplog.at_level(logging.WARNING):
         batches = list(itertools.islice(training_pipeline(clips, CONFIG, batch=1), 8))
     assert len(batches) == 8
-    messages = [m for m in caplog.messages if m.startswith("skipped clip")]
+    messages = [m for m in caplog.messages if m.startswith("skipped")]
     assert len(messages) == 2 and messages[1].endswith("(2 so far)")
     assert any(m.startswith("skipped bad.mp4: ") for m in messages)
     assert any("short.mp4: 3 frames, where an example takes 5" in m for m in messages)

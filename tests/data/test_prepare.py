@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from video_clips import make_video
+from video.video_clips import make_video
 
 from venhancer_jax.data import clips, prepare, records
 from venhancer_jax.data.clips import ClipRules

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from video_clips import make_video
+from video.video_clips import make_video
 
 
 @pytest.fixture

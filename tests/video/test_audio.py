@@ -7,7 +7,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from video_clips import level_frames, tone
+from video.video_clips import level_frames, tone
 
 from venhancer_jax.video import VideoWriter, probe
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from video_clips import level_frames, make_video, number_of
+from video.video_clips import level_frames, make_video, number_of
 
 from venhancer_jax.errors import InputError
 from venhancer_jax.video import probe, read_frames

