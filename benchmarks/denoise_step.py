@@ -18,7 +18,14 @@ import jax
 from absl import app, flags
 
 from benchmarks.denoiser import denoise_call
-from benchmarks.measure import device_facts, matmul_peak, peak_gib, report, timing
+from benchmarks.measure import (
+    device_facts,
+    matmul_peak,
+    peak_gib,
+    release_freed_memory,
+    report,
+    timing,
+)
 from venhancer_jax.models.functional import count_parameters
 from venhancer_jax.pipelines.venhancer import programs
 from venhancer_jax.pipelines.venhancer.spec import PRESETS
@@ -41,7 +48,9 @@ def main(argv: list[str]) -> None:
     compile_seconds = time.perf_counter() - start - trace_seconds
     # After the measured trace, which would otherwise find parts of the network traced.
     flops = count_flops(functools.partial(programs.denoise, *static), call.shapes, *call.inputs)
+    release_freed_memory()
     params = call.params()
+    release_freed_memory()
     peak = matmul_peak(call.facts["dtype"])
     times = timing(lambda: step(params, *call.inputs), repeats=REPEATS.value, flops=flops)
     peak = max(peak, matmul_peak(call.facts["dtype"]))

@@ -1,4 +1,4 @@
-"""Settings of JAX that every command line wants."""
+"""Settings of JAX for all commands: compilation cache and compiler effort."""
 
 import os
 from pathlib import Path
@@ -11,18 +11,17 @@ CACHE_VARIABLE = "VENHANCER_JAX_CACHE"
 
 
 def cache_folder() -> Path:
-    """What is made once and kept: `$VENHANCER_JAX_CACHE` or a folder in the user's cache."""
+    """Returns the folder of cached files: `$VENHANCER_JAX_CACHE`, or one in the user's cache."""
     chosen = os.environ.get(CACHE_VARIABLE)
     return Path(chosen) if chosen else Path.home() / ".cache" / "venhancer_jax"
 
 
 def use_compilation_cache(folder: str | os.PathLike | None = None) -> None:
-    """Keeps compiled programs between runs in JAX's compilation cache.
+    """Turns on JAX's compilation cache, which keeps compiled programs between runs.
 
     Args:
-      folder: local or `gs://`; by default what `JAX_COMPILATION_CACHE_DIR` says, or else
-        `compiled` in `cache_folder()`. Executables are in `programs` there
-        (`pipelines.executable_files`).
+      folder: cache folder, local or `gs://`; by default `$JAX_COMPILATION_CACHE_DIR`, or else
+        `compiled` in `cache_folder()`.
     """
     if folder is not None or "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         folder = folder or cache_folder() / "compiled"
@@ -32,13 +31,13 @@ def use_compilation_cache(folder: str | os.PathLike | None = None) -> None:
 
 
 def set_compile_effort(effort: float) -> None:
-    """How much the compiler tries to make programs fast; on TPU less of it compiles much sooner.
+    """Sets the effort of the compiler; with less a TPU program compiles sooner and runs slower.
 
     Args:
-      effort: from -1, for trying things, to 1; 0 is what JAX does.
+      effort: effort from -1 (least) to 1 (most); 0 is the default of JAX.
 
     Raises:
-      InputError: out of range.
+      InputError: effort out of range.
     """
     if not -1 <= effort <= 1:
         raise InputError(f"compile_effort {effort}: expected a number from -1 to 1")

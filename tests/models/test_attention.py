@@ -127,9 +127,9 @@ def test_compiled_memory_is_bounded(batch: int, length: int):
         memory = function.lower(*of).compile().memory_analysis()
         return memory.temp_size_in_bytes
 
-    # 8 MiB of scores, and 0.06 or 0.5 MiB of everything else.
+    # 8 MiB of scores, and 0.06 or 0.5 MiB for each of queries, keys, values and results.
     assert scratch("xla") > 8 * 2**20
-    assert scratch("chunked") < 2 * 2**20
+    assert scratch("chunked") < 4 * 2**20
 
 
 def test_half_precision_keeps_its_type():

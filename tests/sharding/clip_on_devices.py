@@ -45,20 +45,20 @@ def enhanced(
         window=window,
         guidance_scale=guidance_scale,
     )
-    given = {"frames": clip(frames), "rate": Fraction(10), "options": options}
+    inputs = {"frames": clip(frames), "rate": Fraction(10), "options": options}
     drawn = []
 
     def noise(stream: str, step: int, shape: tuple[int, ...]) -> jax.Array:
         drawn.append(CounterNoise(3)(stream, step, shape))
         return drawn[-1]
 
-    latents, plan = system.denoise_clip(**given, noise=noise)
+    latents, plan = system.denoise_clip(**inputs, noise=noise)
     pieces = [fetch_to_host(x) for x in system.decode_frames(latents, plan.space, options)]
     return {
         "noise": np.concatenate([fetch_to_host(x).ravel() for x in drawn]),
         "latents": fetch_to_host(latents),
         "pixels": np.concatenate(pieces),
-        "bytes": np.stack([*system.enhance(**given, noise=CounterNoise(3))]),
+        "bytes": np.stack([*system.enhance(**inputs, noise=CounterNoise(3))]),
     }
 
 
@@ -94,7 +94,9 @@ def start(
 ) -> subprocess.Popen:
     """Starts a process with so many devices; `join` is coordinator, process count and number."""
     environment = os.environ | {
-        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+        "XLA_FLAGS": (
+            f"--xla_backend_optimization_level=0 --xla_force_host_platform_device_count={devices}"
+        ),
         "JAX_PLATFORMS": "cpu",
         "PYTHONPATH": os.pathsep.join([str(TESTS.parent), str(TESTS)]),
     }

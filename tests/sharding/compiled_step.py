@@ -18,7 +18,9 @@ TESTS = Path(__file__).parents[1]
 def compiled_step(result: Path, platform: str, frames: int) -> dict[str, Any]:
     """Counts of transfers by kind, their expected counts, and the arrays that are gathered."""
     environment = os.environ | {
-        "XLA_FLAGS": "--xla_force_host_platform_device_count=8",
+        "XLA_FLAGS": (
+            "--xla_backend_optimization_level=0 --xla_force_host_platform_device_count=8"
+        ),
         "JAX_PLATFORMS": "cpu",
         "PYTHONPATH": os.pathsep.join([str(TESTS.parent), str(TESTS)]),
     }
@@ -37,6 +39,7 @@ def main(result: str, platform: str, frames: int) -> None:
     from venhancer_jax.models.venhancer.unet3d import UNet3DConfig
     from venhancer_jax.pipelines import catalog
     from venhancer_jax.pipelines.venhancer import programs
+    from venhancer_jax.pipelines.venhancer.step_cache import StepCache, StepPlan
     from venhancer_jax.planning.collectives import count_collectives
     from venhancer_jax.planning.topology import compile_on_processor, find_topology
     from venhancer_jax.sharding.mesh import inference_mesh
@@ -70,9 +73,10 @@ def main(result: str, platform: str, frames: int) -> None:
             "scale": one,
             "key_index": array(1, frames, dtype=jnp.int32),
         },
+        StepCache(),
     )
     with jax.set_mesh(mesh):
-        traced = programs.denoise.trace(network, *arguments)
+        traced = programs.denoise.trace(network, StepPlan(), *arguments)
         text = traced.lower(lowering_platforms=(platform,)).compile().as_text()
     found, _ = count_collectives(text)
     all_gathered = re.findall(r"= (\w+\[[\d,]*\]\S*) all-gather(?:-start)?\(", text)

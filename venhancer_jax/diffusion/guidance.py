@@ -1,4 +1,4 @@
-"""From the network's prediction to the clean latents: guidance, rescale, v to x0."""
+"""Classifier-free guidance, rescaling, and clean latents from v-predictions."""
 
 import jax
 import jax.numpy as jnp
@@ -10,17 +10,17 @@ def guide(
     scale: jax.Array | float,
     rescale: jax.Array | float,
 ) -> jax.Array:
-    """Classifier-free guidance that keeps part of the conditional prediction's contrast.
+    """Applies classifier-free guidance with rescaling (arXiv 2305.08891, section 3.4).
 
     Args:
       conditional: prediction for the prompt, `[B, F, h, w, C]`.
-      unconditional: prediction for the negative prompt.
-      scale: 1 gives the conditional prediction back.
-      rescale: 0 to 1, how far the standard deviation of each video is pulled back to that of the
-        conditional prediction.
+      unconditional: prediction for the negative prompt, `[B, F, h, w, C]`.
+      scale: guidance scale; 1 returns the conditional prediction.
+      rescale: share from 0 to 1 by which the standard deviation of each video is moved to that of
+        the conditional prediction.
 
     Returns:
-      `[B, F, h, w, C]`.
+      Guided prediction `[B, F, h, w, C]`.
     """
     guided = unconditional + scale * (conditional - unconditional)
     gain = _std(conditional) / (_std(guided) + 1e-12)
@@ -30,16 +30,16 @@ def guide(
 def v_to_x0(
     x: jax.Array, v: jax.Array, alpha: jax.Array | float, sigma: jax.Array | float
 ) -> jax.Array:
-    """Clean latents from noisy ones and a v-prediction (paper, section 3.1)."""
+    """Computes clean latents from noisy latents and a v-prediction (paper, section 3.1)."""
     return alpha * x - sigma * v
 
 
 def clamp_percentile(x0: jax.Array, percentile: float) -> jax.Array:
-    """Dynamic thresholding: clips each video at a percentile of its magnitude and divides by it.
+    """Clips each video at a percentile of its magnitude and divides by it (dynamic thresholding).
 
     Args:
-      x0: `[B, ...]`.
-      percentile: in (0, 1]; magnitudes below 1 are left alone.
+      x0: clean latents `[B, ...]`.
+      percentile: percentile in (0, 1]; its magnitude counts as 1 if it is less.
     """
     limit = jnp.quantile(jnp.abs(x0.reshape(x0.shape[0], -1)), percentile, axis=1)
     limit = jnp.maximum(limit, 1).reshape(-1, *(1,) * (x0.ndim - 1))
@@ -47,5 +47,5 @@ def clamp_percentile(x0: jax.Array, percentile: float) -> jax.Array:
 
 
 def _std(x: jax.Array) -> jax.Array:
-    """Unbiased standard deviation of each video, `[B, 1, ...]`."""
+    """Computes the unbiased standard deviation of each video, `[B, 1, ...]`."""
     return x.std(axis=tuple(range(1, x.ndim)), ddof=1, keepdims=True)

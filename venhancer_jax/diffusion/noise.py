@@ -1,4 +1,4 @@
-"""Where the random numbers of a sampler come from: counters, or a recording."""
+"""Sources of the random numbers of a sampler: counters, or a recording."""
 
 import dataclasses
 import zlib
@@ -12,22 +12,22 @@ import numpy as np
 
 
 class NoiseSource(Protocol):
-    """Standard normal numbers for each use."""
+    """A source of standard normal noise."""
 
     def __call__(self, stream: str, step: int, shape: tuple[int, ...]) -> jax.Array:
-        """Noise `[B, F, ...]` for one step of one purpose."""
+        """Returns the noise `[B, F, ...]` of one step of a stream."""
         ...
 
 
 @dataclasses.dataclass(frozen=True)
 class CounterNoise:
-    """Noise that is a function of seed, stream, step and absolute frame, and of nothing else.
+    """Noise as a function of seed, stream, step and absolute frame only.
 
-    A frame of a clip gets the same numbers on any number of devices and in any window.
+    The noise of a frame depends neither on the number of devices nor on the window.
 
     Attributes:
-      seed: of everything.
-      first_frame: absolute index of the first frame asked for.
+      seed: seed of all streams.
+      first_frame: absolute index of the first frame.
     """
 
     seed: int
@@ -57,7 +57,7 @@ class RecordedNoise:
     """Noise replayed from a recording.
 
     Attributes:
-      streams: arrays `[T, B, F, ...]` by stream, a row for every step.
+      streams: noise `[T, B, F, ...]` of T steps, by stream.
     """
 
     streams: Mapping[str, np.ndarray]

@@ -1,4 +1,4 @@
-"""The noise schedule: how much signal and noise is left at each of 1,000 time steps."""
+"""The noise schedule: signal and noise levels at each of 1,000 time steps."""
 
 import dataclasses
 import functools
@@ -15,9 +15,10 @@ class Schedule:
     """Signal and noise levels, `x_t = alpha_t x_0 + sigma_t noise` (VEnhancer paper, equation 1).
 
     Attributes:
-      alphas: `[1000]` float32, falling to exactly 0.
-      sigmas: `[1000]` float32, rising to exactly 1.
-      log_edm_sigmas: `[1000]` float32, the logarithm of kappa = sigma / alpha; infinite at the end.
+      alphas: signal levels `[1000]` float32, falling to exactly 0.
+      sigmas: noise levels `[1000]` float32, rising to exactly 1.
+      log_edm_sigmas: logarithms `[1000]` float32 of sigma / alpha, the noise level of the EDM
+        paper (arXiv 2206.00364); the last one is infinite.
     """
 
     alphas: np.ndarray
@@ -26,12 +27,12 @@ class Schedule:
 
     @classmethod
     def of(cls, alphas: np.ndarray, sigmas: np.ndarray) -> "Schedule":
-        """The schedule of these levels."""
+        """Creates the schedule of signal levels and noise levels."""
         with np.errstate(divide="ignore"):
             return cls(alphas, sigmas, np.log(sigmas / alphas))
 
     def edm_sigma(self, t: np.ndarray) -> np.ndarray:
-        """`sigma / alpha` at any time in [0, 999], its logarithm interpolated linearly."""
+        """Computes sigma / alpha at times in [0, 999], interpolating its logarithm."""
         t = np.asarray(t, np.float32)
         low, high = np.floor(t).astype(int), np.ceil(t).astype(int)
         w = t - low.astype(np.float32)
@@ -40,7 +41,7 @@ class Schedule:
         return np.exp(np.where(np.isfinite(log), log, np.inf)).astype(np.float32)
 
     def time(self, edm_sigma: np.ndarray) -> np.ndarray:
-        """The inverse of `edm_sigma`: float32 times in [0, 999]."""
+        """Computes float32 times in [0, 999] from noise levels, the inverse of `edm_sigma`."""
         with np.errstate(divide="ignore"):
             log = np.log(np.asarray(edm_sigma, np.float32))
         low = np.clip(np.searchsorted(self.log_edm_sigmas, log, side="right") - 1, 0, STEPS - 2)
@@ -53,11 +54,11 @@ class Schedule:
 
 @functools.cache
 def cosine_interpolated_schedule() -> Schedule:
-    """The schedule of the published prior.
+    """Returns the schedule of the published prior.
 
-    Its sigmas are `cosine_interpolated_sigmas()`. It is read from a table, since the float32
-    rounding of the original program grows to 1e-5 in kappa near the end, and to some percent in
-    what is left of the noise at the beginning; no other order of operations repeats it.
+    Its sigmas are `cosine_interpolated_sigmas()`, read from a table: the float32 rounding of the
+    reference implementation grows to 1e-5 in sigma / alpha near the end and to some percent of the
+    noise at the beginning, and depends on the order of its operations.
     """
     with (
         importlib.resources.files("venhancer_jax.diffusion")
@@ -74,17 +75,17 @@ def cosine_interpolated_sigmas(
     scale_min: float = 2.0,
     scale_max: float = 4.0,
 ) -> np.ndarray:
-    """Noise levels of a cosine log-SNR shifted between two image sizes, with zero terminal SNR.
+    """Computes noise levels of a cosine log-SNR shifted by frame size, with zero terminal SNR.
 
     Args:
-      logsnr_min: of the cosine schedule, at the noisy end.
-      logsnr_max: likewise at the clean end.
-      scale_min: how many times larger the frames are than those that the cosine schedule suits,
-        at the noisy end.
-      scale_max: likewise at the clean end.
+      logsnr_min: log-SNR of the cosine schedule at the noisy end.
+      logsnr_max: log-SNR of the cosine schedule at the clean end.
+      scale_min: size of the frames relative to that of the cosine schedule, at the noisy end.
+      scale_max: size of the frames relative to that of the cosine schedule, at the clean end.
 
     Returns:
-      `[1000]` float64, the last one 1: the stretch to zero SNR is affine in sigma, not in alpha.
+      Noise levels `[1000]` float64, the last one 1: the stretch to zero SNR is affine in sigma, not
+      in alpha.
     """
     u = np.linspace(1, 0, STEPS)
     start, end = math.atan(math.exp(logsnr_max / 2)), math.atan(math.exp(logsnr_min / 2))

@@ -1,4 +1,4 @@
-"""Which times a sampler visits, as lists of kappa = sigma / alpha that end in 0."""
+"""Time steps of a sampler, as noise levels sigma / alpha that end in 0."""
 
 from typing import Literal
 
@@ -17,16 +17,19 @@ FAST_LEAST_LEVELS = 507
 
 
 def fast_times(t_max: int) -> np.ndarray:
-    """`[15]` times: strides of a quarter down to 500, then eleven even ones to nearly 0."""
+    """Computes the `[15]` times of the fast mode: four down to 500, then eleven to nearly 0."""
     coarse = t_max - np.arange(4) * (t_max - (_FAST_SPLIT - 1)) / 4
     fine = _FAST_SPLIT - np.arange(11) * (_FAST_SPLIT + 1) / 11
     return np.concatenate([coarse, fine]).astype(np.float32)
 
 
 def even_times(steps: int, t_max: int, spacing: Spacing = "trailing") -> np.ndarray:
-    """`[steps]` times evenly spaced in [0, t_max], falling.
+    """Computes `[steps]` evenly spaced times in [0, t_max], falling.
 
-    `trailing` starts at `t_max`, `leading` ends at 0, `linspace` does both.
+    Args:
+      steps: number of times.
+      t_max: noisiest time.
+      spacing: `trailing` starts at `t_max`, `leading` ends at 0, `linspace` does both.
     """
     if spacing == "linspace":
         times = np.linspace(t_max, 0, steps)
@@ -46,18 +49,20 @@ def edm_sigmas_for(
     t_max: int,
     whole_times: bool = False,
 ) -> np.ndarray:
-    """Noise levels that a solver steps through.
+    """Computes the noise levels that a solver steps through.
 
     Args:
-      schedule: of the network.
-      solver: `dpmpp_2m_sde` leaves out its last time, so that its last stride is a long one.
-      mode: `fast` always has 15 times, `normal` as many evaluations as `steps`.
-      steps: of the normal mode.
-      t_max: the noisiest time.
-      whole_times: round times to those that the network knows.
+      schedule: noise schedule of the network.
+      solver: name of the solver; `dpmpp_2m_sde` skips the last time, so that its last stride is
+        longer.
+      mode: `fast` always has 15 times, `normal` has `steps`.
+      steps: number of steps of the normal mode.
+      t_max: noisiest time.
+      whole_times: whether to round times to integers, on which the network was trained.
 
     Returns:
-      `[T + 1]` float32, falling, the last one 0; the first is infinite if `t_max` is 999.
+      Noise levels sigma / alpha `[T + 1]` float32, falling, the last one 0; the first is infinite
+      if `t_max` is 999.
     """
     drops_last = solver == "dpmpp_2m_sde"
     times = fast_times(t_max) if mode == "fast" else even_times(steps + drops_last, t_max)

@@ -1,4 +1,4 @@
-"""What a gradient keeps of the blocks it goes back through, by name."""
+"""Rematerialisation of blocks: which intermediate results a gradient keeps."""
 
 from collections.abc import Callable
 from typing import Any, Literal
@@ -15,12 +15,15 @@ REMATS = ("none", *_POLICIES)
 
 
 def rematerialised(block: Callable[..., Any], remat: str) -> Callable[..., Any]:
-    """The block as it is in the forward pass; less memory and more work in the gradient.
+    """Wraps a block so that its gradient recomputes intermediate results.
 
     Args:
-      block: a function of arrays, its parameters closed over.
-      remat: `none` keeps every intermediate; `dots` keeps the results of dense layers and computes
-        the rest again; `blocks` keeps only what goes into each block, at a third more work.
+      block: function of arrays, its parameters closed over.
+      remat: policy: `none` keeps every intermediate result; `dots` keeps those of dense layers and
+        recomputes the rest; `blocks` keeps the inputs of each block only, at a third more work.
+
+    Returns:
+      Function equal to `block`.
 
     Raises:
       ValueError: unknown name.

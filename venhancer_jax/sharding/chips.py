@@ -1,6 +1,6 @@
-"""What one chip has: speed, memory, and how fast both it and its neighbours can be reached.
+"""Speed, memory and bandwidth of accelerators, as published by their vendors.
 
-The numbers are the vendors' own. Memory of a TPU is what its compiler lets a program have.
+Memory of a TPU is the part that its compiler gives to a program.
 """
 
 import dataclasses
@@ -10,16 +10,16 @@ _GIB = 2**30
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Chip:
-    """One accelerator, which JAX calls a device.
+    """An accelerator, which JAX calls a device.
 
     Attributes:
-      name: the public one, `v5e` or `h100`.
-      kinds: what JAX calls it, `device_kind`; a longer name may follow after a space or a hyphen.
-      peak_flops: of bfloat16 without sparsity, in operations a second.
-      memory_bytes: of one chip.
-      memory_bandwidth: of its memory, in bytes a second.
-      link_bandwidth: what it sends along one axis of the mesh, in bytes a second: half of the
-        published sum of both directions on GPUs, the links of one axis on TPUs.
+      name: public name, such as `v5e` or `h100`.
+      kinds: prefixes of JAX's `device_kind`, followed by a space, a hyphen or nothing.
+      peak_flops: bfloat16 operations per second without sparsity.
+      memory_bytes: memory of one chip, in bytes.
+      memory_bandwidth: bandwidth of the memory, in bytes per second.
+      link_bandwidth: bandwidth to the neighbours along one axis of the mesh, in bytes per second
+        and direction.
     """
 
     name: str
@@ -99,7 +99,7 @@ CHIPS = (
 
 
 def chip_of_kind(kind: str) -> Chip | None:
-    """The chip of a `device_kind`: the one with the longest name that fits; None if unknown."""
+    """Returns the chip with the longest name that matches a `device_kind`; None if unknown."""
     fits = [
         (len(name), chip)
         for chip in CHIPS
@@ -110,6 +110,6 @@ def chip_of_kind(kind: str) -> Chip | None:
 
 
 def peak_flops(kind: str) -> float:
-    """Operations a second of a device at most, by its `device_kind`; 0 where it is not known."""
+    """Returns the peak operations per second of a device by its `device_kind`; 0 if unknown."""
     chip = chip_of_kind(kind)
     return chip.peak_flops if chip else 0.0

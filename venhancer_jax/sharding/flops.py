@@ -1,7 +1,7 @@
 """Counts the floating-point operations of a traced function.
 
-Only matrix products and convolutions count, two operations a multiply-add, loop bodies as often as
-they run. XLA's own count would see a loop body once.
+Only matrix products and convolutions count, two operations per multiply-add, and loop bodies as
+often as they run, where XLA counts them once.
 """
 
 import math
@@ -13,15 +13,15 @@ from jax.extend import core
 
 
 def count_flops(function: Callable[..., Any], *args: Any, **kwargs: Any) -> int:
-    """Operations of one call of `function`.
+    """Counts the floating-point operations of one call.
 
     Args:
-      function: anything that JAX can trace.
+      function: function that JAX can trace.
       *args: arrays or `jax.ShapeDtypeStruct`.
-      **kwargs: likewise.
+      **kwargs: arrays or `jax.ShapeDtypeStruct`.
 
     Returns:
-      Two for each multiply-add of its matrix products and convolutions.
+      Twice the number of multiply-adds in matrix products and convolutions.
     """
     return _of_jaxpr(jax.make_jaxpr(function)(*args, **kwargs).jaxpr)
 

@@ -1,4 +1,4 @@
-"""How parameters and batches lie on a mesh."""
+"""Sharding of parameters and batches over a mesh."""
 
 import math
 from typing import Any
@@ -8,25 +8,28 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from venhancer_jax.sharding.mesh import RULES
 
-# Smaller arrays are kept whole: gathering them would cost more than they take.
+# Smaller arrays are replicated: gathering them would cost more than it saves.
 LEAST_SHARDED = 2**16
 
-# Examples lie on both axes: `fsdp` is data parallelism that also splits parameters.
+# Examples are sharded over both axes: `fsdp` is data parallelism that also shards parameters.
 BATCH = PartitionSpec(RULES["batch"])
 
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:
-    """Examples over `data` and `fsdp`."""
+    """Returns the sharding of examples over `data` and `fsdp`."""
     return NamedSharding(mesh, BATCH)
 
 
 def all_gathered(tree: Any) -> Any:
-    """Asks the compiler for whole arrays, of parameters that `fsdp_sharding` split.
+    """Gathers parameters that `fsdp_sharding` shards, on every device.
 
-    Without it the compiler is free to split activations as the parameters are, which contradicts
-    the split of the batch: it would gather and split activations at every layer. The gradient of a
-    gathered parameter is summed and split again. Does nothing unless a mesh of several devices is
-    in use (`jax.set_mesh`).
+    Otherwise the compiler could shard activations like the parameters, against the sharding of the
+    batch, and would gather and scatter activations at every layer. The gradient of a gathered
+    parameter is reduced and scattered again. Does nothing unless a mesh of several devices is in
+    use (`jax.set_mesh`).
+
+    Args:
+      tree: tree of arrays.
     """
     if jax.sharding.get_abstract_mesh().size <= 1:
         return tree
@@ -34,10 +37,16 @@ def all_gathered(tree: Any) -> Any:
 
 
 def fsdp_sharding(mesh: Mesh, tree: Any) -> Any:
-    """Shardings that split the longest divisible axis of every large array over `fsdp`."""
+    """Computes shardings that split the longest divisible axis of large arrays over `fsdp`.
+
+    Args:
+      mesh: devices.
+      tree: tree of arrays or their shapes; those with fewer than `LEAST_SHARDED` entries are
+        replicated.
+    """
     size = mesh.shape["fsdp"]
 
-    def of(leaf: Any) -> NamedSharding:
+    def sharding(leaf: Any) -> NamedSharding:
         shape = leaf.shape
         spec: list[str | None] = [None] * len(shape)
         axes = [i for i, length in enumerate(shape) if length % size == 0]
@@ -45,7 +54,7 @@ def fsdp_sharding(mesh: Mesh, tree: Any) -> Any:
             spec[max(axes, key=lambda i: shape[i])] = "fsdp"
         return NamedSharding(mesh, PartitionSpec(*spec))
 
-    return jax.tree.map(of, tree)
+    return jax.tree.map(sharding, tree)
 
 
 def shard_bytes(tree: Any) -> int:

@@ -1,4 +1,4 @@
-"""What several processes of one run, one a host, do together."""
+"""Coordination of the processes of one run, one per host."""
 
 import contextlib
 import os
@@ -23,7 +23,7 @@ _MESSAGE_BYTES = 2048
 
 
 def initialize_distributed(config: ConfigDict) -> None:
-    """Connects this process with the others of the run, where the config says that there are any.
+    """Connects this process with the others of a distributed run.
 
     On TPU pods and on Slurm, `config.distributed` is enough: JAX finds the others. Elsewhere
     `config.coordinator` is the `host:port` of the first process, the same for all, together with
@@ -122,18 +122,18 @@ def _interrupt(number: int, frame: object) -> None:
 
 
 def is_main_process() -> bool:
-    """Whether this is the process that prints and writes what there is once."""
+    """Returns whether this process logs and writes results on behalf of all."""
     return jax.process_index() == 0
 
 
 def log_on_main(line: str) -> None:
-    """Prints a line, once for all processes."""
+    """Prints a line on the main process only."""
     if is_main_process():
         print(line, flush=True)
 
 
 def fetch_to_host(x: jax.Array) -> np.ndarray:
-    """A whole array, on every process; if other processes hold parts, all have to call this."""
+    """Returns a whole array on every process; all processes must call this for a sharded array."""
     if x.is_fully_addressable or x.is_fully_replicated:
         return np.asarray(x)
     return np.asarray(multihost_utils.process_allgather(x, tiled=True))

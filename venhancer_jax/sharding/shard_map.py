@@ -1,4 +1,4 @@
-"""Runs a function on every device's own part of arrays: no collective by construction."""
+"""Functions of every device's shard of arrays, free of collectives by construction."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -20,22 +20,22 @@ def shard_map_over(
     *,
     params: Any,
 ) -> jax.Array:
-    """The function of whole arrays, which each device computes a part of.
+    """Applies a function to each device's shard of arrays and returns the sharded result.
 
-    Only right for functions that treat the entries of a split axis each by themselves. A length
-    that the devices do not divide is filled up with zeros, which are cut off again. Without a mesh
-    of several devices in use, and inside of another such call, it is just the function.
+    The function must treat entries along a sharded axis independently. A length that the devices do
+    not divide is padded with zeros, which are dropped from the result. Without a mesh of several
+    devices in use, and inside another such call, the function is called on the whole arrays.
 
     Args:
-      function: of the parameters and the arrays. It must not use other traced arrays: in a gradient
-        JAX would take them for parts of the mesh outside.
+      function: function of parameters and arrays. It must not close over traced arrays: in a
+        gradient JAX would take them for sharded over the mesh outside.
       arrays: inputs.
-      axes: of each array, a logical axis or None for each dimension.
-      out_axes: of the result.
-      params: a tree of arrays that every device has whole.
+      axes: logical axis or None for each dimension of each array.
+      out_axes: logical axis or None for each dimension of the result.
+      params: tree of arrays that every device has whole.
 
     Returns:
-      What `function(params, *arrays)` gives.
+      `function(params, *arrays)`.
     """
     if not is_sharded():
         return function(params, *arrays)
@@ -61,6 +61,6 @@ def shard_map_over(
 
 
 def pad_to_shards(x: jax.Array, axes: Axes) -> jax.Array:
-    """Zeros at the end of every split axis, to a length that its devices divide."""
+    """Pads every sharded axis with zeros at its end, to a length that its devices divide."""
     missing = [-length % num_shards(axis) for axis, length in zip(axes, x.shape, strict=True)]
     return jnp.pad(x, [(0, n) for n in missing]) if any(missing) else x

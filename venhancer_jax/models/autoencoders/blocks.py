@@ -1,4 +1,4 @@
-"""Blocks that the encoder and both decoders of the VAE share; each frame by itself."""
+"""Spatial blocks that the encoder and both decoders of the VAE share."""
 
 from collections.abc import Callable
 
@@ -30,7 +30,7 @@ def map_frames(function: Callable[[jax.Array], jax.Array], x: jax.Array) -> jax.
 
 
 def spatial_norm(channels: int, *, groups: int, dtype: DTypeLike, rngs: nnx.Rngs) -> GroupNorm:
-    """The normalisation of the VAE: statistics of one frame."""
+    """Creates the normalisation of the VAE, with statistics of one frame."""
     return GroupNorm(
         channels, over_frames=False, groups=groups, epsilon=1e-6, dtype=dtype, rngs=rngs
     )
@@ -59,7 +59,7 @@ class SpatialResBlock(nnx.Module):
         )
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        """`[B, F, H, W, C]`."""
+        """Transforms `[B, F, H, W, C]`."""
         return map_frames(self._convolve, x)
 
     def _convolve(self, x: jax.Array) -> jax.Array:
@@ -69,7 +69,7 @@ class SpatialResBlock(nnx.Module):
 
 
 class SpatialAttention(nnx.Module):
-    """Attention among the pixels of each frame with one head of all channels."""
+    """Attention over the pixels of each frame with one head of all channels."""
 
     def __init__(
         self,
@@ -88,7 +88,7 @@ class SpatialAttention(nnx.Module):
         self.implementation: Implementation = implementation
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        """`[B, F, H, W, C]`."""
+        """Transforms `[B, F, H, W, C]`."""
         b, f, h, w, c = x.shape
         tokens = self.norm(x).reshape(b, f, h * w, 1, c)  # one head
         q, k, v = self.to_q(tokens), self.to_k(tokens), self.to_v(tokens)
@@ -97,7 +97,7 @@ class SpatialAttention(nnx.Module):
 
 
 class MidBlock(nnx.Module):
-    """The deepest step: two residual blocks, around attention if so asked."""
+    """The deepest level: two residual blocks around an optional attention."""
 
     def __init__(
         self,
@@ -121,12 +121,13 @@ class MidBlock(nnx.Module):
         self.resnet2 = block(channels, channels, groups=groups, dtype=dtype, rngs=rngs)
 
     def __call__(self, x: jax.Array) -> jax.Array:
+        """Transforms `[B, F, H, W, C]`."""
         x = self.resnet1(x)
         return self.resnet2(x if self.attention is None else self.attention(x))
 
 
 class Level(nnx.Module):
-    """Residual blocks of one size, then the way to the next size."""
+    """Residual blocks of one size, then a layer that resamples to the next size."""
 
     def __init__(
         self,
@@ -153,6 +154,7 @@ class Level(nnx.Module):
         self.resample = resample and resample(channels_out, dtype=dtype, rngs=rngs)
 
     def __call__(self, x: jax.Array) -> jax.Array:
+        """Transforms and resamples `[B, F, H, W, C]`."""
         for resnet in self.resnets:
             x = resnet(x)
         return x if self.resample is None else self.resample(x)

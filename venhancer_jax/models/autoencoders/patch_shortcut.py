@@ -1,4 +1,4 @@
-"""A linear way past the VAE's convolutions: what they learn is the rest.
+"""A linear shortcut past the convolutions of the VAE, which learn the residual.
 
 Residual autoencoding (Chen et al. 2025, "Deep Compression Autoencoder", section 3.1) with learned
 maps that start as a cosine transform, so that an untrained VAE already is a blurry one.
@@ -18,7 +18,7 @@ _COLOUR_VARIANCE = 0.1
 
 
 class PatchToLatent(nnx.Module):
-    """Squares of pixels to latents."""
+    """A linear map from square patches of pixels to latents."""
 
     def __init__(self, patch: int, channels: int, *, dtype: DTypeLike, rngs: nnx.Rngs):
         self.linear = Linear(
@@ -27,7 +27,7 @@ class PatchToLatent(nnx.Module):
         self.patch = patch
 
     def __call__(self, frames: jax.Array) -> jax.Array:
-        """`[B, F, H, W, 3]` to `[B, F, h, w, C]`."""
+        """Maps frames `[B, F, H, W, 3]` to latents `[B, F, h, w, C]`."""
         patches = rearrange(
             frames, "b f (h y) (w x) c -> b f h w (y x c)", y=self.patch, x=self.patch
         )
@@ -35,7 +35,7 @@ class PatchToLatent(nnx.Module):
 
 
 class LatentToPatch(nnx.Module):
-    """Latents to squares of pixels."""
+    """A linear map from latents to square patches of pixels."""
 
     def __init__(self, patch: int, channels: int, *, dtype: DTypeLike, rngs: nnx.Rngs):
         self.linear = Linear(
@@ -44,7 +44,7 @@ class LatentToPatch(nnx.Module):
         self.patch = patch
 
     def __call__(self, latents: jax.Array) -> jax.Array:
-        """`[B, F, h, w, C]` to `[B, F, H, W, 3]`."""
+        """Maps latents `[B, F, h, w, C]` to frames `[B, F, H, W, 3]`."""
         return rearrange(
             self.linear(latents),
             "b f h w (y x c) -> b f (h y) (w x) c",
@@ -54,12 +54,18 @@ class LatentToPatch(nnx.Module):
 
 
 def low_frequencies(patch: int, channels: int) -> np.ndarray:
-    """Orthonormal pictures of which natural ones have the most, `[patch * patch * 3, channels]`.
+    """Computes the orthonormal patterns with the most variance in natural pictures.
 
-    Cosine waves in brightness and in two colour differences, slow ones first.
+    Args:
+      patch: rows and columns of a patch, in pixels.
+      channels: number of patterns.
+
+    Returns:
+      Cosine waves in brightness and in two colour differences, low frequencies first,
+      `[patch * patch * 3, channels]` float64.
     """
     n = np.arange(patch)
-    waves = np.cos(np.pi * np.outer(n, n + 0.5) / patch)  # [frequency, place]
+    waves = np.cos(np.pi * np.outer(n, n + 0.5) / patch)  # [frequency, position]
     waves /= np.linalg.norm(waves, axis=1, keepdims=True)
     colours = np.array([[1, 1, 1], [1, -1, 0], [1, 1, -2]], np.float64)
     colours /= np.linalg.norm(colours, axis=1, keepdims=True)
@@ -71,7 +77,7 @@ def low_frequencies(patch: int, channels: int) -> np.ndarray:
 
 
 def _cosines(key: jax.Array, shape: tuple[int, ...], dtype: DTypeLike = jnp.float32) -> jax.Array:
-    """Initialiser of both directions; the way back is the transpose."""
+    """Initialises both maps; that to pixels is the transpose of that to latents."""
     del key
     into, channels = max(shape), min(shape)
     basis = low_frequencies(round((into / 3) ** 0.5), channels)

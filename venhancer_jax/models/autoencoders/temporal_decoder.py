@@ -1,4 +1,4 @@
-"""What the temporal decoder has beyond the image decoder: convolutions across the frames.
+"""Temporal convolutions that the video decoder has beyond the image decoder.
 
 The decoder of Stable Video Diffusion (Blattmann et al. 2023, appendix D). All frames of a call
 are one group: the temporal normalisations and convolutions see all of them and nothing else.
@@ -27,7 +27,7 @@ class VideoTemporalConv(nnx.Module):
 
 
 class TemporalResidual(nnx.Module):
-    """Two convolutions across the frames: what a temporal residual block adds to its input."""
+    """The residual of a temporal block: two temporal convolutions."""
 
     def __init__(self, channels: int, *, groups: int, dtype: DTypeLike, rngs: nnx.Rngs):
         def norm() -> GroupNorm:
@@ -40,13 +40,13 @@ class TemporalResidual(nnx.Module):
         self.conv2 = VideoTemporalConv(channels, dtype=dtype, rngs=rngs)
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        """`[B, F, H, W, C]`."""
+        """Transforms `[B, F, H, W, C]`."""
         y = self.conv1(nnx.silu(self.norm1(x)))
         return self.conv2(nnx.silu(self.norm2(y)))
 
 
 class SpatioTemporalResBlock(SpatialResBlock):
-    """A residual block of each frame, then a part of a residual block across the frames.
+    """A spatial residual block, then a share of a temporal one.
 
     With s from the first, s + r from the second and a = sigmoid(mix_factor), the blend
     (1 - a) s + a (s + r) is s + a r.
@@ -66,7 +66,7 @@ class SpatioTemporalResBlock(SpatialResBlock):
         self.mix_factor = nnx.Param(jnp.zeros(1))
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        """`[B, F, H, W, C]`."""
+        """Transforms `[B, F, H, W, C]`."""
         x = super().__call__(x)
         share = jax.nn.sigmoid(self.mix_factor[...]).astype(x.dtype)
         return x + share * self.temporal(x)

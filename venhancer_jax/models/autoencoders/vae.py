@@ -39,19 +39,20 @@ class VAEConfig:
     """Sizes of the VAE.
 
     Attributes:
-      latent_channels: of the latents.
-      channels: of each level, from pixels to latents.
-      blocks_per_level: residual blocks of a level of the encoder (one more in the decoder).
-      groups: of every normalisation.
-      scaling_factor: times raw latents are latents of about unit variance.
-      patch_shortcut: a linear way past the convolutions of encoder and decoder, which start at
-        zero.
-      mid_attention: attend among the pixels of a frame where the latents are smallest.
-      temporal_decoder: decode the frames of a call together; otherwise each by itself, after
-        `post_quant_conv`, which the temporal decoder does without.
+      latent_channels: channels of the latents.
+      channels: channels of each level, from pixels to latents.
+      blocks_per_level: residual blocks of each level of the encoder (one more in the decoder).
+      groups: groups of every normalisation.
+      scaling_factor: factor from raw latents to latents of about unit variance.
+      patch_shortcut: whether a linear map bypasses the convolutions of encoder and decoder, which
+        then start at zero.
+      mid_attention: whether the deepest level attends over the pixels of a frame.
+      temporal_decoder: whether the frames of a call are decoded together; otherwise each is
+        decoded by itself, after `post_quant_conv`.
       attention: implementation of attention.
-      dtype: of the decoder's activations and matrix products; statistics stay in float32.
-      encoder_dtype: the same of the encoder.
+      dtype: type of the decoder's activations and weights; statistics, the last convolutions and
+        their activations are float32.
+      encoder_dtype: type of the encoder's activations and weights.
     """
 
     latent_channels: int = 4
@@ -98,7 +99,7 @@ class VAEConfig:
 
     @property
     def pixels_per_latent(self) -> int:
-        """Height and width of a latent in pixels; frame sizes are multiples of it."""
+        """Returns height and width of a latent in pixels, of which frame sizes are multiples."""
         return 2 ** (len(self.channels) - 1)
 
 
@@ -108,8 +109,8 @@ class DiagonalGaussian:
     """A normal distribution over the raw latents of frames.
 
     Attributes:
-      mean: `[B, F, h, w, C]` float32.
-      log_variance: the same shape, within [-30, 20].
+      mean: mean of every latent, `[B, F, h, w, C]` float32.
+      log_variance: logarithm of its variance, shaped like `mean`, within [-30, 20].
     """
 
     mean: jax.Array
@@ -117,16 +118,16 @@ class DiagonalGaussian:
 
     @property
     def std(self) -> jax.Array:
-        """Standard deviation."""
+        """Returns the standard deviation of every latent."""
         return jnp.exp(0.5 * self.log_variance)
 
     def sample(self, noise: jax.Array) -> jax.Array:
-        """Raw latents from standard normal noise of the same shape."""
+        """Computes raw latents from standard normal noise shaped like `mean`."""
         return self.mean + self.std * noise
 
 
 class Encoder(nnx.Module):
-    """Frames to the moments of raw latents, each frame by itself."""
+    """The encoder: frames to the moments of raw latents, each frame by itself."""
 
     def __init__(self, config: VAEConfig, rngs: nnx.Rngs):
         dtype, groups, deepest = config.encoder_dtype, config.groups, config.channels[-1]
@@ -164,7 +165,7 @@ class Encoder(nnx.Module):
         )
 
     def __call__(self, frames: jax.Array) -> jax.Array:
-        """`[B, F, H, W, 3]` to `[B, F, h, w, 2C]`."""
+        """Encodes frames `[B, F, H, W, 3]` to moments `[B, F, h, w, 2C]`."""
         x = self.conv_in(frames)
         for level in self.down_blocks:
             x = level(x)
@@ -172,7 +173,7 @@ class Encoder(nnx.Module):
 
 
 class Decoder(nnx.Module):
-    """Raw latents to frames: each frame by itself, or all frames of the call together."""
+    """The decoder: raw latents to frames, each by itself or all frames of a call together."""
 
     def __init__(self, config: VAEConfig, rngs: nnx.Rngs):
         dtype, groups, deepest = config.dtype, config.groups, config.channels[-1]
@@ -214,7 +215,7 @@ class Decoder(nnx.Module):
         )
 
     def __call__(self, latents: jax.Array) -> jax.Array:
-        """`[B, F, h, w, C]` to `[B, F, H, W, 3]`."""
+        """Decodes raw latents `[B, F, h, w, C]` to frames `[B, F, H, W, 3]` float32."""
         x = self.mid_block(self.conv_in(latents))
         for level in self.up_blocks:
             x = level(x)
@@ -227,7 +228,7 @@ def _out_init(config: VAEConfig) -> nnx.Initializer:
 
 
 def _moments_init(config: VAEConfig) -> nnx.Initializer:
-    """With the shortcut the mean says something from the start: little noise hides it."""
+    """Returns the initialiser of the moments: with the shortcut, of a small variance."""
 
     def init(key: jax.Array, shape: tuple[int, ...], dtype: DTypeLike = jnp.float32) -> jax.Array:
         del key
@@ -238,11 +239,10 @@ def _moments_init(config: VAEConfig) -> nnx.Initializer:
 
 
 class VAE(nnx.Module):
-    """Encoder and decoder.
+    """Encoder and decoder between frames in [-1, 1] and latents.
 
-    `encode` and `decode` speak raw latents, those of the autoencoder. `encode_latents` and
-    `decode_latents` speak the latents of the diffusion networks, `scaling_factor` times the raw.
-    Frames are in [-1, 1]; decoded ones may lie somewhat beyond.
+    `encode` and `decode` work on raw latents, `encode_latents` and `decode_latents` on the latents
+    of the diffusion networks, `scaling_factor` times the raw ones.
     """
 
     def __init__(self, config: VAEConfig, rngs: nnx.Rngs):
@@ -271,13 +271,13 @@ class VAE(nnx.Module):
         self.scaling_factor = config.scaling_factor
 
     def encode(self, frames: jax.Array) -> DiagonalGaussian:
-        """Raw latents of frames, each frame by itself.
+        """Encodes frames, each by itself.
 
         Args:
-          frames: `[B, F, H, W, 3]` in [-1, 1]; H and W are multiples of 8.
+          frames: frames `[B, F, H, W, 3]` in [-1, 1], H and W multiples of `pixels_per_latent`.
 
         Returns:
-          Mean and variance, `[B, F, H/8, W/8, 4]` float32.
+          Distribution of the raw latents `[B, F, h, w, C]` float32.
         """
         moments = self.quant_conv(self.encoder(frames)).astype(jnp.float32)
         mean, log_variance = jnp.split(moments, 2, axis=-1)
@@ -286,13 +286,13 @@ class VAE(nnx.Module):
         return DiagonalGaussian(mean, jnp.clip(log_variance, -30.0, 20.0))
 
     def decode(self, latents: jax.Array) -> jax.Array:
-        """Frames of raw latents; the temporal decoder takes all F of them as one group.
+        """Decodes raw latents; the temporal decoder takes all F frames as one group.
 
         Args:
-          latents: `[B, F, h, w, 4]`.
+          latents: raw latents `[B, F, h, w, C]`.
 
         Returns:
-          `[B, F, 8h, 8w, 3]` float32.
+          Frames `[B, F, H, W, 3]` float32, about in [-1, 1].
         """
         raw = latents
         if self.post_quant_conv is not None:
@@ -301,17 +301,17 @@ class VAE(nnx.Module):
         return frames if self.to_patch is None else frames + self.to_patch(raw)
 
     def encode_latents(self, frames: jax.Array, noise: jax.Array) -> jax.Array:
-        """Latents for the diffusion networks, drawn from the posterior.
+        """Samples latents for the diffusion networks from the posterior.
 
         Args:
-          frames: `[B, F, H, W, 3]` in [-1, 1].
-          noise: standard normal, `[B, F, H/8, W/8, 4]`; zeros give the mean.
+          frames: frames `[B, F, H, W, 3]` in [-1, 1].
+          noise: standard normal noise `[B, F, h, w, C]`; zeros give the mean.
 
         Returns:
-          `[B, F, H/8, W/8, 4]` float32.
+          Latents `[B, F, h, w, C]` float32.
         """
         return self.scaling_factor * self.encode(frames).sample(noise)
 
     def decode_latents(self, latents: jax.Array) -> jax.Array:
-        """Frames of latents of the diffusion networks: `[B, F, h, w, 4]` to `[B, F, 8h, 8w, 3]`."""
+        """Decodes latents `[B, F, h, w, C]` of the diffusion networks to `[B, F, H, W, 3]`."""
         return self.decode(latents / self.scaling_factor)

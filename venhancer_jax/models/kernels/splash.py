@@ -9,8 +9,8 @@ from jax.experimental.pallas.ops.tpu import splash_attention as splash
 from venhancer_jax.models.layers.chunking import map_chunks
 from venhancer_jax.sharding.mesh import target_device
 
-# Queries, keys, and keys multiplied at a time, in the longest block of each that a chip does well
-# with; the blocks in use divide the length with the least padding.
+# Longest blocks of queries, of keys, and of keys per product that are fast on a chip; the blocks in
+# use divide the length with the least padding.
 BLOCKS = {
     "TPU v5 lite": (1024, 1024, 512),
     "TPU v5": (1024, 1024, 512),
@@ -18,7 +18,7 @@ BLOCKS = {
 }
 _LANES = 128
 _LONGEST_BACK = 1024
-# Of queries, keys, values and results in the kernel's layout that are held at once.
+# Most bytes of queries, keys, values and results in the layout of the kernel.
 _BYTES_AT_ONCE = 512 * 2**20
 
 
@@ -28,15 +28,16 @@ Blocks = tuple[int, int, int]
 def splash_attention(
     query: jax.Array, key: jax.Array, value: jax.Array, blocks: Blocks | None = None
 ) -> jax.Array:
-    """Softmax attention without mask that holds no scores.
+    """Computes softmax attention without mask, holding no scores in memory.
 
-    Off a TPU the kernel is interpreted: right, and very slow.
+    On other devices than TPUs the kernel is interpreted, which is very slow.
 
     Args:
-      query: `[B, N, heads, head_dim]`.
-      key: `[B, M, heads, head_dim]`.
-      value: like `key`.
-      blocks: in place of those in `BLOCKS` (`python -m benchmarks.attention_blocks` finds them).
+      query: queries `[B, N, heads, head_dim]`.
+      key: keys `[B, M, heads, head_dim]`.
+      value: values `[B, M, heads, head_dim]`.
+      blocks: block lengths in place of those in `BLOCKS`, which
+        `python -m benchmarks.attention_blocks` finds.
 
     Returns:
       `[B, N, heads, head_dim]`.
@@ -57,7 +58,7 @@ def splash_attention(
         interpret=platform != "tpu",
     )
     segments = None
-    if fill_kv:  # no query looks at the keys that fill up
+    if fill_kv:  # no query sees the padded keys
         is_filled = jnp.arange(keys + fill_kv) >= keys
         segments = splash.SegmentIds(
             jnp.zeros(queries + fill_q, jnp.int32), is_filled.astype(jnp.int32)
@@ -79,7 +80,7 @@ def splash_attention(
 
 
 def block_length(length: int, longest: int) -> int:
-    """The multiple of 128, at most `longest`, whose multiples exceed `length` the least."""
+    """Returns the multiple of 128, at most `longest`, that pads `length` the least."""
     tiles = math.ceil(length / _LANES)
     sizes = range(min(tiles, longest // _LANES), 0, -1)
     # Short blocks cost more than a little padding.
@@ -88,7 +89,7 @@ def block_length(length: int, longest: int) -> int:
 
 
 def _part(length: int, longest: int) -> int:
-    """The longest multiple of 128 that divides `length` and is at most `longest`."""
+    """Returns the longest multiple of 128 that divides `length` and is at most `longest`."""
     tiles = length // _LANES
     return _LANES * max(n for n in range(1, longest // _LANES + 1) if tiles % n == 0)
 

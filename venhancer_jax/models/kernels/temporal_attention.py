@@ -1,10 +1,9 @@
-"""Attention among frames at every pixel: on TPU a kernel that reads and writes nothing twice.
+"""Temporal attention: a kernel for TPU that reads and writes every array once.
 
-Sequences are as short as a window has frames, and there are as many as pixels. XLA brings the
-frames of a pixel together in memory, and writes out the scores. The kernel takes pixels as they
-lie, frame by frame, and multiplies all frames of a few pixels with each other at once; what one
-pixel would see of its neighbours is masked. So most of what it multiplies is thrown away: there is
-little to multiply, and far more to move.
+Sequences are as short as a window has frames, and there is one for every pixel. XLA would bring the
+frames of a pixel together in memory and write out the scores. The kernel takes pixels in the layout
+of frames and multiplies all frames of a few pixels with each other; scores between different pixels
+are masked. Most products are discarded, but time goes into memory traffic, not products.
 """
 
 import functools
@@ -16,8 +15,8 @@ from jax.experimental.pallas import tpu as pltpu
 
 from venhancer_jax.sharding.mesh import target_device
 
-# Pixels that a step of the kernel holds, and those that are multiplied at once: a register has
-# eight rows of float32, and memory sixteen of half the width.
+# Pixels in a step of the kernel, and pixels per product: a register has eight rows of float32, and
+# memory sixteen of bfloat16.
 _HELD, _AT_ONCE = 16, 8
 _MASKED = -1e30
 # The scores of a step take 256 bytes times the square of the frames, beside four blocks of pixels.
@@ -26,7 +25,7 @@ _MEMORY = 48 * 2**20
 
 
 def suits(tokens: jax.Array) -> bool:
-    """Whether the kernel is for the device, type and frames of tokens `[B, F, N, D]`."""
+    """Returns whether the kernel suits device, type and frames of tokens `[B, F, N, D]`."""
     is_tpu = target_device()[0] == "tpu"
     return is_tpu and tokens.dtype == jnp.bfloat16 and tokens.shape[1] <= _MOST_FRAMES
 
@@ -35,16 +34,16 @@ def suits(tokens: jax.Array) -> bool:
 def temporal_attention(
     query: jax.Array, key: jax.Array, value: jax.Array, head_dim: int
 ) -> jax.Array:
-    """Softmax attention among the frames, at every pixel by itself, on one device.
+    """Computes softmax attention over the frames of each pixel, on one device.
 
-    Off a TPU the kernel is interpreted: right, and very slow. The gradient is that of
-    `attend_by_pixel`.
+    On other devices than TPUs the kernel is interpreted, which is very slow. The gradient is that
+    of `attend_by_pixel`.
 
     Args:
-      query: `[B, F, N, D]`, all heads side by side.
-      key: like `query`.
-      value: like `query`.
-      head_dim: of each head; divides D.
+      query: queries `[B, F, N, D]`, heads side by side in D.
+      key: keys, shaped like `query`.
+      value: values, shaped like `query`.
+      head_dim: channels of each head; divides D.
 
     Returns:
       `[B, F, N, D]`.
@@ -67,14 +66,14 @@ def temporal_attention(
 
 
 def attend_by_pixel(query: jax.Array, key: jax.Array, value: jax.Array, head_dim: int) -> jax.Array:
-    """The same by XLA."""
+    """Computes `temporal_attention` by XLA."""
     q, k, v = (x.reshape(*x.shape[:-1], -1, head_dim) for x in (query, key, value))
     scores = jnp.einsum("bfnhd,bgnhd->bnhfg", q, k, preferred_element_type=jnp.float32)
     weights = jax.nn.softmax(scores * head_dim**-0.5).astype(v.dtype)
     return jnp.einsum("bnhfg,bgnhd->bfnhd", weights, v).reshape(query.shape)
 
 
-def _kernel(query, key, value, out, made, *, head_dim: int):
+def _kernel(query, key, value, out, scratch, *, head_dim: int):
     frames, _, width = query.shape[1:]
     rows = frames * _AT_ONCE
     # Row (frame, pixel) sees column (frame', pixel') of the same pixel only.
@@ -94,8 +93,8 @@ def _kernel(query, key, value, out, made, *, head_dim: int):
             weights = jnp.exp(scores - scores.max(axis=1, keepdims=True))
             total = weights.sum(axis=1, keepdims=True)
             attended = jnp.dot(weights.astype(query.dtype), v8, preferred_element_type=jnp.float32)
-            made[:, some, lanes] = (attended / total).reshape(frames, _AT_ONCE, head_dim)
-    out[0] = made[...].astype(out.dtype)
+            scratch[:, some, lanes] = (attended / total).reshape(frames, _AT_ONCE, head_dim)
+    out[0] = scratch[...].astype(out.dtype)
 
 
 def _forward(query: jax.Array, key: jax.Array, value: jax.Array, head_dim: int):

@@ -12,11 +12,11 @@ from venhancer_jax.models.layers.linear import Linear
 
 
 def sinusoidal_embedding(t: jax.Array, width: int) -> jax.Array:
-    """Cosines then sines of `t` at geometric frequencies (VEnhancer paper, equation 8).
+    """Computes cosines, then sines of `t` at geometric frequencies (VEnhancer paper, equation 8).
 
     Args:
-      t: `[...]`, any number, negative ones too.
-      width: of the result; an odd width ends with a zero.
+      t: numbers `[...]`, negative ones too.
+      width: channels of the result; with an odd number the last one is zero.
 
     Returns:
       `[..., width]` float32.
@@ -29,7 +29,7 @@ def sinusoidal_embedding(t: jax.Array, width: int) -> jax.Array:
 
 
 class MLP(nnx.Module):
-    """Linear, SiLU, linear: embeds a sinusoidal code."""
+    """Two dense layers with SiLU between them, for sinusoidal embeddings."""
 
     def __init__(
         self,
@@ -45,4 +45,5 @@ class MLP(nnx.Module):
         self.linear2 = Linear(width, width, kernel_init=out_init, dtype=dtype, rngs=rngs)
 
     def __call__(self, x: jax.Array) -> jax.Array:
+        """Transforms `[..., D]`."""
         return self.linear2(nnx.silu(self.linear1(x)))

@@ -1,4 +1,4 @@
-"""Normalisation with float32 statistics."""
+"""Group normalisation with float32 statistics."""
 
 import jax
 import jax.numpy as jnp
@@ -7,7 +7,7 @@ from jax.typing import DTypeLike
 
 
 class GroupNorm(nnx.Module):
-    """Group normalisation with float32 statistics, per frame or over all frames at once."""
+    """Group normalisation with float32 statistics, per frame or over all frames of a video."""
 
     def __init__(
         self,
@@ -28,18 +28,18 @@ class GroupNorm(nnx.Module):
         self.dtype = dtype
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        """`[B, F, ..., C]` to the same; statistics over `...` and the group, and F if asked."""
+        """Normalises `[B, F, ..., C]` over `...` and each group, and over F with `over_frames`."""
         # [B, (F), ..., C]: sums per channel first, a reduction without regrouping the channels.
         axes = tuple(range(1 if self.over_frames else 2, x.ndim - 1))
         x32 = x.astype(jnp.float32)
-        mean = self._of_group(x32.mean(axes, keepdims=True))
+        mean = self._group_mean(x32.mean(axes, keepdims=True))
         # Centred second moment: the difference of two moments would cancel for large means.
-        variance = self._of_group(jnp.square(x32 - mean).mean(axes, keepdims=True))
+        variance = self._group_mean(jnp.square(x32 - mean).mean(axes, keepdims=True))
         gain = jax.lax.rsqrt(variance + self.epsilon) * self.scale[...]
         return ((x32 - mean) * gain + self.bias[...]).astype(self.dtype)
 
-    def _of_group(self, per_channel: jax.Array) -> jax.Array:
-        """Mean over the channels of a group, back at every channel."""
+    def _group_mean(self, per_channel: jax.Array) -> jax.Array:
+        """Computes the mean over the channels of each group, repeated for every channel."""
         grouped = per_channel.reshape(*per_channel.shape[:-1], self.groups, -1)
         mean = jnp.broadcast_to(grouped.mean(-1, keepdims=True), grouped.shape)
         return mean.reshape(per_channel.shape)

@@ -1,4 +1,4 @@
-"""Residual blocks of the video UNet: convolutions within frames, then across them."""
+"""Residual blocks of the video UNet: spatial, then temporal convolutions."""
 
 import jax
 from flax import nnx
@@ -11,7 +11,7 @@ from venhancer_jax.models.layers.norms import GroupNorm
 
 
 class TemporalConvStage(nnx.Module):
-    """Normalise, SiLU, convolve three neighbouring frames at every pixel."""
+    """Normalisation, SiLU and a temporal convolution."""
 
     def __init__(self, channels: int, *, zero_out: bool = False, dtype: DTypeLike, rngs: nnx.Rngs):
         self.norm = GroupNorm(channels, over_frames=True, epsilon=1e-5, dtype=dtype, rngs=rngs)
@@ -19,7 +19,7 @@ class TemporalConvStage(nnx.Module):
         self.conv = TemporalConv(channels, kernel_init=kernel_init, dtype=dtype, rngs=rngs)
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        """`[B, F, P, C]`, P the pixels of a frame; zeros before the first and after the last."""
+        """Transforms `[B, F, P, C]`, P the pixels of a frame."""
         return self.conv(nnx.silu(self.norm(x)))
 
 
@@ -33,7 +33,7 @@ class TemporalConvLayer(nnx.Module):
         self.stage4 = TemporalConvStage(channels, zero_out=True, dtype=dtype, rngs=rngs)
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        """`[B, F, H, W, C]`."""
+        """Transforms `[B, F, H, W, C]`."""
         b, f, h, w, c = x.shape
         y = x.reshape(b, f, h * w, c)
         for stage in (self.stage1, self.stage2, self.stage3, self.stage4):
@@ -71,7 +71,12 @@ class ResBlock(nnx.Module):
         self.temporal = TemporalConvLayer(channels_out, dtype=dtype, rngs=rngs)
 
     def __call__(self, x: jax.Array, embedding: jax.Array) -> jax.Array:
-        """`x [B, F, H, W, C]`; `embedding [B, F, E]`, or `[B, 1, E]` for all frames alike."""
+        """Transforms features, conditioned on an embedding.
+
+        Args:
+          x: features `[B, F, H, W, C]`.
+          embedding: embedding of each frame `[B, F, E]`, or of all frames `[B, 1, E]`.
+        """
         y = self.conv1(nnx.silu(self.norm1(x)))
         y = y + self.embedding(nnx.silu(embedding))[:, :, None, None]
         y = self.conv2(nnx.silu(self.norm2(y)))

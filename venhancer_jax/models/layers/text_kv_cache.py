@@ -1,7 +1,7 @@
-"""The text as the networks take it: features, or the keys and values of every block.
+"""Keys and values of the text for every cross-attention, computed once for all steps.
 
-Cross-attention turns the same features into the same keys and values in every denoising step.
-`compute_text_kv` does so once; the networks take the result in place of the features.
+Cross-attention projects the text features to keys and values that do not change from one denoising
+step to the next. The networks take a `TextKVCache` in place of the features.
 """
 
 import jax
@@ -15,14 +15,14 @@ Text = jax.Array | TextKVCache
 
 
 def compute_text_kv(module: nnx.Module, text: jax.Array) -> TextKVCache:
-    """Keys and values of the text for every transformer of a module.
+    """Projects the text to keys and values for every spatial transformer of a module.
 
     Args:
-      module: UNet and ControlNet, or any part of them.
-      text: features `[B, L, D]`.
+      module: UNet and ControlNet, or a part of them.
+      text: text features `[B, L, D]`.
 
     Returns:
-      By parameter name below `module`, a pair of `[B, L, C]` with the channels of the transformer.
+      Keys and values `[B, L, C]`, C the channels of the transformer, by its name in `module`.
     """
     return {
         ".".join(map(str, path)): part.block.attn2.keys_values(text)
@@ -32,7 +32,7 @@ def compute_text_kv(module: nnx.Module, text: jax.Array) -> TextKVCache:
 
 
 def text_for(text: Text, name: str) -> Text:
-    """The text for the part of a module that has this name: features serve all parts alike."""
+    """Selects the keys and values of a part of a module by its name; returns features unchanged."""
     if not isinstance(text, dict):
         return text
     start = name + "."
@@ -40,5 +40,5 @@ def text_for(text: Text, name: str) -> Text:
 
 
 def context_for(text: Text, name: str) -> jax.Array | KeysValues:
-    """The text for the transformer of this name."""
+    """Returns the keys and values of a transformer by its name, or the features."""
     return text[name] if isinstance(text, dict) else text

@@ -1,4 +1,4 @@
-"""Transformers over the pixels of a frame and over the frames of a pixel."""
+"""Spatial and temporal transformers: over the pixels of a frame, over the frames of a pixel."""
 
 import jax
 import jax.numpy as jnp
@@ -50,9 +50,12 @@ class Attention(nnx.Module):
         *,
         over_groups: bool = False,
     ) -> jax.Array:
-        """`[B, G, N, D]`, each group attending to itself or to a context `[B, 1, M, D']`.
+        """Attends within each group of tokens, or from it to a context.
 
-        The context may be projected already. `over_groups` attends along G instead of N.
+        Args:
+          x: tokens `[B, G, N, D]` in G groups.
+          context: tokens `[B, 1, M, D']` of all groups, or their keys and values; None for `x`.
+          over_groups: whether to attend along G instead of N.
         """
         if not isinstance(context, tuple):
             context = self.keys_values(x if context is None else context)
@@ -66,7 +69,7 @@ class Attention(nnx.Module):
         return self.to_out(rearrange(out, "b g n heads d -> b g n (heads d)"))
 
     def keys_values(self, context: jax.Array) -> KeysValues:
-        """Projects a context `[..., M, D']`."""
+        """Projects a context `[..., M, D']` to keys and values `[..., M, D]`."""
         return self.to_k(context), self.to_v(context)
 
 
@@ -91,7 +94,7 @@ class FeedForward(nnx.Module):
 
 
 class TransformerBlock(nnx.Module):
-    """Self-attention, attention to a context (to itself where there is none), feed-forward."""
+    """Self-attention, cross-attention (self-attention again without a context), feed-forward."""
 
     def __init__(
         self,
@@ -130,14 +133,20 @@ class TransformerBlock(nnx.Module):
         *,
         over_groups: bool = False,
     ) -> jax.Array:
-        """Tokens `[B, G, N, D]`; the context `[B, 1, L, D']` serves all groups of its video."""
+        """Transforms tokens.
+
+        Args:
+          x: tokens `[B, G, N, D]` in G groups.
+          context: tokens `[B, 1, L, D']` of all groups, or their keys and values.
+          over_groups: whether to attend along G instead of N.
+        """
         x = self.attn1(self.norm1(x), over_groups=over_groups) + x
         x = self.attn2(self.norm2(x), context, over_groups=over_groups) + x
         return self.ff(self.norm3(x)) + x
 
 
 class SpatialTransformer(nnx.Module):
-    """Attention among the pixels of each frame, and from them to the text."""
+    """A transformer over the pixels of each frame, with cross-attention to the text."""
 
     def __init__(
         self,
@@ -162,19 +171,24 @@ class SpatialTransformer(nnx.Module):
         self.proj_out = Linear(channels, channels, kernel_init=zeros, dtype=dtype, rngs=rngs)
 
     def __call__(self, x: jax.Array, text: jax.Array | KeysValues) -> jax.Array:
-        """`x [B, F, H, W, C]`; `text [B, L, D]`, or the keys and values of it."""
+        """Transforms features.
+
+        Args:
+          x: features `[B, F, H, W, C]`.
+          text: text features `[B, L, D]`, or keys and values `[B, L, C]`.
+        """
         tokens = rearrange(self.norm(x), "b f h w c -> b f (h w) c")
-        for_all_frames = jax.tree.map(lambda y: y[:, None], text)
-        tokens = self.block(self.proj_in(tokens), for_all_frames)
+        all_frames = jax.tree.map(lambda y: y[:, None], text)
+        tokens = self.block(self.proj_in(tokens), all_frames)
         return self.proj_out(tokens).reshape(x.shape) + x
 
 
 class TemporalTransformer(nnx.Module):
-    """Attention among the frames, at every pixel by itself; no positions, no mask, no text.
+    """A transformer over the frames of each pixel; no positions, no mask, no text.
 
-    On a mesh that splits frames, devices exchange them for all frames of a part of the pixels, and
-    back. Pixels do not see each other here, so the block runs over chunks of at most
-    `pixels_at_once` of them: its scratch memory would otherwise be the largest of the network.
+    On a mesh that shards frames, devices exchange them for all frames of a share of the pixels, and
+    back. Pixels are independent here, so the block runs over chunks of at most `pixels_at_once`
+    pixels: its scratch memory would otherwise be the largest of the network.
     """
 
     def __init__(
@@ -199,7 +213,7 @@ class TemporalTransformer(nnx.Module):
         self.implementation: Implementation = implementation
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        """`[B, F, H, W, C]`."""
+        """Transforms `[B, F, H, W, C]`."""
         pixels = x.shape[2] * x.shape[3]
         # While pixels are one axis, the compiler exchanges them in one all-to-all; from rows and
         # columns it would gather all of them on every device.
@@ -210,7 +224,7 @@ class TemporalTransformer(nnx.Module):
         return out.reshape(x.shape) + x
 
     def _sharded(self, tokens: jax.Array) -> jax.Array:
-        """`_attend_over_time`, each device for its own pixels."""
+        """Runs `_attend_over_time` on every device for its own pixels."""
         graph, params = nnx.split(self)
 
         def own(params: nnx.State, tokens: jax.Array) -> jax.Array:
@@ -219,7 +233,7 @@ class TemporalTransformer(nnx.Module):
         return shard_map_over(own, [tokens], [_BY_PIXEL], _BY_PIXEL, params=params)
 
     def _attend_over_time(self, tokens: jax.Array) -> jax.Array:
-        """`[B, F, N, C]`, all frames of some pixels."""
+        """Transforms `[B, F, N, C]`, all frames of N pixels."""
         videos = len(tokens)
         if self.implementation == "auto" and suits(tokens):
             at_once = self.pixels_at_once // videos
@@ -229,9 +243,9 @@ class TemporalTransformer(nnx.Module):
         return rearrange(out, "(b n) f c -> b f n c", b=videos)
 
     def _frames_major(self, tokens: jax.Array) -> jax.Array:
-        """`[B, F, N, C]`."""
+        """Transforms `[B, F, N, C]` with the kernel, which reads frames one after the other."""
         return self.proj_out(self.block(self.proj_in(tokens), over_groups=True))
 
     def _pixels_major(self, tokens: jax.Array) -> jax.Array:
-        """`[P, F, C]`."""
+        """Transforms `[P, F, C]`, the frames of each pixel together in memory."""
         return self.proj_out(self.block(self.proj_in(tokens[None])))[0]

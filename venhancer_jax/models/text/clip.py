@@ -18,20 +18,19 @@ class ClipTextConfig:
     """Sizes of the text tower, and which of its unused parts are stored.
 
     The features come from the last block but one, so the last block and the projection to the
-    space of pictures never run. Checkpoints have them or not; a network that has them converts
-    back to all that was there. The names of the other parameters do not depend on them: a network
-    without them runs with the parameters of one that has them.
+    space of pictures never run. A network that stores them converts back to the whole checkpoint;
+    one without them runs with the parameters of one that stores them.
 
     Attributes:
       vocabulary: number of tokens.
-      length: of a text, in tokens.
-      width: of the features.
-      heads: of every attention.
+      length: tokens of a text.
+      width: channels of the features.
+      heads: heads of every attention.
       layers: blocks of the tower as it was trained.
       last_block: whether the block that never runs is stored.
       projection: whether the projection to the space of pictures is stored.
       logit_scale: whether the temperature of the training loss is stored.
-      dtype: of activations and matrix products; statistics stay in float32.
+      dtype: type of activations and weights; statistics are float32.
     """
 
     vocabulary: int = 49408
@@ -46,27 +45,27 @@ class ClipTextConfig:
 
     @classmethod
     def vit_h_14(cls, **changes: Any) -> "ClipTextConfig":
-        """OpenCLIP ViT-H/14, laion2b_s32b_b79k: 354,032,641 parameters."""
+        """Returns the sizes of OpenCLIP ViT-H/14, laion2b_s32b_b79k: 354,032,641 parameters."""
         return cls(**changes)
 
     @classmethod
     def tiny(cls, **changes: Any) -> "ClipTextConfig":
-        """The same network small enough for a laptop's processor."""
+        """Returns sizes for tests and laptops."""
         sizes: dict[str, Any] = {"width": 64, "heads": 4, "layers": 3}
         return cls(**(sizes | changes))
 
     @property
     def stored_blocks(self) -> int:
-        """Blocks that have parameters."""
+        """Returns the number of blocks that have parameters."""
         return self.layers if self.last_block else self.layers - 1
 
     def only_used(self) -> "ClipTextConfig":
-        """The same tower without the parts that never run."""
+        """Returns the sizes of the tower without the parts that never run."""
         return dataclasses.replace(self, last_block=False, projection=False, logit_scale=False)
 
 
 class ClipAttention(nnx.Module):
-    """Multi-head attention of every token to itself and those before it."""
+    """Causal multi-head self-attention."""
 
     def __init__(self, config: ClipTextConfig, rngs: nnx.Rngs):
         width = config.width
@@ -75,7 +74,7 @@ class ClipAttention(nnx.Module):
         self.heads = config.heads
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        """`[B, L, D]`."""
+        """Transforms tokens `[B, L, D]`."""
         # Thirds of the projection: queries, keys, values.
         q, k, v = rearrange(
             self.in_proj(x), "b l (three heads d) -> three (b heads) l d", three=3, heads=self.heads
@@ -106,7 +105,7 @@ class ClipBlock(nnx.Module):
         self.mlp = ClipMLP(config, rngs)
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        """`[B, L, D]`."""
+        """Transforms tokens `[B, L, D]`."""
         x = self.attn(self.norm1(x)) + x
         return self.mlp(self.norm2(x)) + x
 
@@ -137,11 +136,11 @@ class ClipTextEncoder(nnx.Module):
         """Computes the penultimate features.
 
         Args:
-          tokens: `[B, L]` integers, as `venhancer_jax.text.tokenizer.tokenize` gives them.
+          tokens: integers `[B, L]` from `venhancer_jax.text.tokenizer.tokenize`.
 
         Returns:
-          `[B, L, D]` float32: the last block but one, normalised as if it were the last. No
-          pooling and no projection.
+          Features `[B, L, D]` float32 of the last block but one, normalised like those of the
+          last, neither pooled nor projected.
         """
         x = self.token_embedding(tokens) + self.positional_embedding[...].astype(self.dtype)
         for block in list(self.blocks)[: self.running_blocks]:
@@ -150,7 +149,7 @@ class ClipTextEncoder(nnx.Module):
 
 
 def layer_norm(config: ClipTextConfig, dtype: DTypeLike, rngs: nnx.Rngs) -> nnx.LayerNorm:
-    """The normalisation of the tower, with results of the type asked for."""
+    """Creates a normalisation of the tower with results of type `dtype`."""
     return nnx.LayerNorm(
         config.width, epsilon=1e-5, use_fast_variance=False, dtype=dtype, rngs=rngs
     )

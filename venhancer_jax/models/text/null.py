@@ -1,4 +1,4 @@
-"""Stands in for the text tower where a model has learned no text."""
+"""An empty text encoder, for models that were trained without text."""
 
 import dataclasses
 
@@ -12,19 +12,19 @@ class NullTextConfig:
     """Size of the empty context.
 
     Attributes:
-      width: of its one token.
+      width: channels of its single token.
     """
 
     width: int = 16
 
 
 class NullTextEncoder(nnx.Module):
-    """One token of zeros, whatever the prompt: cross-attention to it adds what its bias learns."""
+    """A text encoder that ignores the prompt: its only token is zero."""
 
     def __init__(self, config: NullTextConfig, rngs: nnx.Rngs):
         del rngs
         self.width = config.width
 
     def __call__(self, tokens: jax.Array) -> jax.Array:
-        """Token numbers `[B, L]` to `[B, 1, D]`."""
+        """Returns zeros `[B, 1, D]` for tokens `[B, L]`."""
         return jnp.zeros((tokens.shape[0], 1, self.width))

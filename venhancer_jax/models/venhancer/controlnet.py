@@ -1,4 +1,4 @@
-"""The video ControlNet: key frames, their noise level and scale steer the prior."""
+"""The video ControlNet, which conditions the prior on key frames, their noise and scale."""
 
 from collections.abc import Mapping
 
@@ -17,9 +17,8 @@ from venhancer_jax.models.venhancer.unet3d import Encoder, UNet3D, UNet3DConfig,
 class VideoControlNet(nnx.Module):
     """A trainable copy of the prior's encoder with video-aware conditioning (paper, section 3.4).
 
-    Frames of a video are key frames, which have a low-quality latent (the hint), or frames to be
-    interpolated, which have none. Only key frames learn of the hint, of its noise level and of the
-    scale by which it was enlarged.
+    Key frames of a video have a low-quality latent (the hint), frames to interpolate have none.
+    Hint, noise level of the hint and upsampling scale are added to key frames only.
     """
 
     def __init__(self, config: UNet3DConfig, rngs: nnx.Rngs):
@@ -56,23 +55,23 @@ class VideoControlNet(nnx.Module):
         key_index: jax.Array | None = None,
         only_first_level: bool = False,
     ) -> tuple[jax.Array, ...]:
-        """Features that are added to the prior's encoder outputs.
+        """Computes the features that are added to the outputs of the prior's encoder.
 
         Any condition may be missing. Without `key_index` all frames count as key frames for
-        `hint_t` and `scale`, but the hint has no place to go and is left out.
+        `hint_t` and `scale`, and the hint is ignored.
 
         Args:
           x: noisy latents `[B, F, h, w, 4]`.
           t: time steps `[B]`.
-          text: `[B, L, D]`, or the projections of it.
+          text: text features `[B, L, D]`, or their keys and values.
           hint: noise-augmented latents of the key frames, `[B, K, h, w, 4]`.
           hint_t: time step of the noise in the hint, `[B]`.
-          scale: enlargement of the key frames, `[B]`.
-          key_index: `[B, F]`, the place of each frame in `hint`, -1 for frames to interpolate.
-          only_first_level: of the encoder.
+          scale: upsampling factor of the key frames, `[B]`.
+          key_index: index `[B, F]` of each frame in `hint`, -1 for frames to interpolate.
+          only_first_level: whether to stop before the first downsampling.
 
         Returns:
-          One array `[B, F, h', w', C']` for each output of the encoder.
+          Features `[B, F, h', w', C']` for each output of the encoder.
         """
         added = None
         if hint is not None and key_index is not None:
@@ -92,7 +91,17 @@ class VideoControlNet(nnx.Module):
         scale: jax.Array | None,
         is_key: jax.Array,
     ) -> jax.Array:
-        """`[B]` each and `[B, F]` to embeddings `[B, F, E]` (paper, equations 8 to 17)."""
+        """Embeds time, noise level and scale (paper, equations 8 to 17).
+
+        Args:
+          t: time steps `[B]`.
+          hint_t: time step of the noise in the hint, `[B]`.
+          scale: upsampling factor of the key frames, `[B]`.
+          is_key: whether each frame is a key frame, `[B, F]`.
+
+        Returns:
+          Embeddings `[B, F, E]`.
+        """
         embedding = self.encoder.embed_time(t)
         if hint_t is not None:
             noise_level = self.noise_embedding(self.encoder.embed_time(hint_t))
@@ -103,14 +112,14 @@ class VideoControlNet(nnx.Module):
         return embedding
 
     def place_hints(self, hint: jax.Array, key_index: jax.Array) -> jax.Array:
-        """Features `[B, F, h, w, C]` of the hints `[B, K, h, w, 4]` at their key frames."""
-        at = jnp.maximum(key_index, 0)[:, :, None, None, None]
-        features = self.hint_conv(jnp.take_along_axis(hint, at, axis=1))
+        """Computes features `[B, F, h, w, C]` of hints `[B, K, h, w, 4]` at their key frames."""
+        index = jnp.maximum(key_index, 0)[:, :, None, None, None]
+        features = self.hint_conv(jnp.take_along_axis(hint, index, axis=1))
         return jnp.where((key_index >= 0)[..., None, None, None], features, 0)
 
 
 class ControlledUNet(nnx.Module):
-    """The prior steered by the ControlNet: the whole VEnhancer network."""
+    """The whole VEnhancer network: the UNet and its ControlNet."""
 
     def __init__(self, config: UNet3DConfig, rngs: nnx.Rngs):
         self.unet = UNet3D(config, rngs)
@@ -127,9 +136,22 @@ class ControlledUNet(nnx.Module):
         scale: jax.Array | None = None,
         key_index: jax.Array | None = None,
     ) -> jax.Array:
-        """Predicts v, `[B, F, h, w, 4]` float32; arguments as of `VideoControlNet`."""
-        given = {"hint": hint, "hint_t": hint_t, "scale": scale, "key_index": key_index}
-        return self.with_features(x, t, text, given)[0]
+        """Predicts v.
+
+        Args:
+          x: noisy latents `[B, F, h, w, 4]`.
+          t: time steps `[B]`.
+          text: text features `[B, L, D]`, or their keys and values.
+          hint: noise-augmented latents of the key frames, `[B, K, h, w, 4]`.
+          hint_t: time step of the noise in the hint, `[B]`.
+          scale: upsampling factor of the key frames, `[B]`.
+          key_index: index `[B, F]` of each frame in `hint`, -1 for frames to interpolate.
+
+        Returns:
+          v `[B, F, h, w, 4]` float32.
+        """
+        conditions = {"hint": hint, "hint_t": hint_t, "scale": scale, "key_index": key_index}
+        return self.with_features(x, t, text, conditions)[0]
 
     def with_features(
         self,
@@ -141,19 +163,20 @@ class ControlledUNet(nnx.Module):
         control: tuple[jax.Array, ...] | None = None,
         deep: jax.Array | None = None,
     ) -> tuple[jax.Array, tuple[jax.Array, ...], jax.Array]:
-        """Predicts v with features of an earlier call in place of new ones, where they are given.
+        """Predicts v, optionally with features of an earlier call.
 
         Args:
-          x: as of `VideoControlNet`, like `t`, `text` and `conditions`.
-          t: time steps.
-          text: features or projections.
-          conditions: by name.
-          control: features of the ControlNet, of the first level at least where `deep` is given.
-          deep: features that come up to the first level of the UNet; with them the ControlNet
-            computes its first level only.
+          x: noisy latents `[B, F, h, w, 4]`.
+          t: time steps `[B]`.
+          text: text features `[B, L, D]`, or their keys and values.
+          conditions: `hint`, `hint_t`, `scale` and `key_index` by name, as for `__call__`.
+          control: features of the ControlNet from an earlier call, with `deep` at least those of
+            the first level; None computes them.
+          deep: features below the first level of the UNet from an earlier call; with them the
+            ControlNet computes its first level only. None computes them.
 
         Returns:
-          v `[B, F, h, w, 4]` float32, `control` and `deep`: those that were given, or new ones.
+          v `[B, F, h, w, 4]` float32, and the features `control` and `deep` that were used.
         """
         if control is None:
             control = self.controlnet(
@@ -168,13 +191,13 @@ class ControlledUNet(nnx.Module):
 
 
 def key_index_of_mask(mask: jax.Array) -> jax.Array:
-    """Key-frame indices from the convention of the first release.
+    """Converts masks of the first release to key-frame indices.
 
     Args:
-      mask: `[B, F]`, 0 for key frames in the order of the hint, 1 for frames to interpolate.
+      mask: mask `[B, F]`, 0 for key frames in the order of the hint, 1 for frames to interpolate.
 
     Returns:
-      `[B, F]`, the place of each frame in the hint, -1 for frames to interpolate.
+      Index `[B, F]` of each frame in the hint, -1 for frames to interpolate.
     """
     is_key = mask == 0
     return jnp.where(is_key, jnp.cumsum(is_key, axis=-1) - 1, -1)

@@ -1,8 +1,8 @@
-"""UNet and ControlNet whose dense layers and convolutions work on 8-bit integers (library qwix).
+"""UNet and ControlNet in 8-bit integers, by the library qwix.
 
-Every output channel of a kernel gets a scale, once; what comes into a layer gets its scales anew in
-every call. Both sides have to be integers: qwix has no convolution of integer weights alone. The
-products of attention and all norms stay as they are.
+Dense layers and convolutions multiply integers; attention and norms are unchanged. Each output
+channel of a kernel has one scale, computed once; activations are quantised in every call, since
+qwix has no convolution of integer weights alone.
 """
 
 import dataclasses
@@ -21,24 +21,24 @@ from venhancer_jax.models.venhancer.unet3d import UNet3DConfig
 
 # The products of attention go by another name.
 _OPERATIONS = ("dot_general", "conv_general_dilated")
-# The only method that qwix can take over; all calls go through it.
+# The method that qwix quantises; all calls go through it.
 _METHODS = ("with_features",)
 
 
 def quantised(
     network: FunctionalModule, params: Params, config: UNet3DConfig
 ) -> tuple[FunctionalModule, Params]:
-    """The network in 8-bit integers.
+    """Quantises a network to 8-bit integers.
 
     Args:
       network: UNet and ControlNet.
-      params: of it.
-      config: of both.
+      params: UNet and ControlNet parameters, flat dictionary.
+      config: sizes shared by the UNet and the ControlNet.
 
     Returns:
-      The network to call, which has no initialisers, and its parameters: of each `NAME.kernel`
-      `NAME.kernel.array.qvalue` in int8 and `NAME.kernel.array.scale`. What projects the text stays
-      as it is: it runs once for each clip.
+      Integer network, which cannot be initialised, and its parameters: `NAME.kernel.array.qvalue`
+      in int8 and `NAME.kernel.array.scale` for each `NAME.kernel`. Projections of the text, which
+      run once per clip, are not quantised.
 
     Raises:
       InputError: qwix is not installed.
@@ -47,7 +47,7 @@ def quantised(
     rule = qwix.QuantizationRule(weight_qtype=jnp.int8, act_qtype=jnp.int8, op_names=_OPERATIONS)
 
     def with_integers(params: Params) -> nnx.Module:
-        # qwix learns from a call how each kernel is used: one at the least size.
+        # qwix learns from a call how each kernel is used: a call at the smallest size.
         module = network.bind(params)
         remainder, modulus = config.rows_modulus
         x = jnp.zeros((1, 1, remainder or modulus, modulus, config.latent_channels))
@@ -58,7 +58,7 @@ def quantised(
             module, qwix.PtqProvider([rule]), x, one, keys, conditions, methods=_METHODS
         )
 
-    # Traced twice, run never: the compiler leaves out the call, whose result is not asked for.
+    # Traced twice, never run: the compiler drops the call, whose result is not used.
     graph, state = nnx.split(jax.eval_shape(with_integers, params))
     leaves = tuple((path, leaf.get_value()) for path, leaf in nnx.to_flat_state(state))
     # Another constructor: networks of equal constructors are equal.

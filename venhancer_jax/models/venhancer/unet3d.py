@@ -30,19 +30,19 @@ class UNet3DConfig:
     """Sizes of the video UNet and of the ControlNet that copies its encoder.
 
     Attributes:
-      latent_channels: of the input and of the prediction.
+      latent_channels: channels of the input and of the prediction.
       width: channels of the first level.
       multipliers: channels of each level, in units of `width`.
-      blocks_per_level: residual blocks of a level on the way down (one more on the way up).
+      blocks_per_level: residual blocks of each level on the way down (one more on the way up).
       attention_levels: levels whose blocks have transformers.
-      context_width: of the text features.
-      head_dim: of every attention.
-      first_temporal_heads: of the temporal transformer right behind the first convolution, whose
-        inner width is this times `head_dim`, whatever `width` is.
+      context_width: channels of the text features.
+      head_dim: channels of every attention head.
+      first_temporal_heads: heads of the temporal transformer behind the first convolution, whose
+        inner width is `first_temporal_heads * head_dim`.
       attention: implementation of attention.
-      temporal_pixels_at_once: bound on the pixels that a temporal transformer works on at a time.
-      remat: what a gradient keeps of each block, by the name of `models.remat`.
-      dtype: of activations and matrix products; statistics stay in float32.
+      temporal_pixels_at_once: most pixels in a chunk of a temporal transformer.
+      remat: rematerialisation policy of every block, a name of `models.remat`.
+      dtype: type of activations and weights; statistics and the last convolution are float32.
     """
 
     latent_channels: int = 4
@@ -60,18 +60,18 @@ class UNet3DConfig:
 
     @classmethod
     def venhancer(cls, **changes) -> "UNet3DConfig":
-        """The published network: 1,411,233,860 parameters."""
+        """Returns the sizes of the published network: 1,411,233,860 parameters."""
         return cls(**changes)
 
     @classmethod
     def tiny(cls, **changes) -> "UNet3DConfig":
-        """The same network small enough for a laptop's processor."""
+        """Returns sizes for tests and laptops."""
         tiny = cls(width=32, context_width=64, head_dim=16, first_temporal_heads=2)
         return dataclasses.replace(tiny, **changes)
 
     @classmethod
     def demo(cls, **changes) -> "UNet3DConfig":
-        """The network of the model that ships with the package."""
+        """Returns the sizes of the model that ships with the package."""
         demo = cls.tiny(
             latent_channels=16,
             width=64,
@@ -84,23 +84,23 @@ class UNet3DConfig:
 
     @property
     def embedding_width(self) -> int:
-        """Of the time embedding."""
+        """Returns the channels of the time embedding."""
         return 4 * self.width
 
     @property
     def channels(self) -> tuple[int, ...]:
-        """Of each level."""
+        """Returns the channels of each level."""
         return tuple(self.width * multiplier for multiplier in self.multipliers)
 
     @property
     def rows_modulus(self) -> tuple[int, int]:
-        """`(remainder, modulus)` of the latent heights that the levels can halve and restore."""
+        """Returns `(remainder, modulus)` of latent heights that the levels halve and restore."""
         modulus = 2 ** (len(self.multipliers) - 1)
         return 2 % modulus, modulus
 
 
 class Block(nnx.Module):
-    """One step of the UNet: what is present runs in the order convolve, attend, resample."""
+    """A block of the UNet: residual block, then transformers and upsampling where configured."""
 
     def __init__(
         self,
@@ -127,7 +127,13 @@ class Block(nnx.Module):
         )
 
     def __call__(self, x: jax.Array, embedding: jax.Array, text: Text) -> jax.Array:
-        """`x [B, F, H, W, C]`, `embedding [B, F or 1, E]`, `text [B, L, D]` or its projections."""
+        """Transforms features.
+
+        Args:
+          x: features `[B, F, H, W, C]`.
+          embedding: time embedding `[B, F or 1, E]`.
+          text: text features `[B, L, D]`, or their keys and values.
+        """
         x = self.resnet(constrain(x, VIDEO_AXES), embedding)
         if self.spatial is not None and self.temporal is not None:
             x = self.spatial(x, context_for(text, "spatial"))
@@ -136,7 +142,7 @@ class Block(nnx.Module):
 
 
 class InputBlock(nnx.Module):
-    """The first step: latents to channels, then attention among the frames."""
+    """The first block: a convolution of the latents, then a temporal transformer."""
 
     def __init__(self, config: UNet3DConfig, rngs: nnx.Rngs):
         self.conv = SpatialConv(config.latent_channels, config.width, dtype=config.dtype, rngs=rngs)
@@ -144,12 +150,13 @@ class InputBlock(nnx.Module):
         self.temporal = temporal_transformer(config, config.width, rngs, inner=inner)
 
     def __call__(self, x: jax.Array, added: jax.Array | None) -> jax.Array:
+        """Transforms latents `[B, F, h, w, 4]`; adds `[B, F, h, w, C]` behind the convolution."""
         x = self.conv(constrain(x, VIDEO_AXES))
         return self.temporal(x if added is None else x + added)
 
 
 class MiddleBlock(nnx.Module):
-    """The deepest step: two residual blocks around the transformers."""
+    """The deepest block: two residual blocks around the transformers."""
 
     def __init__(self, config: UNet3DConfig, rngs: nnx.Rngs):
         channels = config.channels[-1]
@@ -160,13 +167,14 @@ class MiddleBlock(nnx.Module):
         self.resnet2 = ResBlock(channels, channels, rngs=rngs, **options)
 
     def __call__(self, x: jax.Array, embedding: jax.Array, text: Text) -> jax.Array:
+        """Transforms `[B, F, H, W, C]`; embedding and text are those of a `Block`."""
         x = self.resnet1(constrain(x, VIDEO_AXES), embedding)
         x = self.temporal(self.spatial(x, context_for(text, "spatial")))
         return self.resnet2(x, embedding)
 
 
 class Encoder(nnx.Module):
-    """The way down: time embedding, input blocks and middle block."""
+    """The encoder: time embedding, input blocks and middle block."""
 
     def __init__(self, config: UNet3DConfig, rngs: nnx.Rngs):
         self.time_embedding = MLP(
@@ -190,7 +198,7 @@ class Encoder(nnx.Module):
         self.remat: Remat = config.remat
 
     def embed_time(self, t: jax.Array) -> jax.Array:
-        """`[B]` time steps to `[B, 1, E]`."""
+        """Embeds time steps `[B]` as `[B, 1, E]`."""
         return self.time_embedding(sinusoidal_embedding(t, self.width))[:, None]
 
     def __call__(
@@ -202,18 +210,18 @@ class Encoder(nnx.Module):
         *,
         only_first_level: bool = False,
     ) -> tuple[jax.Array, ...]:
-        """Runs the blocks.
+        """Computes the features of all levels.
 
         Args:
           x: noisy latents `[B, F, h, w, 4]`.
-          embedding: `[B, F or 1, E]`.
-          text: `[B, L, D]`, or the projections of it.
-          added: `[B, F, h, w, C]` that joins the features behind the first convolution.
-          only_first_level: stop before the features are halved for the first time.
+          embedding: time embedding `[B, F or 1, E]`.
+          text: text features `[B, L, D]`, or their keys and values.
+          added: features `[B, F, h, w, C]` to add behind the first convolution.
+          only_first_level: whether to stop before the first downsampling.
 
         Returns:
-          The output of every input block, then that of the middle block; or those of the first
-          `self.first_level` input blocks.
+          Outputs `[B, F, h', w', C']` of every input block and of the middle block; with
+          `only_first_level`, of the first `self.first_level` input blocks.
         """
         outputs = []
         blocks = list(self.input_blocks)
@@ -223,8 +231,8 @@ class Encoder(nnx.Module):
             elif isinstance(block, Downsample):
                 x = block(x)
             else:
-                of_block = text_for(text, f"input_blocks.{i}")
-                x = rematerialised(block, self.remat)(x, embedding, of_block)
+                block_text = text_for(text, f"input_blocks.{i}")
+                x = rematerialised(block, self.remat)(x, embedding, block_text)
             outputs.append(x)
         if not only_first_level:
             middle = rematerialised(self.middle_block, self.remat)
@@ -233,7 +241,7 @@ class Encoder(nnx.Module):
 
 
 class Head(nnx.Module):
-    """Features to the prediction."""
+    """The last layers: normalisation and convolution to the prediction, in float32."""
 
     def __init__(self, config: UNet3DConfig, rngs: nnx.Rngs):
         # In float32: the solver multiplies the rounding of the prediction by the guidance scale.
@@ -249,7 +257,7 @@ class Head(nnx.Module):
 
 
 class UNet3D(nnx.Module):
-    """Predicts v from noisy video latents, a time step and text (VEnhancer paper, section 3.1)."""
+    """The video UNet, which predicts v from noisy latents (VEnhancer paper, section 3.1)."""
 
     def __init__(self, config: UNet3DConfig, rngs: nnx.Rngs):
         self.encoder = Encoder(config, rngs)
@@ -284,11 +292,11 @@ class UNet3D(nnx.Module):
         Args:
           x: noisy latents `[B, F, h, w, 4]`; `h` is 2 and `w` is 0 modulo 8.
           t: time steps `[B]`, integers or not.
-          text: `[B, L, D]`, or the projections of it.
-          control: what `VideoControlNet` gives: one array for each output of the encoder.
+          text: text features `[B, L, D]`, or their keys and values.
+          control: features of `VideoControlNet`, one array for each output of the encoder.
 
         Returns:
-          `[B, F, h, w, 4]` float32.
+          v `[B, F, h, w, 4]` float32.
         """
         return self.with_deep(x, t, text, control)[0]
 
@@ -300,19 +308,21 @@ class UNet3D(nnx.Module):
         control: tuple[jax.Array, ...] | None = None,
         deep: jax.Array | None = None,
     ) -> tuple[jax.Array, jax.Array]:
-        """Predicts v, with all levels below the first one computed or given.
+        """Predicts v, optionally with the deep features of an earlier call.
 
-        They change little from one denoising step to the next (DeepCache, arXiv 2312.00858).
+        Features below the first level change little from one denoising step to the next (DeepCache,
+        arXiv 2312.00858).
 
         Args:
-          x: as of `__call__`, like `t`, `text` and `control`.
-          t: time steps.
-          text: features or projections.
-          control: as of `__call__`; with `deep`, those of the first level are enough.
-          deep: the second result of an earlier call `[B, F, h, w, C]`; None computes it.
+          x: noisy latents `[B, F, h, w, 4]`; `h` is 2 and `w` is 0 modulo 8.
+          t: time steps `[B]`.
+          text: text features `[B, L, D]`, or their keys and values.
+          control: features of `VideoControlNet`; with `deep`, those of the first level suffice.
+          deep: features `[B, F, h, w, C]` below the first level, from an earlier call; None
+            computes them.
 
         Returns:
-          v `[B, F, h, w, 4]` float32, and the features that came up to the first level.
+          v `[B, F, h, w, 4]` float32, and the features below the first level.
         """
         embedding = self.encoder.embed_time(t)
         features = self.encoder(
@@ -330,7 +340,7 @@ class UNet3D(nnx.Module):
     def _up(
         self, x: jax.Array, skips: list[jax.Array], blocks: range, embedding: jax.Array, text: Text
     ) -> jax.Array:
-        """Some of the output blocks, each with the last one of `skips`, which it takes away."""
+        """Runs some of the output blocks, each of which pops the last of `skips`."""
         for i in blocks:
             joined = jnp.concatenate([x, skips.pop()], axis=-1)
             block = rematerialised(self.output_blocks[i], self.remat)
@@ -339,7 +349,7 @@ class UNet3D(nnx.Module):
 
 
 def spatial_transformer(config: UNet3DConfig, channels: int, rngs: nnx.Rngs) -> SpatialTransformer:
-    """The transformer within frames, as the config has it."""
+    """Creates the spatial transformer of a config."""
     return SpatialTransformer(
         channels,
         context_width=config.context_width,
@@ -353,7 +363,7 @@ def spatial_transformer(config: UNet3DConfig, channels: int, rngs: nnx.Rngs) -> 
 def temporal_transformer(
     config: UNet3DConfig, channels: int, rngs: nnx.Rngs, *, inner: int | None = None
 ) -> TemporalTransformer:
-    """The transformer across frames, as the config has it."""
+    """Creates the temporal transformer of a config."""
     return TemporalTransformer(
         channels,
         inner=inner,
@@ -366,7 +376,7 @@ def temporal_transformer(
 
 
 def encoder_channels(config: UNet3DConfig) -> list[int]:
-    """Channels of the output of every input block, in order."""
+    """Returns the output channels of every input block, in order."""
     channels = [config.width]
     for level, wide in enumerate(config.channels):
         channels += [wide] * config.blocks_per_level
