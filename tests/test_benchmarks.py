@@ -61,6 +61,13 @@ def test_imports(name: str, load: Callable):
     assert module.__doc__ and (name in ("measure", "denoiser") or callable(module.main))
 
 
+def test_trainings_of_the_table_are_as_configured(load: Callable):
+    lines = [line for line in load("fits").cases().values() if line[0] == "train.py"]
+    assert lines
+    for line in lines:
+        assert not [argument for argument in line if argument.startswith("--config.")]
+
+
 def test_denoise_step(run: Callable, tmp_path: Path):
     saved, profile = tmp_path / "one.json", tmp_path / "profile"
     then = {"median_seconds": 2.0, "guidance": False}
