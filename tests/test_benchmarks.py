@@ -1,20 +1,19 @@
-"""The benchmarks run, say what they say they say, and compare with what they said before."""
+"""The benchmarks run, print what they promise, and compare with earlier results."""
 
+import importlib
 import json
-import os
-import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from absl import flags
 
 from benchmarks.measure import compared
-from venhancer_jax.startup import cache_folder
 
-ROOT = Path(__file__).parents[1]
+BENCHMARKS = sorted(p.stem for p in (Path(__file__).parents[1] / "benchmarks").glob("[!_]*.py"))
 TIMES = {"first_seconds", "seconds", "median_seconds", "tflop", "tflop_per_second", "mfu"}
 HOST = {"device", "devices", "jax", "peak_gib"}
-STEP = {"preset", "shape", "dtype", "guidance", "attention"}
 SMALL = ["--preset=debug", "--frames=3", "--height=10", "--width=8"]
 AUTOENCODER = """
 from venhancer_jax.training.config import training_config
@@ -28,72 +27,118 @@ def get_config():
 """
 
 
-def run(name: str, *arguments: str) -> dict:
-    """The JSON that a benchmark prints."""
-    environment = os.environ | {"JAX_COMPILATION_CACHE_DIR": str(cache_folder() / "compiled")}
-    command = [sys.executable, "-m", f"benchmarks.{name}", *arguments]
-    done = subprocess.run(
-        command, cwd=ROOT, env=environment, check=True, stdout=subprocess.PIPE, timeout=600
-    )
-    return json.loads(done.stdout)
+@pytest.fixture
+def load():
+    """Imports benchmarks, whose flags have equal names, and forgets them afterwards."""
+    modules, names = set(sys.modules), set(flags.FLAGS)
+    yield lambda name: importlib.import_module(f"benchmarks.{name}")
+    for name in set(flags.FLAGS) - names:
+        delattr(flags.FLAGS, name)
+    for name in set(sys.modules) - modules:
+        if name.startswith("benchmarks."):
+            del sys.modules[name]
+    flags.FLAGS.unparse_flags()
 
 
-def test_denoise_step(tmp_path: Path):
-    saved = tmp_path / "one.json"
-    one = run("denoise_step", *SMALL, "--repeats=1", f"--save={saved}", "--attention=xla")
-    assert one.keys() == TIMES | HOST | STEP | {"parameters", "trace_seconds", "compile_seconds"}
-    assert (one["guidance"], one["attention"], one["mfu"]) == (False, "xla", None)
-    assert one["shape"] == [1, 3, 10, 8, 4]
-    assert json.loads(saved.read_text()) == one
-    profile = tmp_path / "profile"
-    flags = ["--repeats=1", "--attention=xla", "--guidance", f"--profile={profile}"]
-    pair = run("denoise_step", *SMALL, *flags, f"--baseline={saved}")
-    assert pair["tflop"] == pytest.approx(2 * one["tflop"], rel=1e-6)
-    assert pair["comparison"]["baseline"] == str(saved)
-    assert pair["comparison"]["differ"] == ["guidance", "tflop"]
-    ratio = pair["comparison"]["ratios"]["median_seconds"]
-    assert ratio == pytest.approx(pair["median_seconds"] / one["median_seconds"])
+@pytest.fixture
+def run(load: Callable, capsys: pytest.CaptureFixture) -> Callable[..., dict]:
+    """Runs a benchmark and returns the JSON that it prints."""
+
+    def call(name: str, *arguments: str) -> dict:
+        module = load(name)
+        flags.FLAGS([name, *arguments])
+        capsys.readouterr()
+        module.main([])
+        out = capsys.readouterr().out
+        return json.loads(out[out.index("{\n") :])
+
+    return call
+
+
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_imports(name: str, load: Callable):
+    module = load(name)
+    assert module.__doc__ and (name in ("measure", "denoiser") or callable(module.main))
+
+
+def test_trainings_of_the_table_are_as_configured(load: Callable):
+    lines = [line for line in load("fits").cases().values() if line[0] == "train.py"]
+    assert lines
+    for line in lines:
+        assert not [argument for argument in line if argument.startswith("--config.")]
+
+
+def test_denoise_step(run: Callable, tmp_path: Path):
+    saved, profile = tmp_path / "one.json", tmp_path / "profile"
+    then = {"median_seconds": 2.0, "guidance": False}
+    (tmp_path / "then.json").write_text(json.dumps(then))
+    step = run(
+        "denoise_step", *SMALL, "--repeats=1", "--attention=xla", "--guidance",
+        f"--save={saved}", f"--profile={profile}", f"--baseline={tmp_path / 'then.json'}",
+    )  # fmt: skip
+    comparison = step.pop("comparison")
+    assert json.loads(saved.read_text()) == step
+    assert step.keys() >= TIMES | HOST | {"parameters", "trace_seconds", "compile_seconds"}
+    assert (step["guidance"], step["attention"], step["mfu"]) == (True, "xla", None)
+    assert step["shape"] == [1, 3, 10, 8, 4] and step["tflop"] > 0
+    assert comparison["ratios"] == {"median_seconds": step["median_seconds"] / 2}
+    assert "guidance" in comparison["differ"]
     assert any(profile.rglob("*.xplane.pb"))
 
 
-def test_vae():
-    made = run("vae", "--preset=debug", "--height=32", "--width=32", "--repeats=2")
-    assert made.keys() == HOST | {"preset", "dtype", "encode", "decode"}
-    for part in ("encode", "decode"):
-        assert made[part].keys() == TIMES | {"shape"}
-        assert len(made[part]["seconds"]) == 2
-        assert made[part]["tflop_per_second"] > 0
+def test_vae(run: Callable):
+    times = run("vae", "--preset=debug", "--height=16", "--width=16", "--repeats=2", "--frames=2")
+    assert times.keys() == HOST | {"preset", "dtype", "encode", "decode"}
+    for stage in ("encode", "decode"):
+        assert times[stage].keys() == TIMES | {"shape"}
+        assert len(times[stage]["seconds"]) == 2
+        assert times[stage]["tflop_per_second"] > 0
 
 
-def test_clip():
-    made = run("clip", "--preset=demo", "--frames=2", "--height=16", "--width=16", "--up_scale=2")
-    assert made["shape"] == [4, 32, 32, 3]
-    stages = {f"{stage}_seconds" for stage in ("encode", "denoise", "decode")}
-    chosen = {"preset", "dtype", "input_shape", "shape", "working_size", "steps"}
-    assert made.keys() == TIMES | HOST | chosen | stages | {"frames_per_second"}
-    assert sum(made[stage] for stage in stages) == pytest.approx(made["median_seconds"], rel=0.1)
-
-
-def test_train_step(tmp_path: Path):
-    config = tmp_path / "config.py"
-    config.write_text(AUTOENCODER)
-    made = run("train_step", f"--config={config}", "--batch=1", "--repeats=1")
-    assert made.keys() >= TIMES | HOST
-    assert (made["objective"], made["shape"]) == ("autoencoder", [1, 3, 32, 32, 3])
-    assert made["clips_per_second"] == pytest.approx(1 / made["median_seconds"])
-    assert made["tflop"] > 0
-
-
-def test_startup_of_a_step():
-    made = run("startup", *SMALL)
-    phases = {f"{phase}_seconds" for phase in ("trace_and_lower", "compile_or_load", "run")}
-    assert made.keys() == HOST | STEP | phases
+def test_windows_compile_once_and_are_linear(run: Callable):
+    """Sixteen times as many windows: no compilation more, and not 256 times the time."""
+    few, many = run("windows", "--frames=100,1600", "--height=2", "--width=8")["clips"]
+    assert many["windows"] > 16 * few["windows"]
+    assert few["compilations"] == many["compilations"] <= 3
+    assert few["compilations_later"] == many["compilations_later"] == 0
+    assert many["median_seconds"] < 64 * few["median_seconds"]
+    assert max(few["largest_error"], many["largest_error"]) < 1e-6
 
 
 @pytest.mark.slow
-def test_startup_of_the_demo():
-    made = run("startup", "--max_frames=2")
-    cold, warm = made["cold"], made["warm"]
+@pytest.mark.parametrize("preset", ["demo", "debug"])
+def test_clip(preset: str, run: Callable):
+    size = ["--frames=2", "--height=32", "--width=32", "--up_scale=2", "--steps=2"]
+    times = run("clip", f"--preset={preset}", *size)
+    assert times["shape"] == [4, 64, 64, 3]
+    stages = {f"{stage}_seconds" for stage in ("encode", "denoise", "decode")}
+    chosen = {"preset", "dtype", "input_shape", "shape", "working_size", "calls"}
+    assert times.keys() == TIMES | HOST | chosen | stages | {"frames_per_second"}
+    assert sum(times[stage] for stage in stages) == pytest.approx(times["median_seconds"], rel=0.1)
+
+
+@pytest.mark.slow
+def test_train_step(run: Callable, tmp_path: Path):
+    config = tmp_path / "config.py"
+    config.write_text(AUTOENCODER)
+    times = run("train_step", f"--config={config}", "--batch=1", "--repeats=1")
+    assert times.keys() >= TIMES | HOST
+    assert (times["objective"], times["shape"]) == ("autoencoder", [1, 3, 32, 32, 3])
+    assert times["clips_per_second"] == pytest.approx(1 / times["median_seconds"])
+    assert times["tflop"] > 0
+
+
+@pytest.mark.slow
+def test_startup_of_a_step(run: Callable, load: Callable):
+    load("denoiser")
+    times = run("startup", *SMALL)
+    assert times.keys() >= {f"{p}_seconds" for p in ("trace_and_lower", "compile_or_load", "run")}
+
+
+@pytest.mark.slow
+def test_startup_of_the_demo(run: Callable):
+    seconds = run("startup", "--max_frames=2")
+    cold, warm = seconds["cold"], seconds["warm"]
     assert cold["compile_seconds"] > 2 * warm["compile_seconds"]
     assert cold["load_seconds"] == 0 < warm["load_seconds"]
     for phases in (cold, warm):

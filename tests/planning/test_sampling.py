@@ -249,13 +249,13 @@ def test_changes_that_would_make_it_fit(config: ConfigDict):
 
 
 def test_buffers_of_decoded_frames_shrink_with_the_output(config: ConfigDict):
-    planned = find_clip(config, abstract(config), "2160x3840x8")
+    planned = find_clip(config, abstract(config), "1080x1920x8")
     stats = stats_of(planned, "decode", 2**20, 0)
     topology = Topology("v5e-1", V5E, fake_devices(1, V5E, "tpu"), "tpu")
     smaller, _ = suggest(
         "decode", stats, planned, topology, lambda devices: abstract(config, len(devices))
     )
-    assert smaller.ask == "a smaller output, --config.target_size=2052,3648"
+    assert smaller.ask == "a smaller output, --config.target_size=1026,1824"
 
 
 @pytest.mark.slow  # a minute of compiling for TPUs

@@ -114,7 +114,7 @@ def suggest(
         return Suggestion(
             ask=" ".join([*([f"more chips, --plan={name}"] if name else []), *settings]),
             bytes_per_chip=arguments + round(share * temporary),
-            basis=f"arguments counted, {share * temporary / stats.temporary_bytes:.0%} of the"
+            basis=f"arguments counted, {share * temporary / max(1, stats.temporary_bytes):.0%} of the"
             " present temporaries",
         )
 
