@@ -18,6 +18,7 @@ from video.video_clips import make_video, tone
 
 from venhancer_jax.cli.sample import main, parse_sample_config
 from venhancer_jax.pipelines.venhancer import load, programs
+from venhancer_jax.pipelines.venhancer.step_cache import StepCache
 from venhancer_jax.pipelines.venhancer.system import VEnhancer
 from venhancer_jax.startup import CACHE_VARIABLE
 from venhancer_jax.video import probe, read_frames
@@ -58,6 +59,12 @@ def system(monkeypatch: pytest.MonkeyPatch) -> VEnhancer:
     """Has the command line use the tiny system."""
     monkeypatch.setattr(load, "load_venhancer", lambda *folders, **options: tiny_system())
     return tiny_system()
+
+
+@pytest.fixture
+def fast_system(system: VEnhancer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tiny system without its denoiser, for what does not depend on the pictures."""
+    monkeypatch.setattr(programs, "denoise", lambda *args: (args[3], StepCache()))
 
 
 def video(name: str, frames: int = 3, seconds: float = 0.3, **options) -> Path:
@@ -247,7 +254,7 @@ def test_help(capsys: pytest.CaptureFixture):
     assert re.search(r"--config\.noise_levels= .*\(whole; 900\)", capsys.readouterr().out)
 
 
-@pytest.mark.usefixtures("system")
+@pytest.mark.usefixtures("fast_system")
 def test_size_rate_and_sound_are_right():
     out = enhance(target_size="22,30", target_fps="15", window=4)
     facts = probe(out)
@@ -257,7 +264,7 @@ def test_size_rate_and_sound_are_right():
     assert np.array_equal(sound(out), sound(Path("in.mp4")))
 
 
-@pytest.mark.usefixtures("system")
+@pytest.mark.usefixtures("fast_system")
 @pytest.mark.parametrize(
     ("values", "seconds"),
     [({}, 0.8), ({"start_time": 0.1}, 0.7), ({"max_frames": 2}, 0.2)],
@@ -307,7 +314,7 @@ def test_every_setting_arrives(monkeypatch: pytest.MonkeyPatch):
     np.testing.assert_array_equal(seen["frames"], list(read_frames("in.mp4"))[2:])
 
 
-@pytest.mark.usefixtures("system")
+@pytest.mark.usefixtures("fast_system")
 @pytest.mark.parametrize(("codec", "name"), [("h265", "a.mov"), ("av1", "a.webm"), ("png", "a")])
 def test_codecs(codec: str, name: str):
     out = enhance(output=name, codec=codec)
@@ -326,11 +333,11 @@ def test_same_bytes_again_and_quality_and_seed_matter():
     assert len(enhance(output="d.mp4", quality=0).read_bytes()) < len(first)
 
 
-@pytest.mark.usefixtures("system")
+@pytest.mark.usefixtures("fast_system")
 @pytest.mark.parametrize(
     "options",
     [
-        {"stamps": [0, 20, 400], "time_base": Fraction(1, 1000)},
+        {"stamps": [0, 100, 300], "time_base": Fraction(1, 1000)},
         {"codec": "ffv1", "pixel_format": "bgra", "source_format": "rgb24"},
         {"pixel_format": "yuv420p10le", "codec": "libx265", "options": {}},
         {"codec": "ffv1", "pixel_format": "gray"},
@@ -343,18 +350,18 @@ def test_unusual_videos(options: dict):
     facts = probe("unusual.mkv")
     out = probe(enhance(input="unusual.mkv"))
     assert facts.variable_rate == ("stamps" in options)
-    assert (out.frames, out.height, out.width) == (3, 24, 32)
+    assert (out.frames, out.height, out.width) == (facts.frames, 24, 32)
     assert abs(out.duration - facts.duration) <= 1 / (2 * out.rate)
     assert (out.audio_codec is None) == (facts.audio_codec is None)
 
 
-@pytest.mark.usefixtures("system")
+@pytest.mark.usefixtures("fast_system")
 def test_one_frame():
     video("one.mp4", frames=1, seconds=0.1)
     assert probe(enhance(input="one.mp4")).frames == 1
 
 
-@pytest.mark.usefixtures("system")
+@pytest.mark.usefixtures("fast_system")
 def test_folder_with_a_corrupt_video(capsys: pytest.CaptureFixture):
     for name in ("a", "c"):
         video(f"all/{name}.mp4")

@@ -78,6 +78,8 @@ def settings(tmp_path: Path) -> list[str]:
         f"--config={tmp_path / 'toy.py'}",
         f"--config.input={tmp_path / 'in.mp4'}",
         f"--config.output={tmp_path / 'out'}",
+        # A process that cannot write would leave broken programs to all others.
+        f"--config.compilation_cache={tmp_path / 'cache'}",
     ]
 
 
