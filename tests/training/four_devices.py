@@ -3,7 +3,8 @@
 python four_devices.py WEIGHTS FOLDER [pictures]
 
 Writes FOLDER/toy.npz, tiny.npz and pictures.npz one after the other, which
-`test_training_devices.py` compares with one device; with `pictures`, only those of UNet and ControlNet.
+`test_training_devices.py` compares with one device; with `pictures`, only those of
+UNet and ControlNet.
 """
 
 import json

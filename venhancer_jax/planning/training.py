@@ -114,8 +114,8 @@ def suggest(
         return Suggestion(
             ask=" ".join([*([f"more chips, --plan={name}"] if name else []), *settings]),
             bytes_per_chip=arguments + round(share * temporary),
-            basis=f"arguments counted, {share * temporary / max(1, stats.temporary_bytes):.0%} of the"
-            " present temporaries",
+            basis="arguments counted,"
+            f" {share * temporary / max(1, stats.temporary_bytes):.0%} of the present temporaries",
         )
 
     def wider_fsdp(**more: Any) -> Iterator[Suggestion]:
