@@ -1,5 +1,7 @@
 """Dense layers, and the precision of matrix products."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -46,7 +48,7 @@ class Linear(nnx.Linear):
           dtype: type of activations and weights in the product.
           rngs: random-number streams of the initialisers.
         """
-        initialisers = {"kernel_init": kernel_init, "bias_init": bias_init}
+        initialisers: dict[str, Any] = {"kernel_init": kernel_init, "bias_init": bias_init}
         super().__init__(
             channels_in,
             channels_out,
