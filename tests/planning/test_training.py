@@ -43,10 +43,15 @@ def config(monkeypatch: pytest.MonkeyPatch) -> ConfigDict:
     return config.lock()
 
 
-def test_what_is_planned_is_what_runs(config: ConfigDict, tmp_path: Path, monkeypatch):
+@pytest.mark.parametrize(
+    "objective", ["autoencoder", pytest.param("diffusion", marks=pytest.mark.slow)]
+)
+def test_what_is_planned_is_what_runs(
+    objective: str, config: ConfigDict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     """The step is called with arrays of the shapes that are planned."""
     config = config.unlock()
-    config.batch = 1
+    config.batch, config.objective = 1, objective
     seen = {}
 
     class StoppedError(Exception):
