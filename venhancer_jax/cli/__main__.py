@@ -8,7 +8,7 @@ from collections.abc import Sequence
 _COMMANDS = {
     "sample": ("venhancer_jax.cli.sample", "enhance a video, or a folder of videos"),
     "train": ("venhancer_jax.cli.train", "train the networks"),
-    "plan": ("venhancer_jax.cli.plan", "compile for chips that need not be there"),
+    "plan": ("venhancer_jax.cli.plan", "compile for chips that need not be present"),
     "convert": ("venhancer_jax.convert.__main__", "PyTorch checkpoints to weight folders and back"),
     "parity": ("venhancer_jax.convert.parity.__main__", "replay recordings of PyTorch programs"),
     "evaluate": ("venhancer_jax.evaluate", "measure results against references"),

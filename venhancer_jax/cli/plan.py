@@ -1,4 +1,4 @@
-"""`--plan` of the command lines: plans, prints, writes; the exit code says whether it fits.
+"""Plans a run on chips that need not be present; the exit code says whether it fits.
 
 venhancer-jax plan v5e-8 --config=venhancer --clip=720x1280x32
 venhancer-jax plan v5p-256 --config=train_venhancer --json=plan.json --effort=quick

@@ -7,7 +7,7 @@ input, 75 stopped by a signal and saved (start it again), 1 anything else.
 
     python train.py --config=train_venhancer --plan=v5p-256
 
-compiles the step for chips that need not be there, and reports what it takes on them;
+compiles the step for chips that need not be present, and reports its memory and time;
 --plan_json=FILE writes it as JSON. Exit codes: 0 it fits, 1 it does not.
 """
 

@@ -1,4 +1,4 @@
-"""The traffic between chips in a compiled program, by kind."""
+"""Counts the traffic between chips in a compiled program, by kind."""
 
 import dataclasses
 import math
@@ -25,8 +25,8 @@ class Collective:
     """All transfers of one kind in one run of a program.
 
     Attributes:
-      count: how many.
-      bytes: that each chip receives for them.
+      count: number of transfers.
+      bytes: bytes that each chip receives in all of them.
     """
 
     count: int
@@ -34,20 +34,20 @@ class Collective:
 
 
 def count_collectives(text: str) -> tuple[dict[str, Collective], int]:
-    """Transfers between chips in one run of a compiled program.
+    """Counts the transfers between chips in one run of a compiled program.
 
-    What is inside of a loop counts as often as the loop runs. A transfer that the compiler spreads
-    over several instructions, to hide it behind others, counts once.
+    The body of a loop counts as often as the loop runs. A transfer that the compiler spreads over
+    several instructions, to overlap it with others, counts once.
 
     Args:
-      text: of `compiled.as_text()`.
+      text: result of `compiled.as_text()`.
 
     Returns:
-      Transfers by kind, and the number of loops whose length is not known, which count once.
+      Transfers by kind, and the number of loops of unknown length, which count once.
     """
     program = hlo.parse(text, _OPCODES)
     known: dict[str, Counter[tuple[str, str]]] = {}
-    total = _of_computation(program, program.entry, known)
+    total = _computation_total(program, program.entry, known)
     found = {
         kind: Collective(total[kind, "count"], total[kind, "bytes"])
         for kind in KINDS
@@ -56,16 +56,16 @@ def count_collectives(text: str) -> tuple[dict[str, Collective], int]:
     return found, program.unknown_loops
 
 
-def _of_computation(
+def _computation_total(
     program: hlo.Program, name: str, known: dict[str, Counter[tuple[str, str]]]
 ) -> Counter[tuple[str, str]]:
-    """Counts and bytes by kind of one run of a computation and of all that it calls."""
+    """Returns counts and bytes by kind of one run of a computation with all that it calls."""
     if name in known:
         return known[name]
     total, spread = Counter(), set()
     computation = program.computations.get(name, hlo.Computation(name))
     for instruction in computation.instructions:
-        total.update(_of_instruction(instruction, name))
+        total.update(_instruction_total(instruction, name))
     for call in computation.calls:
         inner = program.computations.get(call.computation)
         if call.fused and inner is not None and inner.instructions:
@@ -75,29 +75,31 @@ def _of_computation(
                     if (instruction.opcode, channel) in spread:
                         continue
                     spread.add((instruction.opcode, channel))
-                total.update(_of_instruction(instruction, inner.name))
+                total.update(_instruction_total(instruction, inner.name))
             continue
-        for key, value in _of_computation(program, call.computation, known).items():
+        for key, value in _computation_total(program, call.computation, known).items():
             total[key] += call.times * value
     known[name] = total
     return total
 
 
-def _of_instruction(instruction: hlo.Instruction, computation: str) -> dict[tuple[str, str], int]:
+def _instruction_total(
+    instruction: hlo.Instruction, computation: str
+) -> dict[tuple[str, str], int]:
     kind = instruction.opcode.removesuffix("-start")
     moved = _result_bytes(instruction)
     # The TPU compiler fuses an all-reduce with taking a slice of its result.
     if kind == "all-reduce" and computation.startswith("all-reduce-scatter"):
         kind = "reduce-scatter"
     elif kind == "all-reduce":
-        moved *= 2  # summed, then given to all
+        moved *= 2  # summed, then sent to all
     elif kind == "reduce-scatter":
         moved *= _group_size(instruction)
     return {(kind, "count"): 1, (kind, "bytes"): moved}
 
 
 def _result_bytes(instruction: hlo.Instruction) -> int:
-    """Size of the result, which the start of a transfer gives behind its operands."""
+    """Returns the bytes of the result, which the start of a transfer lists behind its operands."""
     shape = instruction.shape
     if instruction.opcode.endswith("-start") and instruction.opcode != "all-reduce-start":
         parts = _parts(shape)
@@ -106,7 +108,7 @@ def _result_bytes(instruction: hlo.Instruction) -> int:
 
 
 def _parts(shape: str) -> list[str]:
-    """The members of a tuple."""
+    """Splits the type of a tuple into its members."""
     parts, depth = [""], 0
     for letter in shape[1:-1] if shape.startswith("(") else shape:
         depth += (letter in "([") - (letter in ")]")
@@ -124,7 +126,7 @@ def _array_bytes(kind: str, sizes: str) -> int:
 
 
 def _group_size(instruction: hlo.Instruction) -> int:
-    """Chips that a transfer is among, in the three ways that the text has of saying it."""
+    """Returns the number of chips of a transfer, which the text writes in three ways."""
     if found := instruction.attribute(r"replica_groups=\[\d+,(\d+)\]"):
         return int(found)
     if found := instruction.attribute(r"replica_groups=\{\{([\d,]+)\}"):

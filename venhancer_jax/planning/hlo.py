@@ -1,4 +1,4 @@
-"""Reads the text of a compiled XLA program: computations, what they call and how often."""
+"""Parses the text of a compiled XLA program: computations, their calls, and how often they run."""
 
 import dataclasses
 import functools
@@ -19,9 +19,9 @@ class Instruction:
     """One line of a computation.
 
     Attributes:
-      name: of its result.
-      shape: type of its result without layouts: `bf16[8,16]`, or a tuple in parentheses.
-      opcode: as `all-gather-start`.
+      name: name of the result.
+      shape: type of the result without layouts: `bf16[8,16]`, or a tuple in parentheses.
+      opcode: operation, such as `all-gather-start`.
       rest: operands and attributes.
     """
 
@@ -31,7 +31,7 @@ class Instruction:
     rest: str
 
     def attribute(self, pattern: str) -> str | None:
-        """The first group of the first match of a pattern in the operands and attributes."""
+        """Returns the first group of a pattern in the operands and attributes, or None."""
         found = re.search(pattern, self.rest)
         return found.group(1) if found else None
 
@@ -41,9 +41,9 @@ class Call:
     """A computation that runs for an instruction of another.
 
     Attributes:
-      computation: its name.
-      times: runs each time the caller runs; 1 where the text does not tell.
-      fused: whether it is a part of the instruction, not a program of its own.
+      computation: name of the computation that is called.
+      times: number of runs per run of the caller; 1 where the text does not say.
+      fused: whether the computation is a part of the instruction, not a program of its own.
     """
 
     computation: str
@@ -53,13 +53,13 @@ class Call:
 
 @dataclasses.dataclass
 class Computation:
-    """A named piece of the program.
+    """A named piece of a program.
 
     Attributes:
-      name: of it.
-      lines: its text.
-      instructions: those that were asked for.
-      calls: what it runs.
+      name: name in the text.
+      lines: lines of the text.
+      instructions: instructions with the requested opcodes.
+      calls: computations that it calls.
     """
 
     name: str
@@ -68,7 +68,7 @@ class Computation:
     calls: list[Call] = dataclasses.field(default_factory=list)
 
     def shape_of(self, name: str) -> str:
-        """Type of what an instruction gives, without layouts; empty if there is none."""
+        """Returns the type of an instruction's result without layouts; empty if unknown."""
         return self._shapes.get(name, "")
 
     @functools.cached_property
@@ -82,9 +82,9 @@ class Program:
     """A compiled program.
 
     Attributes:
-      entry: name of the computation that runs.
-      computations: all, by name.
-      unknown_loops: loops whose length the text does not tell, which count once.
+      entry: name of the computation that runs first.
+      computations: all computations by name.
+      unknown_loops: number of loops whose length the text does not say, which count once.
     """
 
     entry: str
@@ -93,14 +93,14 @@ class Program:
 
 
 def parse(text: str, opcodes: re.Pattern[str]) -> Program:
-    """The structure of a compiled program.
+    """Parses the structure of a compiled program.
 
     Args:
-      text: of `compiled.as_text()`.
-      opcodes: of the instructions to keep; a full network has a million others.
+      text: result of `compiled.as_text()`.
+      opcodes: pattern of the opcodes to keep; a full network has a million other instructions.
 
     Raises:
-      ValueError: no program.
+      ValueError: not the text of a program.
     """
     bodies = dict(_bodies(text))
     entry = next((name for name in bodies if name.startswith("ENTRY ")), None)
@@ -139,9 +139,9 @@ def _bodies(text: str) -> Iterator[tuple[str, list[str]]]:
 
 
 def _trips(line: str, bodies: dict[str, list[str]]) -> int | None:
-    """How often a loop runs: what it says itself, or the one number that its condition knows.
+    """Returns the length of a loop: its known trip count, or the one constant of its condition.
 
-    Loops of `scan` and `map` count from 0 by 1 up to that number.
+    Loops of `scan` and `map` count from 0 by 1 up to that constant.
     """
     if found := _TRIPS.search(line):
         return int(found.group(1))

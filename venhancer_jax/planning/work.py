@@ -1,7 +1,7 @@
-"""The operations of one chip in a compiled program: what is split, and what all chips repeat.
+"""Counts the operations of one chip in a compiled program, including work that chips repeat.
 
-Counts convolutions, which matrix products are for the TPU compiler too, and products; loop bodies
-as often as they run. XLA's own count sees a loop body once.
+Convolutions, into which the TPU compiler turns matrix products, and products count; loop bodies
+count as often as they run. XLA's own count takes a loop body once.
 """
 
 import math
@@ -15,28 +15,28 @@ _SIZES = re.compile(r"\[([\d,]*)\]")
 
 
 def count_chip_flops(text: str) -> int:
-    """Two operations for each multiply-add of one run on one chip.
+    """Counts two operations for each multiply-add of one run on one chip.
 
-    Products that the compiler makes sums of, and library calls of GPUs, are not seen.
+    Products that the compiler turns into sums, and library calls of GPUs, are not counted.
 
     Args:
-      text: of `compiled.as_text()`.
+      text: result of `compiled.as_text()`.
     """
     program = hlo.parse(text, _OPCODES)
     known: dict[str, int] = {}
 
-    def of(name: str) -> int:
+    def total(name: str) -> int:
         if name not in known:
             computation = program.computations.get(name, hlo.Computation(name))
-            own = sum(_of_instruction(each, computation) for each in computation.instructions)
-            called = sum(call.times * of(call.computation) for call in computation.calls)
+            own = sum(_instruction_flops(each, computation) for each in computation.instructions)
+            called = sum(call.times * total(call.computation) for call in computation.calls)
             known[name] = own + called
         return known[name]
 
-    return of(program.entry)
+    return total(program.entry)
 
 
-def _of_instruction(instruction: hlo.Instruction, computation: hlo.Computation) -> int:
+def _instruction_flops(instruction: hlo.Instruction, computation: hlo.Computation) -> int:
     left, right = (
         _sizes(computation.shape_of(name)) for name in _OPERANDS.findall(instruction.rest)[:2]
     )
@@ -61,7 +61,7 @@ def _of_instruction(instruction: hlo.Instruction, computation: hlo.Computation) 
 
 
 def _valid(size: int, kernel: int, result: int, window: dict[str, str]) -> int:
-    """Pairs of an output and a kernel element whose input is neither padding nor a hole."""
+    """Counts pairs of an output and a kernel element whose input is neither padding nor a hole."""
     stride, hole = int(window.get("stride", 1)), int(window.get("lhs_dilate", 1))
     step, before = int(window.get("rhs_dilate", 1)), int(window.get("pad", "0_0").split("_")[0])
     last = (size - 1) * hole
