@@ -5,8 +5,8 @@
 
 The demo is what `python sample.py` does, in two processes with a compilation cache of their own:
 `cold` finds it empty, `warm` finds it filled. Programs are traced, lowered to StableHLO, and
-compiled or loaded from the cache; the rest of the enhancement is `run`. The step is that of
-`benchmarks.denoise_step`, whose flags set the shape.
+compiled or loaded from the cache (`compile`); the rest of the enhancement is `run`. The step is
+that of `benchmarks.denoise_step`, whose flags set the shape.
 """
 
 import json
@@ -27,7 +27,6 @@ _PHASES = {
     "/jax/core/compile/jaxpr_trace_duration": "trace",
     "/jax/core/compile/jaxpr_to_mlir_module_duration": "lower",
     "/jax/core/compile/backend_compile_duration": "compile",
-    "/jax/compilation_cache/cache_retrieval_time_sec": "load",
 }
 
 

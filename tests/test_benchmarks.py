@@ -141,7 +141,6 @@ def test_startup_of_the_demo(run: Callable):
     seconds = run("startup", "--max_frames=2")
     cold, warm = seconds["cold"], seconds["warm"]
     assert cold["compile_seconds"] > 2 * warm["compile_seconds"]
-    assert cold["load_seconds"] == 0 < warm["load_seconds"]
     for phases in (cold, warm):
         whole = phases.pop("process_seconds")
         assert 0.5 * whole < sum(phases.values()) < whole

@@ -100,7 +100,8 @@ def test_what_is_planned_is_what_runs(changes: dict, monkeypatch: pytest.MonkeyP
     }
     for name, function in functions.items():
         module, static = (programs, 2) if name == "denoise" else (shared, 1)
-        monkeypatch.setattr(module, function.__name__, spied(name, function, static))
+        attribute = "embed_text" if name == "text" else name
+        monkeypatch.setattr(module, attribute, spied(name, function, static))
     options = VEnhancerOptions(up_scale=1.0, solver_mode="normal", steps=2, **changes)
     list(system.enhance(clip(6), rate=Fraction(10), options=options))
 
