@@ -101,7 +101,7 @@ def refused(
     printed = capsys.readouterr().err
     assert printed.startswith("error: ")
     assert message in printed
-    assert printed.count("\n") < 5
+    assert printed.count("\n") < 25
     assert "Traceback" not in printed
     assert files(folder) == before
 
@@ -337,7 +337,7 @@ def test_same_bytes_again_and_quality_and_seed_matter():
 @pytest.mark.parametrize(
     "options",
     [
-        {"stamps": [0, 100, 300], "time_base": Fraction(1, 1000)},
+        {"stamps": [0, 20, 400], "time_base": Fraction(1, 1000)},
         {"codec": "ffv1", "pixel_format": "bgra", "source_format": "rgb24"},
         {"pixel_format": "yuv420p10le", "codec": "libx265", "options": {}},
         {"codec": "ffv1", "pixel_format": "gray"},
