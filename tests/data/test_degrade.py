@@ -1,3 +1,5 @@
+"""Real-world degradations."""
+
 import numpy as np
 import pytest
 
@@ -40,6 +42,15 @@ def test_kernels_sum_to_one_and_are_centred():
         assert kernel.shape[0] in range(7, 22, 2) and kernel.sum() == pytest.approx(1)
         np.testing.assert_allclose(kernel, kernel[::-1, ::-1], atol=1e-12)
     assert sinc_kernel(rng, 21).min() < 0
+
+
+def test_blur_mirrors_the_edges(frames):
+    kernel = random_kernel(np.random.default_rng(4), (1, 3))
+    reach = len(kernel) // 2
+    around = [(0, 0), (reach, reach), (reach, reach), (0, 0)]
+    wide = np.pad(frames.astype("f4"), around, mode="symmetric")
+    inside = degrade.blur(wide, kernel)[:, reach:-reach, reach:-reach]
+    np.testing.assert_allclose(degrade.blur(frames.astype("f4"), kernel), inside, atol=1e-3)
 
 
 def test_blur_against_direct_sums(frames):
