@@ -44,27 +44,27 @@ def test_levels_preserve_variance_and_grow():
     assert (np.diff(SCHEDULE.log_edm_sigmas) > 0).all()
 
 
-def test_kappa_at_whole_times_is_the_ratio():
+def test_edm_sigma_at_integer_times_is_the_ratio():
     t = np.arange(STEPS - 1)
     np.testing.assert_allclose(
         SCHEDULE.edm_sigma(t), SCHEDULE.sigmas[t] / SCHEDULE.alphas[t], rtol=2e-6
     )
 
 
-def test_kappa_between_times_is_interpolated_in_its_logarithm():
+def test_edm_sigma_between_times_is_interpolated_in_its_logarithm():
     low, high = SCHEDULE.edm_sigma(np.array([454.0, 455.0])).astype(float)
     np.testing.assert_allclose(
         SCHEDULE.edm_sigma(np.array([454.25])), low**0.75 * high**0.25, rtol=2e-6
     )
 
 
-def test_kappa_is_infinite_from_the_last_but_one_time_on():
+def test_edm_sigma_is_infinite_from_the_last_but_one_time_on():
     edm_sigma = SCHEDULE.edm_sigma(np.array([998, 998.5, 999]))
     assert np.isfinite(edm_sigma).tolist() == [True, False, False]
     assert (edm_sigma[1:] == np.inf).all()
 
 
-def test_time_is_the_inverse_of_kappa():
+def test_time_is_the_inverse_of_edm_sigma():
     t = np.linspace(0, 998, 4321, dtype=np.float32)
     np.testing.assert_allclose(SCHEDULE.time(SCHEDULE.edm_sigma(t)), t, atol=2e-3)
 

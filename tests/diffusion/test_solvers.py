@@ -45,7 +45,7 @@ START = normal(2, *SHAPE)
 
 
 def clean(x: np.ndarray, edm_sigma: float) -> np.ndarray:
-    """The perfect denoiser where noise has level kappa."""
+    """The perfect denoiser where noise has level sigma / alpha."""
     if np.isinf(edm_sigma):
         return np.full_like(x, MEAN)
     return (MEAN * edm_sigma**2 + x * STD**2) / (edm_sigma**2 + STD**2)
@@ -62,10 +62,8 @@ def of_levels(edm_sigmas: Iterable[float]) -> Callable[[jax.Array, jax.Array], j
 
     def denoise(x: jax.Array, t: jax.Array) -> jax.Array:
         edm_sigma = next(levels)
-        in_kappa = np.asarray(x, np.float64) * (
-            1 if np.isinf(edm_sigma) else np.hypot(1, edm_sigma)
-        )
-        return jnp.asarray(clean(in_kappa, edm_sigma), jnp.float32)
+        scaled = np.asarray(x, np.float64) * (1 if np.isinf(edm_sigma) else np.hypot(1, edm_sigma))
+        return jnp.asarray(clean(scaled, edm_sigma), jnp.float32)
 
     return denoise
 
@@ -142,21 +140,21 @@ def test_official_start_at_infinity_is_pure_noise():
 
 
 def test_network_is_called_at_integer_times():
-    told = []
+    called = []
 
     def denoise(x: jax.Array, t: jax.Array) -> jax.Array:
-        told.append(int(t))
+        called.append(int(t))
         return x
 
     # 454.5 and 455.5 are halves: both are rounded to the even neighbour.
     edm_sigmas = np.append(SCHEDULE.edm_sigma(np.array([899, 455.5, 454.5, 90.2])), 0)
     steps = dpmpp_2m_sde_steps(SCHEDULE, edm_sigmas, eta=0)
     solve(denoise, jnp.asarray(START), steps, RecordedNoise({}))
-    assert told == [899, 456, 454, 90]
-    told.clear()
+    assert called == [899, 456, 454, 90]
+    called.clear()
     steps = heun_steps(SCHEDULE, edm_sigmas[[0, 3, 4]])
     solve(denoise, jnp.asarray(START), steps, RecordedNoise({}))
-    assert told == [899, 90, 90]
+    assert called == [899, 90, 90]
 
 
 @pytest.mark.parametrize("second_order", ["midpoint", "heun"])
@@ -268,13 +266,13 @@ def test_ddim_is_the_textbook_formula(eta: float):
 
 
 def test_progress_is_told_after_each_step():
-    told = []
+    called = []
     steps = ddim_steps(SCHEDULE, even_times(3, 899))
     solve(
         lambda x, t: x,
         jnp.asarray(START),
         steps,
         RecordedNoise({}),
-        lambda done, total: told.append((done, total)),
+        lambda done, total: called.append((done, total)),
     )
-    assert told == [(1, 3), (2, 3), (3, 3)]
+    assert called == [(1, 3), (2, 3), (3, 3)]

@@ -12,7 +12,7 @@ from venhancer_jax.diffusion.timesteps import (
 )
 
 SCHEDULE = cosine_interpolated_schedule()
-# What the network of the published program is told in its fast mode.
+# Time steps at which the reference implementation calls the network in its fast mode.
 FAST = [899, 799, 699, 599, 500, 454, 409, 363, 318, 272, 227, 181, 136, 90]
 
 
