@@ -83,7 +83,7 @@ def test_a_config_with_an_option_of_another_system():
 
 
 def test_a_plan_lists_its_programs(capsys: pytest.CaptureFixture):
-    arguments = ["--config=toy.py", "--plan=v5e-1", "--plan_clip=32x48x5"]
+    arguments = ["--config=toy.py", "--plan=a100-1", "--plan_clip=32x48x5"]
     assert sample.main(arguments) == 0
     printed = capsys.readouterr().out
     assert "planning brighten ..." in printed

@@ -12,6 +12,7 @@ import jax
 
 from venhancer_jax.pipelines.system import ProgramSpec
 from venhancer_jax.planning.collectives import Collective, count_collectives
+from venhancer_jax.planning.estimate import activation_bytes, without_shardings
 from venhancer_jax.planning.topology import Topology
 from venhancer_jax.planning.work import count_chip_flops
 from venhancer_jax.sharding.chips import Chip
@@ -91,7 +92,7 @@ class ProgramStats:
 
 
 def plan_program(program: ProgramSpec, topology: Topology, *, quick: bool = False) -> ProgramStats:
-    """Compiles a program for a topology, also one that turns out too large.
+    """Compiles a program for a topology, also one that turns out too large; else estimates.
 
     Args:
       program: program of a run.
@@ -104,10 +105,16 @@ def plan_program(program: ProgramSpec, topology: Topology, *, quick: bool = Fals
     function = functools.partial(program.function, *program.static)
     arguments = shard_bytes(program.arguments)
     collectives, unknown_loops, traffic, seen = {}, 0, None, 0
-    with jax.set_mesh(program.mesh):
-        flops = count_flops(function, *program.arguments)
-        start = time.perf_counter()
-        compiled, needed = _compile(program, topology.platform, quick)
+    start = time.perf_counter()
+    if topology.missing:
+        flops = count_flops(function, *without_shardings(program.arguments))
+        activations = activation_bytes(function, *program.arguments)
+        compiled, needed = None, arguments + round(activations / program.shards)
+    else:
+        with jax.set_mesh(program.mesh):
+            flops = count_flops(function, *program.arguments)
+            start = time.perf_counter()
+            compiled, needed = _compile(program, topology.platform, quick)
     seconds = time.perf_counter() - start
     if compiled is None:
         temporary = max(0, needed - arguments)

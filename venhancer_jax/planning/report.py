@@ -85,7 +85,7 @@ def to_dict(plan: Plan) -> dict[str, Any]:
         "chip": plan.topology.chip.name,
         "mesh": dict(plan.mesh),
         "subject": plan.subject,
-        "compiled": True,
+        "compiled": not plan.topology.missing,
         "main_program": plan.main,
         "largest_program": plan.largest,
         "chip_hours": dict(plan.costs),
@@ -114,6 +114,8 @@ def to_text(plan: Plan) -> str:
         "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows
     ]
     seconds = sum(stats.compile_seconds for stats in plan.programs.values())
+    missing = topology.missing
+    source = f"estimated, not compiled: {missing}" if missing else f"compiled in {seconds:.0f} s"
     return "\n".join(
         [
             plan.subject,
@@ -124,7 +126,7 @@ def to_text(plan: Plan) -> str:
             *table,
             "",
             *_traffic(plan),
-            f"compiled in {seconds:.0f} s",
+            source,
             *(
                 f"{_number(hours)} chip-hours per {unit.replace('_', ' ')}, estimated"
                 for unit, hours in plan.costs.items()
