@@ -1,9 +1,24 @@
+import gc
 import os
+from collections.abc import Iterator
+
+import pytest
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # Tests compile more than they compute.
 os.environ["XLA_FLAGS"] = f"--xla_backend_optimization_level=0 {os.environ.get('XLA_FLAGS', '')}"
 
+import jax
+
+from benchmarks.measure import release_freed_memory
 from venhancer_jax.startup import use_compilation_cache
 
 use_compilation_cache()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _compiled_programs_end_with_their_module() -> Iterator[None]:
+    yield
+    jax.clear_caches()
+    gc.collect()
+    release_freed_memory()

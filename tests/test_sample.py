@@ -77,8 +77,8 @@ def video(name: str, frames: int = 3, seconds: float = 0.3, **options) -> Path:
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    """All files below a folder, hidden ones too."""
-    found = (path for path in folder.rglob("*") if path.is_file())
+    """All files below a folder, hidden ones too; locks hold nothing and stay."""
+    found = (path for path in folder.rglob("*") if path.is_file() and path.suffix != ".lock")
     return {str(path.relative_to(folder)): path.read_bytes() for path in found}
 
 

@@ -115,9 +115,8 @@ def test_auto_keeps_scores_in_the_cache_of_a_processor(
     assert has_loop(2 * fits)
 
 
-@pytest.mark.parametrize(("batch", "length"), [(1, 1024), (64, 128)])
-def test_compiled_memory_is_bounded(batch: int, length: int):
-    of = [jax.ShapeDtypeStruct((1, batch, length, HEADS, WIDTH), "f4")] * 3
+def test_compiled_memory_is_bounded():
+    of = [jax.ShapeDtypeStruct((1, 1, 1024, HEADS, WIDTH), "f4")] * 3
     budget = 256 * 1024
 
     def scratch(implementation: str) -> int:
@@ -127,7 +126,7 @@ def test_compiled_memory_is_bounded(batch: int, length: int):
         memory = function.lower(*of).compile().memory_analysis()
         return memory.temp_size_in_bytes
 
-    # 8 MiB of scores, and 0.06 or 0.5 MiB for each of queries, keys, values and results.
+    # 8 MiB of scores against 0.25 MiB, and 0.06 MiB for each array beside them.
     assert scratch("xla") > 8 * 2**20
     assert scratch("chunked") < 4 * 2**20
 

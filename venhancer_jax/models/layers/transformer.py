@@ -82,13 +82,15 @@ class FeedForward(nnx.Module):
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """Transforms every token of `[..., D]`."""
+        if (cache := cache_bytes()) is None:
+            return self._geglu(x)
         tokens = x.reshape(-1, x.shape[-1])
         token_bytes = self.proj_in.out_features * x.dtype.itemsize
-        cache = cache_bytes()
-        chunk = len(tokens) if cache is None else cache // token_bytes
-        return map_chunks(self._geglu, [tokens], chunk).reshape(x.shape)
+        return map_chunks(self._geglu, [tokens], cache // token_bytes).reshape(x.shape)
 
     def _geglu(self, tokens: jax.Array) -> jax.Array:
+        # Tokens keep their axes where they are sharded: a merged axis that the devices do not
+        # divide would be gathered.
         value, gate = jnp.split(self.proj_in(tokens), 2, axis=-1)
         return self.proj_out(value * nnx.gelu(gate, approximate=False))
 
