@@ -37,6 +37,7 @@ def test_every_kernel_but_those_of_the_text_is_of_integers():
         assert jnp.array_equal(quantities[name], params[name])
 
 
+@pytest.mark.slow
 def test_close_to_the_full_network():
     text = text_kv(*controlled(), TEXT)
     full = call(*controlled(), X, T, text, CONDITIONS)

@@ -53,6 +53,7 @@ def residual_bytes(remat: str, capsys: pytest.CaptureFixture[str]) -> int:
     return sum(4 * math.prod(map(int, m[1].split(","))) for m in shapes if m and m[1])
 
 
+@pytest.mark.slow
 def test_the_gradient_is_that_of_the_plain_network():
     params = _random(network_with("none"))
     (loss, gradient), (other_loss, other) = (

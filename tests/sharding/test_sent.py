@@ -21,9 +21,8 @@ def assert_only_what_is_meant(found: dict[str, Any]) -> None:
     assert found["bytes"]["all-reduce"] < 0.1 * MIB
 
 
-@pytest.mark.parametrize(
-    "platform", ["cpu", pytest.param("tpu", marks=pytest.mark.slow)], ids=["cpu", "tpu"]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("platform", ["cpu", "tpu"])
 def test_even_frames(platform: str, tmp_path: Path):
     if platform == "tpu":
         pytest.importorskip("libtpu", reason="the compiler of TPUs is in the package libtpu")
