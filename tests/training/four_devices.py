@@ -1,45 +1,40 @@
 """What training does on four devices, in a process of its own.
 
-python four_devices.py WEIGHTS FOLDER [pictures]
-
-Writes FOLDER/toy.npz, tiny.npz and pictures.npz one after the other, which
-`test_training_devices.py` compares with one device; with `pictures`, only those of
-UNet and ControlNet.
+`four_steps` writes FOLDER/toy.npz, tiny.npz and pictures.npz one after the other, which
+`test_training_devices.py` compares with one device; `denoised_pictures` writes only those of UNet
+and ControlNet.
 """
 
 import json
-import os
-import sys
 from pathlib import Path
 from typing import Any
 
-TESTS = Path(__file__).parents[1]
 STEPS = 3
 TOY_MESHES = {"4x1": (4, 1), "1x4": (1, 4)}
 
 
-def environment(devices: int) -> dict[str, str]:
-    """Returns the environment of a process with placeholder devices."""
-    flags = os.environ.get("XLA_FLAGS", "")
-    return os.environ | {
-        "XLA_FLAGS": f"{flags} --xla_force_host_platform_device_count={devices}",
-        "JAX_PLATFORMS": "cpu",
-        "PYTHONPATH": os.pathsep.join([str(TESTS.parent), str(TESTS)]),
-    }
+def four_steps(weights: Path, folder: Path) -> None:
+    """Writes the results of all quick checks."""
+    # The networks are tiny; each sharded parameter costs time to compile.
+    _prepare(least_sharded=2**12)
+    write(folder / "toy.npz", check_toy(folder))
+    write(folder / "tiny.npz", check_network(weights, folder))
+    _prepare(least_sharded=2**9)
+    write(folder / "pictures.npz", check_pictures(weights, folder, "autoencoder"))
 
 
-def main(weights: Path, folder: Path, what: str = "") -> None:
+def denoised_pictures(weights: Path, folder: Path) -> None:
+    """Writes the results of sampling UNet and ControlNet."""
+    _prepare(least_sharded=2**9)
+    write(folder / "pictures.npz", check_pictures(weights, folder, "one_step"))
+
+
+def _prepare(*, least_sharded: int) -> None:
     from venhancer_jax.sharding import params
     from venhancer_jax.startup import use_compilation_cache
 
     use_compilation_cache()
-    params.LEAST_SHARDED = 2**9  # the networks are tiny
-    if what == "pictures":
-        write(folder / "pictures.npz", check_pictures(weights, folder, "one_step"))
-        return
-    write(folder / "toy.npz", check_toy(folder))
-    write(folder / "tiny.npz", check_network(weights, folder))
-    write(folder / "pictures.npz", check_pictures(weights, folder, "autoencoder"))
+    params.LEAST_SHARDED = least_sharded
 
 
 def write(path: Path, results: dict[str, Any]) -> None:
@@ -158,7 +153,3 @@ def check_pictures(weights: Path, folder: Path, objective: str) -> dict[str, Any
     )
     validation.sample(task.params, 0, None)
     return {"sharded": sum(not x.is_fully_replicated for x in task.params.values())}
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), *sys.argv[3:])
