@@ -1,5 +1,6 @@
 """Training on four devices equals training on one, and each device does its share."""
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from multiprocessing.context import ForkServerProcess
@@ -25,6 +26,8 @@ from venhancer_jax.video.read import read_frames
 TIMEOUT = 600
 # A process, and the folder of its results.
 Started = tuple[ForkServerProcess, Path]
+# Losses, and the average of the parameters.
+Toy = tuple[list[float], dict[str, np.ndarray]]
 
 
 @pytest.fixture(scope="module")
@@ -50,19 +53,21 @@ def _results(process: Started, part: str) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def toy_on_one(process: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def toy_on_one(process: Started, tmp_path_factory: pytest.TempPathFactory) -> Toy:
     del process  # starts first
     folder = tmp_path_factory.mktemp("one")
     state = train_toy(folder, steps=STEPS)
-    return {name: np.asarray(x) for name, x in state.ema.items()}
+    lines = (folder / "metrics.jsonl").read_text().splitlines()
+    losses = [json.loads(line)["loss"] for line in lines]
+    return losses, {name: np.asarray(x) for name, x in state.ema.items()}
 
 
-@pytest.mark.parametrize("mesh", TOY_MESHES)
-def test_a_mesh_trains_as_one_device(mesh: str, toy_on_one: dict[str, Any], process: Started):
-    on_four = _results(process, "toy")
-    for name, x in toy_on_one.items():
-        np.testing.assert_allclose(on_four[f"{mesh}/ema/{name}"], x, rtol=0, atol=1e-5)
-    assert (on_four[f"{mesh}/sharded"] > 0) == (TOY_MESHES[mesh][1] > 1)
+def test_a_mesh_trains_as_one_device(toy_on_one: Toy, process: Started):
+    on_four, (losses, average) = _results(process, "toy"), toy_on_one
+    np.testing.assert_allclose(on_four["losses"], losses, rtol=0, atol=1e-5)
+    for name, x in average.items():
+        np.testing.assert_allclose(on_four[f"ema/{name}"], x, rtol=0, atol=1e-5)
+    assert on_four["sharded"] > 0
 
 
 @pytest.mark.parametrize("mesh", TOY_MESHES)
