@@ -17,7 +17,9 @@ TEXT = catalog.build("text", ClipTextConfig.tiny(vocabulary=64, width=32).only_u
 NETWORKS = {
     "text": TEXT,
     # Some of its layers start as tables, which their initialisers hold as arrays.
-    "vae": catalog.build("vae", VAEConfig.tiny(channels=(8, 8), groups=4, patch_shortcut=True)),
+    "vae": catalog.build(
+        "vae", VAEConfig.tiny(channels=(8, 8), blocks_per_level=0, groups=4, patch_shortcut=True)
+    ),
 }
 
 
