@@ -1,45 +1,45 @@
 """What training does on four devices, in a process of its own.
 
-python four_devices.py WEIGHTS FOLDER [pictures]
-
-Writes FOLDER/toy.npz, tiny.npz and pictures.npz one after the other, which
-`test_training_devices.py` compares with one device; with `pictures`, only those of
-UNet and ControlNet.
+`four_steps` writes FOLDER/toy.npz, tiny.npz and pictures.npz one after the other, which
+`test_training_devices.py` compares with one device; `denoised_pictures` writes only those of UNet
+and ControlNet.
 """
 
+import dataclasses
 import json
-import os
-import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-TESTS = Path(__file__).parents[1]
+if TYPE_CHECKING:
+    from venhancer_jax.training.tasks import Task
+
 STEPS = 3
 TOY_MESHES = {"4x1": (4, 1), "1x4": (1, 4)}
+TRAINED = (2, 2)
 
 
-def environment(devices: int) -> dict[str, str]:
-    """Returns the environment of a process with placeholder devices."""
-    flags = os.environ.get("XLA_FLAGS", "")
-    return os.environ | {
-        "XLA_FLAGS": f"{flags} --xla_force_host_platform_device_count={devices}",
-        "JAX_PLATFORMS": "cpu",
-        "PYTHONPATH": os.pathsep.join([str(TESTS.parent), str(TESTS)]),
-    }
+def four_steps(weights: Path, folder: Path) -> None:
+    """Writes the results of all quick checks."""
+    # The networks are tiny; each sharded parameter costs time to compile.
+    _prepare(least_sharded=2**12)
+    write(folder / "toy.npz", check_toy(folder))
+    write(folder / "tiny.npz", check_network(weights, folder))
+    _prepare(least_sharded=2**9)
+    write(folder / "pictures.npz", check_pictures(weights, folder, "autoencoder"))
 
 
-def main(weights: Path, folder: Path, what: str = "") -> None:
+def denoised_pictures(weights: Path, folder: Path) -> None:
+    """Writes the results of sampling UNet and ControlNet."""
+    _prepare(least_sharded=2**9)
+    write(folder / "pictures.npz", check_pictures(weights, folder, "one_step"))
+
+
+def _prepare(*, least_sharded: int) -> None:
     from venhancer_jax.sharding import params
     from venhancer_jax.startup import use_compilation_cache
 
     use_compilation_cache()
-    params.LEAST_SHARDED = 2**9  # the networks are tiny
-    if what == "pictures":
-        write(folder / "pictures.npz", check_pictures(weights, folder, "one_step"))
-        return
-    write(folder / "toy.npz", check_toy(folder))
-    write(folder / "tiny.npz", check_network(weights, folder))
-    write(folder / "pictures.npz", check_pictures(weights, folder, "autoencoder"))
+    params.LEAST_SHARDED = least_sharded
 
 
 def write(path: Path, results: dict[str, Any]) -> None:
@@ -53,7 +53,7 @@ def write(path: Path, results: dict[str, Any]) -> None:
 
 
 def check_toy(folder: Path) -> dict[str, Any]:
-    """Whole runs on each mesh, and the work of each device."""
+    """A whole run on a mesh of both axes, and the work of each device on each mesh."""
     import jax
     from training.toy import toy_config, toy_task, train_toy
 
@@ -63,14 +63,13 @@ def check_toy(folder: Path) -> dict[str, Any]:
     from venhancer_jax.training.step import compile_step, place_batch_shapes, state_shapes
 
     found: dict[str, Any] = {}
-    for name, (data, fsdp) in TOY_MESHES.items():
-        changes = {"mesh__data": data, "mesh__fsdp": fsdp, "steps": STEPS}
-        state = train_toy(folder / name, **changes)
-        lines = (folder / name / "metrics.jsonl").read_text().splitlines()
-        found[f"{name}/losses"] = [json.loads(line)["loss"] for line in lines]
-        for key, x in state.ema.items():
-            found[f"{name}/ema/{key}"] = x
-        found[f"{name}/sharded"] = sum(not x.is_fully_replicated for x in state.ema.values())
+    data, fsdp = TRAINED
+    state = train_toy(folder / "toy", mesh__data=data, mesh__fsdp=fsdp, steps=STEPS)
+    lines = (folder / "toy" / "metrics.jsonl").read_text().splitlines()
+    found["losses"] = [json.loads(line)["loss"] for line in lines]
+    for name, x in state.ema.items():
+        found[f"ema/{name}"] = x
+    found["sharded"] = sum(not x.is_fully_replicated for x in state.ema.values())
     for name, (data, fsdp) in {"1x1": (1, 1), **TOY_MESHES}.items():
         # A batch beside which the optimizer is cheap.
         config = toy_config({"mesh.data": data, "mesh.fsdp": fsdp, "batch": 64})
@@ -92,6 +91,7 @@ def check_network(weights: Path, folder: Path) -> dict[str, Any]:
     import functools
 
     import jax
+    import numpy as np
     from training.tiny import latent_batch, tiny_config
 
     from venhancer_jax.sharding.mesh import device_mesh
@@ -101,10 +101,10 @@ def check_network(weights: Path, folder: Path) -> dict[str, Any]:
     from venhancer_jax.training.step import compile_step, make_global_batch, state_shapes
     from venhancer_jax.training.tasks import task_of
 
-    changes = {"mesh.data": 2, "mesh.fsdp": 2, "trainable": "controlnet"}
+    changes = {"mesh.data": 2, "mesh.fsdp": 2}
     config = tiny_config(weights, changes)
     mesh = device_mesh(config.mesh)
-    task, optimizer = task_of(config, mesh), optimizer_of(config)
+    task, optimizer = _train_the_end(task_of(config, mesh)), optimizer_of(config)
     like = state_shapes(task.params, optimizer, mesh)
     begin = functools.partial(TrainState.start, optimizer=optimizer)
     state = jax.jit(begin, out_shardings=jax.tree.map(lambda x: x.sharding, like))(task.params)
@@ -126,12 +126,21 @@ def check_network(weights: Path, folder: Path) -> dict[str, Any]:
     assert restored is not None and restored[1:] == (1, {"iterator": {"next_index": 1}})
     resumed, again = step(restored[0], 1)
     checkpoints.close()
-    same = jax.tree.map(lambda a, b: bool((a == b).all()), state, resumed)
+    same = jax.tree.map(lambda a, b: np.array_equal(np.asarray(a), b), state, resumed)
     return {
         "sharded": sharded,
         "losses": [first, second, again],
         "resumed": jax.tree.all(same),
     }
+
+
+def _train_the_end(task: "Task") -> "Task":
+    """Freezes all but the last layers of UNet and ControlNet: gradients cost time to compile."""
+    end = ("unet.output_blocks.", "unet.head.", "controlnet.zero_convs.")
+    trains = {name: x for name, x in task.params.items() if name.startswith(end)}
+    frozen = {name: x for name, x in task.params.items() if name not in trains}
+    denoiser = dict(task.frozen.get("denoiser", {})) | frozen
+    return dataclasses.replace(task, params=trains, frozen={**task.frozen, "denoiser": denoiser})
 
 
 def check_pictures(weights: Path, folder: Path, objective: str) -> dict[str, Any]:
@@ -158,7 +167,3 @@ def check_pictures(weights: Path, folder: Path, objective: str) -> dict[str, Any
     )
     validation.sample(task.params, 0, None)
     return {"sharded": sum(not x.is_fully_replicated for x in task.params.values())}
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), *sys.argv[3:])

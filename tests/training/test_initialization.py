@@ -13,11 +13,13 @@ from venhancer_jax.sharding.mesh import device_mesh
 from venhancer_jax.sharding.params import fsdp_sharding
 from venhancer_jax.training import initialization
 
-TEXT = catalog.build("text", ClipTextConfig.tiny().only_used())
+TEXT = catalog.build("text", ClipTextConfig.tiny(vocabulary=64, width=32).only_used())
 NETWORKS = {
     "text": TEXT,
     # Some of its layers start as tables, which their initialisers hold as arrays.
-    "vae": catalog.build("vae", VAEConfig.tiny(channels=(8, 16), groups=4, patch_shortcut=True)),
+    "vae": catalog.build(
+        "vae", VAEConfig.tiny(channels=(8, 8), blocks_per_level=0, groups=4, patch_shortcut=True)
+    ),
 }
 
 

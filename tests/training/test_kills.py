@@ -1,22 +1,17 @@
 """Checkpoints outlive a process that is killed at any moment."""
 
-import multiprocessing
-import os
 import random
-import sys
 import time
 from pathlib import Path
 
 import pytest
+from training.forked import fork_context
 from training.saver import save_forever
 
 
 @pytest.mark.parametrize("kills", [5, pytest.param(20, marks=pytest.mark.slow)])
-def test_what_was_saved_outlives_kills(kills: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    # Each saver is forked off a process that has imported everything.
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["training.saver"])
+def test_what_was_saved_outlives_kills(kills: int, tmp_path: Path):
+    context = fork_context()
     chance, reported, restored = random.Random(0), 0, 0
     for kill in range(kills + 1):
         ours, theirs = context.Pipe(duplex=False)

@@ -15,7 +15,7 @@ from venhancer_jax.data.sources import SyntheticSource
 from venhancer_jax.errors import InputError
 from venhancer_jax.training.checkpoints import Checkpoints
 
-BATCH, STEP = 12, 2
+BATCH, STEP = 6, 2
 
 
 def _iterator(process: int, count: int) -> Any:

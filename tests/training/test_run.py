@@ -5,8 +5,6 @@ import os
 import re
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -16,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from training import toy_run
+from training import forked, toy_run
 from training.toy import train_toy
 
 from venhancer_jax.cli import train as command
@@ -85,25 +83,26 @@ def test_two_processes_stop_together_and_one_resumes(tmp_path: Path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")])}
     joined = [f"--config.coordinator=127.0.0.1:{port}", "--config.process_count=2"]
-    command_line = [sys.executable, str(ROOT / "train.py"), *_arguments(tmp_path / "run", *ENDLESS)]
-    output: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    arguments = [*_arguments(tmp_path / "run", *ENDLESS), *joined]
+    files = [tmp_path / f"output_{i}.txt" for i in range(2)]
     processes = [
-        subprocess.Popen(
-            [*command_line, *joined, f"--config.process_id={i}"], env=environment, **output
+        forked.start(
+            file, forked.run_script, ROOT / "train.py", [*arguments, f"--config.process_id={i}"]
         )
-        for i in range(2)
+        for i, file in enumerate(files)
     ]
     try:
         _wait_for_steps(tmp_path / "run")
-        processes[1].send_signal(signal.SIGTERM)  # one of them is told
-        outputs = [process.communicate(timeout=200)[0] for process in processes]
+        processes[1].terminate()  # one of them is told
+        for process in processes:
+            process.join(timeout=200)
     finally:
         for process in processes:
             process.kill()
 
-    assert [process.returncode for process in processes] == [75, 75], "\n".join(outputs)
+    outputs = [file.read_text() for file in files]
+    assert [process.exitcode for process in processes] == [75, 75], "\n".join(outputs)
     stopped = re.search(r"stopped by a signal, saved at step (\d+)", outputs[0])
     assert stopped is not None
     step = int(stopped[1])

@@ -7,10 +7,13 @@ import jax
 import numpy as np
 import pytest
 from etils import epath
-from pipelines.tiny_system import tiny_system
-from training.tiny import tiny_config
+from pipelines.tiny_system import random_params
+from training.tiny import CONFIGS, tiny_config
 
 from venhancer_jax.data.augment import AugmentConfig, augment
+from venhancer_jax.pipelines import catalog
+from venhancer_jax.pipelines.system import LoadedNetwork
+from venhancer_jax.pipelines.text import TextFeatures
 from venhancer_jax.pipelines.venhancer.options import VEnhancerOptions
 from venhancer_jax.sharding.mesh import device_mesh
 from venhancer_jax.training.tasks import Sample, Task, task_of
@@ -35,7 +38,10 @@ class _Recorder:
     on_mesh = contextlib.nullcontext
 
     def __init__(self):
-        self.text = tiny_system().text
+        config = CONFIGS["text"]
+        network = catalog.build("text", config)
+        params = random_params(network)
+        self.text = TextFeatures(config, lambda: LoadedNetwork(config, network, params))
 
     def enhance(self, frames, *, rate, options, text):
         self.keys = np.stack([*frames])
@@ -64,7 +70,7 @@ def test_what_was_enlarged_is_made_small_again():
     from venhancer_jax.data.resample import resample
 
     low = np.rint(resample(small.astype(np.float32), (SIDE, SIDE))).astype(np.uint8)
-    again = Enhancement(tiny_system(), VEnhancerOptions())._key_frames(low, 2.0)
+    again = Enhancement(_Recorder(), VEnhancerOptions())._key_frames(low, 2.0)  # pyright: ignore
 
     # Within rounding, but for the edges, where enlarging repeats pixels.
     assert np.abs(again[0, 1:-1].astype(float) - small[0, 1:-1]).max() <= 1

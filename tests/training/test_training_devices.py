@@ -1,9 +1,9 @@
 """Training on four devices equals training on one, and each device does its share."""
 
-import subprocess
-import sys
+import json
 import time
 from collections.abc import Callable, Iterator
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from etils import epath
 from training import four_devices
+from training.forked import start
 from training.four_devices import STEPS, TOY_MESHES
 from training.tiny import batch, tiny_config
 from training.toy import train_toy
@@ -23,31 +24,27 @@ from venhancer_jax.video.probe import probe
 from venhancer_jax.video.read import read_frames
 
 TIMEOUT = 600
+# A process, and the folder of its results.
+Started = tuple[ForkServerProcess, Path]
+# Losses, and the average of the parameters.
+Toy = tuple[list[float], dict[str, np.ndarray]]
 
 
 @pytest.fixture(scope="module")
-def process(
-    tiny_weights: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[subprocess.Popen, Path]]:
+def process(tiny_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Started]:
     """Starts the process with four devices, which works beside the tests of one."""
     folder = tmp_path_factory.mktemp("four")
-    with (folder / "output.txt").open("w") as output:
-        process = subprocess.Popen(
-            [sys.executable, four_devices.__file__, str(tiny_weights), str(folder)],
-            env=four_devices.environment(4),
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
+    process = start(folder / "output.txt", four_devices.four_steps, tiny_weights, folder, devices=4)
     yield process, folder
     process.kill()
-    process.wait()
+    process.join()
 
 
-def _results(process: tuple[subprocess.Popen, Path], part: str) -> dict[str, Any]:
+def _results(process: Started, part: str) -> dict[str, Any]:
     """Waits for the results of a part."""
     path = process[1] / f"{part}.npz"
     while not path.exists():
-        if process[0].poll() is not None and not path.exists():
+        if not process[0].is_alive() and not path.exists():
             raise AssertionError((process[1] / "output.txt").read_text())
         time.sleep(0.1)
     assert "rematerialization" not in (process[1] / "output.txt").read_text()
@@ -56,43 +53,41 @@ def _results(process: tuple[subprocess.Popen, Path], part: str) -> dict[str, Any
 
 
 @pytest.fixture(scope="module")
-def toy_on_one(process: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def toy_on_one(process: Started, tmp_path_factory: pytest.TempPathFactory) -> Toy:
     del process  # starts first
     folder = tmp_path_factory.mktemp("one")
     state = train_toy(folder, steps=STEPS)
-    return {name: np.asarray(x) for name, x in state.ema.items()}
+    lines = (folder / "metrics.jsonl").read_text().splitlines()
+    losses = [json.loads(line)["loss"] for line in lines]
+    return losses, {name: np.asarray(x) for name, x in state.ema.items()}
+
+
+def test_a_mesh_trains_as_one_device(toy_on_one: Toy, process: Started):
+    on_four, (losses, average) = _results(process, "toy"), toy_on_one
+    np.testing.assert_allclose(on_four["losses"], losses, rtol=0, atol=1e-5)
+    for name, x in average.items():
+        np.testing.assert_allclose(on_four[f"ema/{name}"], x, rtol=0, atol=1e-5)
+    assert on_four["sharded"] > 0
 
 
 @pytest.mark.parametrize("mesh", TOY_MESHES)
-def test_a_mesh_trains_as_one_device(
-    mesh: str, toy_on_one: dict[str, Any], process: tuple[subprocess.Popen, Path]
-):
-    on_four = _results(process, "toy")
-    for name, x in toy_on_one.items():
-        np.testing.assert_allclose(on_four[f"{mesh}/ema/{name}"], x, rtol=0, atol=1e-5)
-    assert (on_four[f"{mesh}/sharded"] > 0) == (TOY_MESHES[mesh][1] > 1)
-
-
-@pytest.mark.parametrize("mesh", TOY_MESHES)
-def test_each_device_works_on_its_share_of_the_batch(
-    mesh: str, process: tuple[subprocess.Popen, Path]
-):
+def test_each_device_works_on_its_share_of_the_batch(mesh: str, process: Started):
     on_four = _results(process, "toy")
     assert on_four[f"{mesh}/examples"] == on_four["1x1/examples"] / 4
     assert on_four[f"{mesh}/flops"] < 0.35 * on_four["1x1/flops"]
 
 
 def test_a_real_network_starts_with_the_loss_of_one_device(
-    tiny_task: Task, tiny_loss: Callable[..., float], process: tuple[subprocess.Popen, Path]
+    tiny_task: Task, tiny_loss: Callable[..., float], process: Started
 ):
     on_four = _results(process, "tiny")
     loss = tiny_loss(tiny_task.params)
 
     assert on_four["losses"][0] == pytest.approx(loss, rel=1e-5)
-    assert on_four["sharded"] > 10
+    assert on_four["sharded"] > 5
 
 
-def test_a_resumed_real_network_is_bit_equal(process: tuple[subprocess.Popen, Path]):
+def test_a_resumed_real_network_is_bit_equal(process: Started):
     on_four = _results(process, "tiny")
     _, second, again = on_four["losses"]
 
@@ -100,9 +95,7 @@ def test_a_resumed_real_network_is_bit_equal(process: tuple[subprocess.Popen, Pa
     assert on_four["resumed"]
 
 
-def test_pictures_are_sampled_with_sharded_parameters(
-    process: tuple[subprocess.Popen, Path], tiny_weights: Path
-):
+def test_pictures_are_sampled_with_sharded_parameters(process: Started, tiny_weights: Path):
     on_four = _results(process, "pictures")
     folder = process[1] / "one"
     _write_pictures(tiny_weights, "autoencoder", folder)
@@ -114,8 +107,11 @@ def test_pictures_are_sampled_with_sharded_parameters(
 
 @pytest.mark.slow
 def test_the_denoiser_is_sampled_with_sharded_parameters(tiny_weights: Path, tmp_path: Path):
-    command = [sys.executable, four_devices.__file__, str(tiny_weights), str(tmp_path), "pictures"]
-    subprocess.run(command, env=four_devices.environment(4), check=True, timeout=TIMEOUT)
+    process = start(
+        tmp_path / "output.txt", four_devices.denoised_pictures, tiny_weights, tmp_path, devices=4
+    )
+    process.join(TIMEOUT)
+    assert process.exitcode == 0, (tmp_path / "output.txt").read_text()
     _write_pictures(tiny_weights, "one_step", tmp_path / "one")
 
     with np.load(tmp_path / "pictures.npz") as file:

@@ -10,7 +10,7 @@ import pytest
 from training.tiny import batch, on_devices, tiny_config
 
 from venhancer_jax.errors import InputError
-from venhancer_jax.training.objective import to_signed
+from venhancer_jax.training.objective import stream, to_signed
 from venhancer_jax.training.tasks import Task, task_of
 from venhancer_jax.training.venhancer.objectives import Diffusion
 from venhancer_jax.training.venhancer.start import split
@@ -91,7 +91,9 @@ def test_posteriors_and_noise_are_drawn_apart(tiny_task: Task):
 
     factor = conditioning.scaling_factor
     alpha, sigma = (np.asarray(x) for x in conditioning.levels(example.hint_t))
+    drawn = stream(jax.random.key(3), "noise")  # the key of `Diffusion.loss`
     noises = {
+        "target": np.asarray(conditioning.diffuse(example.clean, example.hint_t, drawn)[1]),
         "target posterior": (np.asarray(example.clean) / factor - mean) / std,
         "hint posterior": (np.asarray(example.low) / factor - mean) / std,
         "hint": (np.asarray(example.hint) - alpha * np.asarray(example.low)) / sigma,
@@ -100,7 +102,7 @@ def test_posteriors_and_noise_are_drawn_apart(tiny_task: Task):
     table = np.corrcoef([x.ravel() for x in noises.values()])
     for x in noises.values():
         assert abs(x.std() - 1) < 0.1 and abs(x.mean()) < 0.15
-    assert np.abs(table - np.eye(3)).max() < 0.2
+    assert np.abs(table - np.eye(len(noises))).max() < 0.2
     assert noises["hint"].size > 500
 
 

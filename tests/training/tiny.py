@@ -19,9 +19,9 @@ from venhancer_jax.training.tasks import export
 
 CONFIGS: dict[str, Any] = {
     "venhancer": UNet3DConfig.tiny(
-        width=64, blocks_per_level=1, multipliers=(1,), attention_levels=(0,), context_width=32
+        width=64, blocks_per_level=0, multipliers=(1,), attention_levels=(), context_width=32
     ),
-    "vae": VAEConfig.tiny(channels=(8, 8), groups=4),
+    "vae": VAEConfig.tiny(channels=(8, 8), blocks_per_level=0, groups=4, mid_attention=False),
     "text": ClipTextConfig(width=32, heads=2, layers=2).only_used(),
 }
 BATCH, FRAMES, SIDE = 4, 3, 16

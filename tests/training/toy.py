@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from ml_collections import ConfigDict
 
@@ -60,15 +61,13 @@ class Breaks:
     """A loss that is not finite in the steps of which the config's preset is a list."""
 
     def __init__(self, steps: str):
-        self._steps = [int(step) for step in steps.split(",")]
+        self._steps = np.array([int(step) for step in steps.split(",")])
 
     def loss(self, params, frozen, batch, key):
         loss, metrics = Denoise().loss(params, frozen, batch, key)
         # The step is not an argument of a loss; its key determines it.
-        keys = [jax.random.fold_in(jax.random.key(0), step) for step in self._steps]
-        broken = jnp.stack(
-            [(jax.random.key_data(key) == jax.random.key_data(k)).all() for k in keys]
-        )
+        keys = jax.vmap(lambda step: jax.random.fold_in(jax.random.key(0), step))(self._steps)
+        broken = (jax.random.key_data(keys) == jax.random.key_data(key)).all(axis=-1)
         return loss * jnp.where(broken.any(), jnp.nan, 1), metrics
 
 
