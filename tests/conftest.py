@@ -7,10 +7,13 @@ import pytest
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # Tests compile more than they compute. XLA refuses flags that it does not know.
-_FLAGS = ["--xla_backend_optimization_level=0"]
-if version("jaxlib").startswith("0.10."):
-    _FLAGS.append("--xla_cpu_use_fusion_emitters=false")
-os.environ["XLA_FLAGS"] = " ".join([*_FLAGS, os.environ.get("XLA_FLAGS", "")])
+os.environ["XLA_FLAGS"] = " ".join(
+    [
+        "--xla_backend_optimization_level=0",
+        *["--xla_cpu_use_fusion_emitters=false"] * version("jaxlib").startswith("0.10."),
+        os.environ.get("XLA_FLAGS", ""),
+    ]
+)
 
 import jax
 
