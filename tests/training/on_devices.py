@@ -27,8 +27,10 @@ def start(
 
     Of a program from the cache the compiler says nothing: who wants to hear it does not cache.
     """
+    # Fresh parameters of a process differ in their last bits where its compiler has other flags.
+    flags = os.environ.get("XLA_FLAGS", "")
     environment = os.environ | {
-        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+        "XLA_FLAGS": f"{flags} --xla_force_host_platform_device_count={devices}",
         "JAX_PLATFORMS": "cpu",
         "PYTHONPATH": os.pathsep.join([str(TESTS.parent), str(TESTS)]),
     }
