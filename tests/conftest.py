@@ -23,6 +23,11 @@ from venhancer_jax.startup import use_compilation_cache
 use_compilation_cache()
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    # The longest folder comes first, so that both workers end together.
+    items.sort(key=lambda item: item.path.parent.name != "training")
+
+
 @pytest.fixture(autouse=True, scope="module")
 def _compiled_programs_end_with_their_module() -> Iterator[None]:
     yield

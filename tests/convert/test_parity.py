@@ -72,6 +72,7 @@ def test_an_autoencoder_over_time_is_met(recordings: dict[str, Recording]):
     assert len(assert_met(dataclasses.replace(whole, tensors=kept))) == 4
 
 
+@pytest.mark.slow
 def test_a_count_of_operations_is_met(recordings: dict[str, Recording]):
     whole = recordings["flops"]
     table = {"32x90x160": whole.info["table"]["32x90x160"]}

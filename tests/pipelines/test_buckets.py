@@ -119,5 +119,6 @@ def test_what_is_added_is_the_clip_backwards(monkeypatch: pytest.MonkeyPatch):
     assert conditions["key_index"].tolist() == [[0, 1, 2, 3, 4]]
 
 
+@pytest.mark.slow
 def test_a_clip_that_has_such_a_shape_is_not_changed():
     np.testing.assert_array_equal(enhance(clip(3)), enhance(clip(3), shape_buckets=True))

@@ -45,6 +45,7 @@ def test_enhanced_frames_are_nearer_than_enlarged_ones():
     assert interpolation.max() < 0.8
 
 
+@pytest.mark.slow
 def test_the_same_frames_again():
     """Nothing is drawn: the seed does not matter."""
     frames = np.stack([*read_frames(probe(Path(demo_clip())))])[:3, :36, :64]

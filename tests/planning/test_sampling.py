@@ -249,6 +249,7 @@ def test_changes_that_would_make_it_fit(config: ConfigDict):
     assert all(each.bytes_per_chip <= SLACK * stats.limit_bytes for each in (window, more, smaller))
 
 
+@pytest.mark.slow
 def test_buffers_of_decoded_frames_shrink_with_the_output(config: ConfigDict):
     planned = find_clip(config, abstract(config), "1080x1920x8")
     stats = stats_of(planned, "decode", 2**20, 0)

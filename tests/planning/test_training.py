@@ -117,6 +117,7 @@ def _stats(config: ConfigDict, temporary: int, room: float, devices=CHIPS) -> Pr
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_wider_fsdp_where_a_little_is_missing(config: ConfigDict):
     split = config.copy_and_resolve_references().unlock()
     split.remat = "blocks"  # no remat is suggested
