@@ -10,6 +10,7 @@ from pipelines.tiny_system import clip
 from video.video_clips import make_video
 
 from venhancer_jax.cli import sample
+from venhancer_jax.cli.__main__ import main
 from venhancer_jax.errors import InputError
 from venhancer_jax.pipelines import catalog
 from venhancer_jax.pipelines.config import checked_config, enhancement_config, settings_of
@@ -82,9 +83,15 @@ def test_a_config_with_an_option_of_another_system():
         checked_config(config)
 
 
-def test_a_plan_lists_its_programs(capsys: pytest.CaptureFixture):
-    arguments = ["--config=toy.py", "--plan=a100-1", "--plan_clip=32x48x5"]
-    assert sample.main(arguments) == 0
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["sample", "--config=toy.py", "--plan=a100-1", "--plan_clip=32x48x5"],
+        ["plan", "a100-1", "--config=toy.py", "--clip=32x48x5"],
+    ],
+)
+def test_a_plan_lists_its_programs(arguments: list[str], capsys: pytest.CaptureFixture):
+    assert main(arguments) == 0
     printed = capsys.readouterr().out
     assert "planning brighten ..." in printed
     assert "5 frames of 32x48" in printed

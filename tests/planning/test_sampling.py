@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 from pipelines.tiny_system import clip, tiny_system
 from planning.tiny import V5E, needs_libtpu
 
-from venhancer_jax.cli import plan as command
+from venhancer_jax.cli import plan_flags as command
 from venhancer_jax.cli import sample
 from venhancer_jax.errors import InputError
 from venhancer_jax.pipelines import pieces

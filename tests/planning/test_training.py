@@ -9,7 +9,7 @@ import pytest
 from ml_collections import ConfigDict
 from planning.tiny import NETWORKS, V5E, needs_libtpu
 
-from venhancer_jax.cli import plan as command
+from venhancer_jax.cli import plan_flags as command
 from venhancer_jax.cli import train
 from venhancer_jax.configs import train_venhancer
 from venhancer_jax.errors import InputError

@@ -20,10 +20,12 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from venhancer_jax.cli.plan import SAMPLE_FLAGS, check_flags, plan_sample
+from venhancer_jax.cli.plan_flags import SAMPLE_FLAGS, check_flags, plan_sample
 from venhancer_jax.command_line import parse_config
 from venhancer_jax.errors import InputError
 from venhancer_jax.startup import set_compile_effort, use_compilation_cache
+
+DEFAULT_CONFIG = "demo"
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -52,7 +54,7 @@ def parse_sample_config(
     config, values = parse_config(
         __doc__,
         arguments,
-        "demo",
+        DEFAULT_CONFIG,
         flags,
         settings=lambda config: settings_of(system_of(config)),
         explain=lambda key, config: unknown_key(key, system_of(config)),

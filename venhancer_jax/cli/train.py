@@ -14,7 +14,7 @@ compiles the step for chips that need not be present, and reports its memory and
 import sys
 from collections.abc import Sequence
 
-from venhancer_jax.cli.plan import TRAIN_FLAGS, check_flags, plan_train
+from venhancer_jax.cli.plan_flags import TRAIN_FLAGS, check_flags, plan_train
 from venhancer_jax.command_line import parse_config
 from venhancer_jax.errors import InputError
 from venhancer_jax.startup import set_compile_effort, use_compilation_cache
