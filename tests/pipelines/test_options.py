@@ -9,7 +9,7 @@ import pytest
 
 from venhancer_jax.errors import InputError
 from venhancer_jax.pipelines.enhance import enhance
-from venhancer_jax.pipelines.options import DeviceOptions, FileOptions, parse_fps
+from venhancer_jax.pipelines.options import DeviceOptions, FileOptions, ProcessOptions, parse_fps
 from venhancer_jax.pipelines.venhancer.options import VEnhancerOptions, VEnhancerWeights
 
 
@@ -160,7 +160,7 @@ def test_official_has_shapes_of_its_own(changes: dict, message: str):
         (VEnhancerWeights, "dtype", "float8", "one of auto, float32, bfloat16, float16"),
         (DeviceOptions, "mesh", {"data": 1.5}, "a whole"),
         (DeviceOptions, "mesh", {"model": 2}, "entries data, fsdp, rows; unknown 'model'"),
-        (DeviceOptions, "compile_effort", 2, "a number from -1 to 1"),
+        (ProcessOptions, "compile_effort", 2, "a number from -1 to 1"),
     ],
 )
 def test_other_settings(settings: type, name: str, value: Any, expected: str):

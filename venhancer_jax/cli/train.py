@@ -18,7 +18,7 @@ from venhancer_jax.cli.plan_flags import TRAIN_FLAGS, check_flags, plan_train
 from venhancer_jax.command_line import parse_config
 from venhancer_jax.errors import InputError
 from venhancer_jax.startup import set_compile_effort, use_compilation_cache
-from venhancer_jax.training.config import TrainOptions
+from venhancer_jax.training.config import TRAIN_SETTINGS
 
 # Exit code of a run that a signal stopped: a scheduler should start it again (EX_TEMPFAIL).
 STOPPED = 75
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str]) -> int:
             arguments,
             "train_debug",
             ("workdir", *TRAIN_FLAGS),
-            settings=lambda config: (TrainOptions,),
+            settings=lambda config: TRAIN_SETTINGS,
         )
         if config is None:
             return 0

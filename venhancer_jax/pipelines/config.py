@@ -7,13 +7,13 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from venhancer_jax.errors import InputError
-from venhancer_jax.pipelines.options import DeviceOptions, FileOptions
-from venhancer_jax.pipelines.registry import SYSTEMS, find_system
+from venhancer_jax.pipelines.options import DeviceOptions, FileOptions, ProcessOptions
+from venhancer_jax.pipelines.registry import DEFAULT_SYSTEM, SYSTEMS, find_system
 from venhancer_jax.settings import add_to_config, from_config, old_names
 from venhancer_jax.sharding.mesh import inference_mesh
 
 
-def enhancement_config(system: str = "venhancer") -> ConfigDict:
+def enhancement_config(system: str = DEFAULT_SYSTEM) -> ConfigDict:
     """Returns all keys of a system's config with their defaults, for a config file to change.
 
     Raises:
@@ -32,12 +32,12 @@ def settings_of(system: str) -> tuple[type, ...]:
       InputError: no system of that name.
     """
     spec = find_system(system)
-    return FileOptions, spec.options, spec.weights, DeviceOptions
+    return FileOptions, spec.options, spec.weights, DeviceOptions, ProcessOptions
 
 
 def system_of(config: ConfigDict) -> str:
     """Returns the name of the system that a config is for."""
-    return config.get("system", next(iter(SYSTEMS)))
+    return config.get("system", DEFAULT_SYSTEM)
 
 
 def checked_config(config: ConfigDict) -> ConfigDict:

@@ -1,7 +1,6 @@
 """Jobs of a config: one checked video each, before weights are loaded."""
 
 import dataclasses
-import math
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +17,7 @@ from venhancer_jax.sharding.processes import log_on_main
 from venhancer_jax.video import (
     VideoInfo,
     VideoWriter,
+    first_frame,
     list_videos,
     probe,
     prompt_for,
@@ -154,11 +154,6 @@ def list_jobs(config: ConfigDict) -> list[tuple[Path, Path]]:
         if (first := sources.setdefault(target, video)) != video:
             raise InputError(f"{first} and {video} would both become {target}: rename one")
     return pairs
-
-
-def first_frame(info: VideoInfo, start_time: float) -> int:
-    """Returns the first frame that is read from `start_time` seconds on, as `read_frames` does."""
-    return min(math.floor(start_time * info.rate + 1e-6), info.frames - 1)
 
 
 def skipped(source: Path, message: str) -> str:

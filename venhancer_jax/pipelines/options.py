@@ -170,15 +170,10 @@ class WeightOptions:
     def __post_init__(self):
         normalise(self)
 
-    @property
-    def checkpoints(self) -> dict[str, str]:
-        """Returns the checkpoint of each network by role; empty where the preset has its own."""
-        return {}
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DeviceOptions:
-    """Processes and compilation."""
+    """Devices of an enhancement."""
 
     mesh: dict[str, int] = table(
         {"data": 0, "fsdp": 1, "rows": 1}, group=DEVICES,
@@ -188,6 +183,15 @@ class DeviceOptions:
             "rows": "devices that the rows of each frame are split over, for 2K on small chips",
         },
     )  # fmt: skip
+
+    def __post_init__(self):
+        normalise(self)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ProcessOptions:
+    """Processes and compilation of an enhancement or a training."""
+
     distributed: bool = flag(False, group=DEVICES, about="several hosts: TPU pods, Slurm")
     coordinator: str = text(
         "", group=DEVICES, about="host:port of the first process, without a pod or Slurm"

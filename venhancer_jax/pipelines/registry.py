@@ -12,6 +12,8 @@ from venhancer_jax.pipelines.system import SystemSpec
 SYSTEMS = {
     "venhancer": "venhancer_jax.pipelines.venhancer.spec",
 }
+# System of configs that name none, as those of earlier versions.
+DEFAULT_SYSTEM = next(iter(SYSTEMS))
 
 
 def find_system(name: str) -> SystemSpec:

@@ -1,4 +1,4 @@
-"""Training configs: their keys are the fields of `TrainOptions`."""
+"""Training configs: their keys are the fields of `TrainOptions` and `ProcessOptions`."""
 
 import dataclasses
 import sys
@@ -8,8 +8,8 @@ from ml_collections import ConfigDict
 
 from venhancer_jax.errors import InputError
 from venhancer_jax.models.remat import REMATS
-from venhancer_jax.pipelines.options import DEVICES, DTYPES, parse_fps
-from venhancer_jax.pipelines.registry import SYSTEMS
+from venhancer_jax.pipelines.options import DEVICES, DTYPES, ProcessOptions, parse_fps
+from venhancer_jax.pipelines.registry import DEFAULT_SYSTEM
 from venhancer_jax.settings import (
     add_to_config,
     choice,
@@ -43,7 +43,7 @@ class TrainOptions:
     """
 
     seed: int = whole(0, low=0, high=2**32 - 1, group=_OPTIMIZER, about="seed of all randomness")
-    system: str = string(next(iter(SYSTEMS)), group=_MODEL, about="system whose networks train")
+    system: str = string(DEFAULT_SYSTEM, group=_MODEL, about="system whose networks train")
     objective: str = string("diffusion", group=_LOSS,
         about="what is learned: diffusion (the paper's), one_step, or autoencoder (the VAE)",
     )  # fmt: skip
@@ -157,18 +157,6 @@ class TrainOptions:
             "context": "devices that the frames of a clip are split over",
         },
     )  # fmt: skip
-    distributed: bool = flag(False, group=DEVICES, about="several hosts: TPU pods, Slurm")
-    coordinator: str = string(
-        "", group=DEVICES, about="host:port of the first process, without a pod or Slurm"
-    )
-    process_id: int = whole(0, low=0, high=2**20, group=DEVICES, about="index of this process")
-    process_count: int = whole(1, low=1, high=2**20, group=DEVICES, about="number of processes")
-    compilation_cache: str = string(
-        "", group=DEVICES, about="folder of compiled programs, also gs://; by default the user's"
-    )
-    compile_effort: float = number(
-        0.0, low=-1, high=1, group=DEVICES, about="-1 compiles sooner on TPU, may run slower"
-    )
     peak_tflops: float = number(
         0.0, low=0, high=1e6, group=DEVICES,
         about="peak of one device, for the mfu; 0: looked up by the device's name",
@@ -211,10 +199,15 @@ class TrainOptions:
         normalise(self)
 
 
+# Dataclasses whose fields are the keys of a training config.
+TRAIN_SETTINGS = (TrainOptions, ProcessOptions)
+
+
 def training_config() -> ConfigDict:
     """Returns all keys with their defaults, for a config file to change and lock."""
     config = ConfigDict()
-    add_to_config(config, TrainOptions)
+    for settings in TRAIN_SETTINGS:
+        add_to_config(config, settings)
     return config
 
 
@@ -240,5 +233,6 @@ def checked_config(config: ConfigDict) -> ConfigDict:
             raise InputError(f"the config lacks {key}: start from training_config()")
     if unknown := sorted(set(checked) - set(training_config())):
         raise InputError(f"config.{unknown[0]}: no such setting of a training")
-    from_config(TrainOptions, checked)
+    for settings in TRAIN_SETTINGS:
+        from_config(settings, checked)
     return checked.lock()

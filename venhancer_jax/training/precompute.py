@@ -20,7 +20,7 @@ from venhancer_jax.errors import InputError
 from venhancer_jax.files import atomic_file
 from venhancer_jax.sharding.mesh import device_mesh
 from venhancer_jax.startup import use_compilation_cache
-from venhancer_jax.training.config import TrainOptions, checked_config
+from venhancer_jax.training.config import TRAIN_SETTINGS, checked_config
 from venhancer_jax.training.data import batches
 from venhancer_jax.training.tasks import task_of
 
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str]) -> int:
             arguments,
             "train_debug",
             ("output", "examples"),
-            settings=lambda config: (TrainOptions,),
+            settings=lambda config: TRAIN_SETTINGS,
         )
         if config is None:
             return 0

@@ -6,13 +6,14 @@ raises `venhancer_jax.errors.InputError`.
 
 from venhancer_jax.video.folder import VIDEO_SUFFIXES, is_video, list_videos, prompt_for
 from venhancer_jax.video.probe import VideoInfo, probe
-from venhancer_jax.video.read import read_frames
+from venhancer_jax.video.read import first_frame, read_frames
 from venhancer_jax.video.write import VideoWriter
 
 __all__ = [
     "VIDEO_SUFFIXES",
     "VideoInfo",
     "VideoWriter",
+    "first_frame",
     "is_video",
     "list_videos",
     "probe",

@@ -59,11 +59,16 @@ def read_frames(
         )
     if max_frames is not None and max_frames < 1:
         raise InputError(f"max_frames={max_frames}: give 1 or more, or None for all frames.")
-    first = min(math.floor(start_time * info.rate + _START_TOLERANCE), info.frames - 1)
+    first = first_frame(info, start_time)
     stop = info.frames if max_frames is None else min(info.frames, first + max_frames)
     if info.damage and not allow_damaged:
         raise _damaged(info, info.damage)
     return _read(info, first, stop, allow_damaged)
+
+
+def first_frame(info: VideoInfo, start_time: float) -> int:
+    """Returns the index of the frame that is shown `start_time` seconds after the first one."""
+    return min(math.floor(start_time * info.rate + _START_TOLERANCE), info.frames - 1)
 
 
 def _read(info: VideoInfo, first: int, stop: int, allow_damaged: bool) -> Iterator[np.ndarray]:

@@ -65,7 +65,7 @@ def drop_undecodable_start(
     A broadcast that was cut anywhere begins with such pictures; they are not damage.
 
     Args:
-      pictures: in file order.
+      pictures: stored pictures, in file order.
       first_decoded: stamp of the first picture that can be decoded, or None.
 
     Returns:
