@@ -134,11 +134,11 @@ class VideoWriter:
         return self
 
     def _open(self) -> ClipFile | PngFolder:
+        # Checked again: the path may have been taken since.
+        self._check_path()
         if self._codec == "png":
-            self._check_path()
             folder = self._stack.enter_context(atomic_folder(self._path))
             return PngFolder(Path(folder), self._width, self._height)
-        self._check_path()
         remove_stale(self._path)
         return ClipFile(
             Path(self._stack.enter_context(atomic_file(self._path))),
