@@ -11,6 +11,7 @@ from venhancer_jax.pipelines.system import SystemSpec
 # Name in configs -> module with the `SPEC` of the system.
 SYSTEMS = {
     "venhancer": "venhancer_jax.pipelines.venhancer.spec",
+    "upscale_a_video": "venhancer_jax.pipelines.upscale_a_video.spec",
 }
 # System of configs that name none, as those of earlier versions.
 DEFAULT_SYSTEM = next(iter(SYSTEMS))

@@ -1,0 +1,13 @@
+"""Replays of recordings of the Upscale-A-Video program."""
+
+from collections.abc import Callable
+
+from venhancer_jax.convert.parity.case import Case
+from venhancer_jax.convert.parity.recording import Recording
+from venhancer_jax.convert.parity.upscale_a_video.recipe import weight
+
+_REPLAYS: dict[str, Callable[[Recording], list[Case]]] = {}
+KINDS = {("upscale_a_video", kind): replay for kind, replay in _REPLAYS.items()}
+RECIPES = {"upscale_a_video": weight}
+# Keys by which JSON files of tables are recognized.
+TABLES: dict[str, tuple[str, str]] = {}
