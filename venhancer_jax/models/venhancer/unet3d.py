@@ -16,9 +16,8 @@ from venhancer_jax.models.layers.resnet import ResBlock
 from venhancer_jax.models.layers.text_kv_cache import Text, context_for, text_for
 from venhancer_jax.models.layers.transformer import SpatialTransformer, TemporalTransformer
 from venhancer_jax.models.remat import Remat, rematerialised
-from venhancer_jax.sharding.mesh import constrain
+from venhancer_jax.sharding.mesh import VIDEO_AXES, constrain
 
-VIDEO_AXES = ("batch", "frame", "row", None, None)
 # Two rows and one column of zeros on either side: `(h, w)` to `(h / 2 + 1, w / 2)`; on the way up a
 # row is cropped on either side: `(h, w)` to `(2 h - 2, 2 w)`.
 DOWN_PADDING = ((2, 2), (1, 1))

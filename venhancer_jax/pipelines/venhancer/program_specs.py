@@ -10,15 +10,14 @@ import numpy as np
 from jax.sharding import NamedSharding
 
 from venhancer_jax.diffusion.solvers import solve
-from venhancer_jax.pipelines import programs as shared
+from venhancer_jax.pipelines import programs
+from venhancer_jax.pipelines.denoise import windows_per_call
+from venhancer_jax.pipelines.step_cache import StepCache, StepPlan
 from venhancer_jax.pipelines.system import LoadedNetwork, ProgramSpec
-from venhancer_jax.pipelines.venhancer import programs
 from venhancer_jax.pipelines.venhancer.decode import chunk_spans, tile_boxes
-from venhancer_jax.pipelines.venhancer.denoise import windows_per_call
 from venhancer_jax.pipelines.venhancer.networks import VEnhancerNetworks
 from venhancer_jax.pipelines.venhancer.options import VEnhancerOptions
 from venhancer_jax.pipelines.venhancer.plan import VEnhancerPlan, plan_steps
-from venhancer_jax.pipelines.venhancer.step_cache import StepCache, StepPlan
 from venhancer_jax.sharding.mesh import num_shards, partition_spec, replicated
 from venhancer_jax.sharding.params import shard_bytes
 
@@ -47,7 +46,7 @@ def program_specs(
     copies = 2 if options.guided else 1
     with jax.set_mesh(mesh):
         pieces, windows = num_shards("piece"), windows_per_call(guided=options.guided)
-        by_piece = NamedSharding(mesh, partition_spec(shared.PIECES))
+        by_piece = NamedSharding(mesh, partition_spec(programs.PIECES))
     # The text encoder is freed before the clip is encoded.
     weights = sum(shard_bytes(network.params) for network in (system.vae, system.denoiser))
     held = _LATENTS_HELD * 4 * plan.time.frames * math.prod(latent)
@@ -103,10 +102,10 @@ def program_specs(
     step = StepPlan() if options.guided else StepPlan(difference=None)
     network_calls = math.ceil(plan.window_count / windows) * _network_calls(system, options)
     return [
-        program("text", shared.embed_text, encoder, tokens, shards=1),
+        program("text", programs.embed_text, encoder, tokens, shards=1),
         program(
             "encode",
-            shared.encode,
+            programs.encode,
             system.vae,
             array(pieces, 1, rows, columns, 3, sharding=by_piece),
             shards=pieces,
@@ -131,7 +130,7 @@ def program_specs(
         ),
         program(
             "decode",
-            shared.decode,
+            programs.decode,
             system.vae,
             array(pieces, chunk, *tile, channels, sharding=by_piece),
             shards=pieces,

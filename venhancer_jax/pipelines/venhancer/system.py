@@ -13,11 +13,12 @@ import numpy as np
 from venhancer_jax.diffusion.noise import CounterNoise, NoiseSource
 from venhancer_jax.diffusion.solvers import solve
 from venhancer_jax.pipelines import programs
+from venhancer_jax.pipelines.denoise import windowed_denoiser
+from venhancer_jax.pipelines.pieces import Box, faded_spans, whole_span
 from venhancer_jax.pipelines.system import Clip, ProgramSpec, Progress
 from venhancer_jax.pipelines.venhancer import buckets
 from venhancer_jax.pipelines.venhancer.conditions import compute_conditions
 from venhancer_jax.pipelines.venhancer.decode import decode_stream
-from venhancer_jax.pipelines.venhancer.denoise import windowed_denoiser
 from venhancer_jax.pipelines.venhancer.encode import EncodedClip, encode_clip
 from venhancer_jax.pipelines.venhancer.networks import VEnhancerNetworks
 from venhancer_jax.pipelines.venhancer.options import VEnhancerOptions
@@ -30,7 +31,6 @@ from venhancer_jax.pipelines.venhancer.plan import (
     plan_time,
 )
 from venhancer_jax.pipelines.venhancer.program_specs import program_specs
-from venhancer_jax.pipelines.venhancer.programs import compute_text_kv
 from venhancer_jax.pipelines.venhancer.prompts import texts_of
 from venhancer_jax.sharding.mesh import num_shards
 
@@ -139,10 +139,14 @@ class VEnhancer(VEnhancerNetworks):
             conditions = compute_conditions(encoded, plan.time, self.schedule, noise, options)
             del encoded
             features = self.text(texts_of(options)) if text is None else text
-            text_kv = compute_text_kv(self.denoiser.network, self.denoiser.params, features)
+            text_kv = programs.compute_text_kv(
+                self.denoiser.network, self.denoiser.params, features
+            )
             steps = plan_steps(self.schedule, options)
+            rows, columns = map(whole_span, conditions.start.shape[2:4])
+            boxes = [Box(frames, rows, columns) for frames in faded_spans(plan.time.windows)]
             denoise = windowed_denoiser(
-                self.denoiser, conditions, text_kv, self.schedule, plan.time, steps.calls, options
+                self.denoiser, boxes, conditions, text_kv, self.schedule, steps.calls, options
             )
             latents = solve(
                 denoise,
