@@ -9,7 +9,7 @@ import pytest
 from pipelines.tiny_system import clip, tiny_system
 
 from venhancer_jax.diffusion.solvers import solve
-from venhancer_jax.models.venhancer.int8 import quantised
+from venhancer_jax.models.int8 import quantised
 from venhancer_jax.pipelines import programs
 from venhancer_jax.pipelines.step_cache import (
     CachedSteps,

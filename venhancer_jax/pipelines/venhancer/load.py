@@ -10,8 +10,8 @@ from jax.sharding import Mesh
 
 from venhancer_jax.assets import demo_weights
 from venhancer_jax.errors import InputError
+from venhancer_jax.models.int8 import quantised
 from venhancer_jax.models.text.null import NullTextConfig
-from venhancer_jax.models.venhancer.int8 import quantised
 from venhancer_jax.pipelines import catalog
 from venhancer_jax.pipelines.networks import (
     abstract_network,
@@ -47,7 +47,7 @@ def load_venhancer(
       text: weight folder of the text encoder, or None for a model that has learned no text.
       dtype: type of weights and activations; `auto` is float32 on a CPU and bfloat16 elsewhere. The
         encoder of the VAE and the text encoder stay in float32.
-      weights: `full`, or `int8` for a denoiser of 8-bit integers (`models/venhancer/int8.py`).
+      weights: `full`, or `int8` for a denoiser of 8-bit integers (`models/int8.py`).
       mesh: devices to run on, by default all; parameters are split over its `fsdp`.
 
     Raises:
