@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 from absl import app, flags
 
-from venhancer_jax.convert.layouts import all_layouts, layout_entries
+from venhancer_jax.convert.constants import write_constants
+from venhancer_jax.convert.layouts import all_layouts, layout_constants, layout_entries
 from venhancer_jax.models.autoencoders.vae import VAEConfig
 from venhancer_jax.pipelines import catalog
 
@@ -30,6 +31,10 @@ def make_checkpoint(network: str, layout: str, path: Path, dtype: str = "float32
             near_one = entry.ours.endswith("scale")
             draw = draw * np.float32(0.02) + np.float32(near_one)
             tensors[name] = torch.from_numpy(np.asarray(draw.astype(dtype)))
+        tensors |= {name: tensors[entry.theirs[0]].clone() for name in entry.aliases}
+    constants = layout_constants(network, config, layout)
+    for name, value in write_constants(constants, None, np.dtype(dtype)).items():
+        tensors[name] = torch.from_numpy(np.array(value))
     torch.save({"state_dict": tensors}, path)
 
 

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from venhancer_jax import weights
-from venhancer_jax.convert.layouts import all_layouts, layout_entries
+from venhancer_jax.convert.constants import read_constants, write_constants
+from venhancer_jax.convert.layouts import all_layouts, layout_constants, layout_entries
 from venhancer_jax.convert.read import StateDict, open_state_dict
 from venhancer_jax.convert.rules import Entry, check
 from venhancer_jax.errors import InputError
@@ -44,8 +45,10 @@ def convert(
     tensors = open_state_dict(source).part(layouts.prefix)
     stored, layout = layouts.detect(config or catalog.config_class(network)(), tensors)
     entries = layout_entries(network, stored, layout)
+    constants = layout_constants(network, stored, layout)
     try:
-        check(entries, tensors.shapes, ignored=layouts.ignored)
+        check(entries, tensors.shapes, ignored=layouts.ignored, constants=constants)
+        found = read_constants(constants, tensors)
     except InputError as error:
         raise InputError(f"{source}: {error}") from None
     stored_about = dict(about or {}) | {
@@ -54,6 +57,8 @@ def convert(
         "layout": layout,
         "source": Path(source).name,
     }
+    if constants:
+        stored_about["constants"] = found
     weights.save_weights(folder, _converted(entries, tensors, dtype), stored_about)
 
 
@@ -84,8 +89,12 @@ def convert_back(folder: str | Path, target: str | Path, *, layout: str | None =
     tensors: dict[str, np.ndarray] = {}
     for name, parameter in weights.iterate_weights(folder):
         if name in by_name:
-            entry = by_name[name]
-            tensors |= dict(zip(entry.theirs, entry.to_torch(parameter), strict=True))
+            tensors |= by_name[name].write(parameter)
+    constants = layout_constants(network, config, layout)
+    # The constants of the converted checkpoint, which another layout may name otherwise.
+    kept = about.get("constants") if layout == about.get("layout") else None
+    dtype = next(iter(tensors.values())).dtype
+    tensors |= write_constants(constants, kept, dtype)
     target.parent.mkdir(parents=True, exist_ok=True)
     with atomic_file(target) as partial:
         _save(tensors, Path(partial), target.suffix)
@@ -95,7 +104,12 @@ def _converted(
     entries: list[Entry], tensors: StateDict, dtype: str | None
 ) -> Iterator[tuple[str, np.ndarray]]:
     for entry in entries:
-        parameter = entry.from_torch([tensors[name] for name in entry.theirs])
+        parameter = entry.read(tensors)
+        if not jnp.issubdtype(parameter.dtype, jnp.floating):
+            raise InputError(
+                f"{tensors.path}: tensor {entry.theirs[0]} has the type {parameter.dtype}, expected"
+                " a floating-point type"
+            )
         yield entry.ours, parameter if dtype is None else parameter.astype(jnp.dtype(dtype))
 
 

@@ -1,8 +1,9 @@
 """Layouts and published checkpoints of all networks: the shared ones, then those of each system."""
 
 from venhancer_jax.convert import clip, vae
+from venhancer_jax.convert.constants import Constant
 from venhancer_jax.convert.hub import HubFile
-from venhancer_jax.convert.rules import Entry, Layouts, entries
+from venhancer_jax.convert.rules import Entry, Layouts, constants, entries
 from venhancer_jax.pipelines import catalog, registry
 
 
@@ -26,3 +27,14 @@ def layout_entries(network: str, config: catalog.Config, layout: str) -> list[En
     """
     shapes = {n: leaf.shape for n, leaf in catalog.build(network, config).shapes.items()}
     return entries(all_layouts()[network].tables[layout](config), shapes)
+
+
+def layout_constants(network: str, config: catalog.Config, layout: str) -> dict[str, Constant]:
+    """Returns the constants of a checkpoint by their names in it.
+
+    Args:
+      network: name of the network, a key of `all_layouts`.
+      config: config of the network.
+      layout: name of one of the network's layouts.
+    """
+    return constants(all_layouts()[network].tables[layout](config))

@@ -22,6 +22,10 @@ _SAFETENSORS_TYPES = {
     "F32": np.float32,
     "F16": np.float16,
     "BF16": ml_dtypes.bfloat16,
+    # Counters and positions.
+    "I64": np.int64,
+    "I32": np.int32,
+    "U8": np.uint8,
 }
 
 
@@ -105,7 +109,7 @@ class _Safetensors(StateDict):
         start, end = item["data_offsets"]
         dtype = _SAFETENSORS_TYPES.get(item["dtype"])
         if dtype is None:
-            raise _not_floating(self.path, name, item["dtype"])
+            raise _unknown_type(self.path, name, item["dtype"])
         with self.path.open("rb") as file:
             file.seek(self._data + start)
             content = np.frombuffer(file.read(end - start), dtype)
@@ -128,8 +132,8 @@ class _Torch(StateDict):
             self._tensors = self._open()
         tensor = self._tensors[name]
         self._was_read += tensor.nbytes
-        if not tensor.dtype.is_floating_point or tensor.dtype.itemsize < 2:
-            raise _not_floating(self.path, name, tensor.dtype)
+        if tensor.dtype.is_floating_point and tensor.dtype.itemsize < 2:
+            raise _unknown_type(self.path, name, tensor.dtype)
         return _to_numpy(tensor)
 
     def _open(self) -> dict[str, Any]:
@@ -173,7 +177,7 @@ def _to_numpy(tensor: Any) -> np.ndarray:
     return tensor.numpy().copy()
 
 
-def _not_floating(path: Path, name: str, dtype: Any) -> InputError:
+def _unknown_type(path: Path, name: str, dtype: Any) -> InputError:
     return InputError(f"{path}: tensor {name} has the type {dtype}, expected a floating-point type")
 
 

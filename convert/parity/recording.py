@@ -96,7 +96,7 @@ class Recording:
             raise InputError(f"{self.path} was recorded with {weights}: give --checkpoint=FILE")
         tensors = open_state_dict(self.checkpoint)
         tensors = tensors.part(prefix) if prefix else tensors
-        return {e.ours: jnp.asarray(e.from_torch([tensors[n] for n in e.theirs])) for e in entries}
+        return {e.ours: jnp.asarray(e.read(tensors)) for e in entries}
 
 
 def find(paths: list[str], checkpoint: str | None = None) -> list[Recording]:
