@@ -123,16 +123,27 @@ def denoise(
 
 
 @partial(jax.jit, static_argnames="network")
-def decode(network: FunctionalModule, params: Params, latents: jax.Array) -> jax.Array:
-    """Decodes diffusion latents `[n, F, h, w, C]` to frames `[n, F, H, W, 3]` in about [-1, 1].
+def decode(
+    network: FunctionalModule,
+    params: Params,
+    latents: jax.Array,
+    condition: jax.Array | None = None,
+) -> jax.Array:
+    """Decodes diffusion latents to frames `[n, F, H, W, 3]` in about [-1, 1].
 
     Each device decodes its own chunks of F frames, one after the other.
+
+    Args:
+      network: VAE.
+      params: parameters of the VAE, flat dictionary.
+      latents: n chunks of latents `[n, F, h, w, C]`.
+      condition: low-resolution frames `[n, F, h, w, 3]`, for a decoder that sees them.
     """
 
-    def frames(params: Params, latents: jax.Array) -> jax.Array:
-        return network.bind(params).decode_latents(latents)
+    def frames(params: Params, latents: jax.Array, *condition: jax.Array) -> jax.Array:
+        return network.bind(params).decode_latents(latents, *condition)
 
-    return _map_pieces(frames, params, latents)
+    return _map_pieces(frames, params, latents, *([] if condition is None else [condition]))
 
 
 @partial(jax.jit, static_argnames="truncate")
@@ -149,11 +160,13 @@ def to_bytes(frames: jax.Array, *, truncate: bool) -> jax.Array:
 
 
 def _map_pieces(
-    function: Callable[[Params, jax.Array], jax.Array], params: Params, pieces: jax.Array
+    function: Callable[..., jax.Array], params: Params, *pieces: jax.Array
 ) -> jax.Array:
     """Applies a function to pieces `[n, ...]` one by one, on every device to its own pieces."""
 
-    def per_device(params: Params, pieces: jax.Array) -> jax.Array:
-        return map_chunks(lambda piece: function(params, piece), [pieces], 1)
+    def per_device(params: Params, *pieces: jax.Array) -> jax.Array:
+        return map_chunks(lambda *piece: function(params, *piece), pieces, 1)
 
-    return shard_map_over(per_device, [pieces], [PIECES], PIECES, params=all_gathered(params))
+    return shard_map_over(
+        per_device, pieces, [PIECES] * len(pieces), PIECES, params=all_gathered(params)
+    )
