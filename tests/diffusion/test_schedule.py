@@ -1,12 +1,19 @@
-"""The noise schedule against the published numbers and the formula."""
+"""Noise schedules against published numbers, recordings and formulas."""
+
+from pathlib import Path
 
 import numpy as np
+import pytest
+from safetensors.numpy import load_file
 
 from venhancer_jax.diffusion.schedule import (
     STEPS,
     cosine_interpolated_schedule,
     cosine_interpolated_sigmas,
+    named_schedule,
+    scaled_linear_alphas_cumprod,
 )
+from venhancer_jax.errors import InputError
 
 SCHEDULE = cosine_interpolated_schedule()
 
@@ -79,3 +86,18 @@ def test_schedules_compute_in_float32():
         assert array.shape == (STEPS,)
     assert SCHEDULE.edm_sigma(np.array([3.5])).dtype == np.float32
     assert SCHEDULE.time(np.array([0.5])).dtype == np.float32
+
+
+def test_scaled_linear_products_are_bit_equal_to_the_recorded_ones():
+    goldens = Path(__file__).parents[1] / "goldens/upscale_a_video"
+    recorded = load_file(goldens / "schedulers.safetensors")["alphas_cumprod"]
+    assert scaled_linear_alphas_cumprod().tobytes() == recorded.tobytes()
+
+
+def test_schedules_by_name():
+    assert named_schedule("cosine_interpolated") is SCHEDULE
+    linear = named_schedule("scaled_linear")
+    np.testing.assert_array_equal(linear.alphas**2, np.sqrt(scaled_linear_alphas_cumprod()) ** 2)
+    np.testing.assert_allclose(linear.alphas**2 + linear.sigmas**2, 1, atol=2e-7)
+    with pytest.raises(InputError, match="'cosine': expected one of cosine_interpolated"):
+        named_schedule("cosine")

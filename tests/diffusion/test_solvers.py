@@ -18,9 +18,11 @@ from venhancer_jax.diffusion.solvers import (
     STREAM,
     HeunSteps,
     LinearSteps,
+    Refine,
     ddim_steps,
     dpmpp_2m_sde_steps,
     heun_steps,
+    linear_step,
     solve,
 )
 from venhancer_jax.diffusion.timesteps import edm_sigmas_for, even_times
@@ -276,3 +278,23 @@ def test_progress_is_told_after_each_step():
         lambda done, total: called.append((done, total)),
     )
     assert called == [(1, 3), (2, 3), (3, 3)]
+
+
+@pytest.mark.parametrize("eta", [0.0, 1.0])
+def test_a_change_of_x0_enters_2m_sde_with_the_noise_unchanged(eta: float):
+    """The solver's x is x0 + sigma / alpha noise: a change of x0 moves x by as much."""
+    steps, change = dpmpp_2m_sde_steps(SCHEDULE, FAST, eta=eta), normal(5, *SHAPE)
+    noise, levels = RecordedNoise({STREAM: NOISE}), [FAST[0]]
+    for i, expected in ((0, change), (1, 0 * change)):
+        moved, plain = (
+            linear_step(of_levels(levels), steps, 0, START, None, noise(STREAM, 0, SHAPE), refine)[
+                0
+            ]
+            for refine in (lambda x0, step, i=i: x0 + change if step == i else x0, None)
+        )
+        np.testing.assert_allclose(moved - plain, expected, atol=2e-5)
+
+
+def test_two_calls_per_step_refine_nothing():
+    with pytest.raises(ValueError, match="one network call"):
+        solve(lambda x, t: x, START, heun_steps(SCHEDULE, FAST), NOISE, refine=lambda x, i: x)

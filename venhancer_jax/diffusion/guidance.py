@@ -1,4 +1,6 @@
-"""Classifier-free guidance, rescaling, and clean latents from v-predictions."""
+"""Classifier-free guidance, rescaling, and clean latents from predictions of a network."""
+
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -32,6 +34,28 @@ def v_to_x0(
 ) -> jax.Array:
     """Computes clean latents from noisy latents and a v-prediction (paper, section 3.1)."""
     return alpha * x - sigma * v
+
+
+def v_to_noise(
+    x: jax.Array, v: jax.Array, alpha: jax.Array | float, sigma: jax.Array | float
+) -> jax.Array:
+    """Computes the noise in noisy latents from a v-prediction (arXiv 2202.00512, appendix D)."""
+    return alpha * v + sigma * x
+
+
+def noise_to_x0(
+    x: jax.Array, noise: jax.Array, alpha: jax.Array | float, sigma: jax.Array | float
+) -> jax.Array:
+    """Computes clean latents from noisy latents and a prediction of their noise."""
+    return (x - sigma * noise) / alpha
+
+
+# Functions `(x, prediction, alpha, sigma) -> x0` by what a network predicts, as diffusers names it.
+PREDICTIONS: dict[str, Callable[..., jax.Array]] = {
+    "v_prediction": v_to_x0,
+    "epsilon": noise_to_x0,
+    "sample": lambda x, x0, alpha, sigma: x0,
+}
 
 
 def clamp_percentile(x0: jax.Array, percentile: float) -> jax.Array:

@@ -1,11 +1,14 @@
-"""The noise schedule: signal and noise levels at each of 1,000 time steps."""
+"""Noise schedules by name: signal and noise levels at each of 1,000 time steps."""
 
 import dataclasses
 import functools
 import importlib.resources
 import math
 
+import jax
 import numpy as np
+
+from venhancer_jax.errors import InputError
 
 STEPS = 1000
 
@@ -15,10 +18,10 @@ class Schedule:
     """Signal and noise levels, `x_t = alpha_t x_0 + sigma_t noise` (VEnhancer paper, equation 1).
 
     Attributes:
-      alphas: signal levels `[1000]` float32, falling to exactly 0.
-      sigmas: noise levels `[1000]` float32, rising to exactly 1.
+      alphas: signal levels `[1000]` float32, falling; the last one is 0 with zero terminal SNR.
+      sigmas: noise levels `[1000]` float32, rising; the last one is 1 with zero terminal SNR.
       log_edm_sigmas: logarithms `[1000]` float32 of sigma / alpha, the noise level of the EDM
-        paper (arXiv 2206.00364); the last one is infinite.
+        paper (arXiv 2206.00364); the last one is infinite with zero terminal SNR.
     """
 
     alphas: np.ndarray
@@ -30,6 +33,10 @@ class Schedule:
         """Creates the schedule of signal levels and noise levels."""
         with np.errstate(divide="ignore"):
             return cls(alphas, sigmas, np.log(sigmas / alphas))
+
+    def add_noise(self, x: jax.Array, noise: jax.Array, t: int) -> jax.Array:
+        """Computes `alpha_t x + sigma_t noise` at one integer time `t` from 0 to 999."""
+        return self.alphas[t] * x + self.sigmas[t] * noise
 
     def edm_sigma(self, t: np.ndarray) -> np.ndarray:
         """Computes sigma / alpha at times in [0, 999], interpolating its logarithm."""
@@ -68,6 +75,40 @@ def cosine_interpolated_schedule() -> Schedule:
         return Schedule.of(*np.load(file))
 
 
+@functools.cache
+def scaled_linear_schedule(beta_start: float = 1e-4, beta_end: float = 0.02) -> Schedule:
+    """Returns the schedule whose noise per step grows as the square of a line.
+
+    Args:
+      beta_start: variance of the noise that the first step adds, above 0.
+      beta_end: variance of the noise that the last step adds, below 1.
+    """
+    products = scaled_linear_alphas_cumprod(beta_start, beta_end)
+    return Schedule.of(np.sqrt(products), np.sqrt(1 - products))
+
+
+def scaled_linear_alphas_cumprod(beta_start: float = 1e-4, beta_end: float = 0.02) -> np.ndarray:
+    """Computes the products of 1 - beta, where the roots of beta are evenly spaced.
+
+    At the clean end a difference of 1e-7 in a product is one of a thousandth in the noise level, so
+    the rounding is that of PyTorch: the line is counted from both ends, with one rounding per
+    number, and the product is accumulated in float64.
+
+    Args:
+      beta_start: variance of the noise that the first step adds, above 0.
+      beta_end: variance of the noise that the last step adds, below 1.
+
+    Returns:
+      Squared signal levels `[1000]` float32, falling.
+    """
+    start, end = np.float32(math.sqrt(beta_start)), np.float32(math.sqrt(beta_end))
+    stride = float((end - start) / np.float32(STEPS - 1))
+    i = np.arange(STEPS)
+    roots = np.where(i < STEPS // 2, start + stride * i, end - stride * (STEPS - 1 - i))
+    betas = np.square(roots.astype(np.float32))
+    return np.cumprod(1 - betas, dtype=np.float64).astype(np.float32)
+
+
 def cosine_interpolated_sigmas(
     *,
     logsnr_min: float = -15.0,
@@ -93,3 +134,20 @@ def cosine_interpolated_sigmas(
     at_min, at_max = cosine - 2 * math.log(scale_min), cosine - 2 * math.log(scale_max)
     sigma = np.sqrt(1 / (1 + np.exp(u * at_min + (1 - u) * at_max)))
     return sigma[0] + (1 - sigma[0]) / (sigma[-1] - sigma[0]) * (sigma - sigma[0])
+
+
+SCHEDULES = {
+    "cosine_interpolated": cosine_interpolated_schedule,
+    "scaled_linear": scaled_linear_schedule,
+}
+
+
+def named_schedule(name: str) -> Schedule:
+    """Returns a schedule by its name, a key of `SCHEDULES`.
+
+    Raises:
+      InputError: unknown name.
+    """
+    if name not in SCHEDULES:
+        raise InputError(f"noise schedule {name!r}: expected one of {', '.join(SCHEDULES)}")
+    return SCHEDULES[name]()

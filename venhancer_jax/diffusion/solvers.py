@@ -16,6 +16,7 @@ from venhancer_jax.diffusion.noise import NoiseSource
 from venhancer_jax.diffusion.schedule import Schedule
 
 Denoise = Callable[[jax.Array, np.integer], jax.Array]
+Refine = Callable[[jax.Array, int], jax.Array]
 OnStep = Callable[[int, int], None]
 STREAM = "solver"
 
@@ -25,7 +26,8 @@ class LinearSteps:
     """Coefficients `[T]` of a linear multistep solver.
 
     Step i computes x0 = denoise(c_in[i] x, t[i]) and then
-    x = c_x[i] x + c_x0[i] x0 + c_dx0[i] (x0 - last x0) + c_noise[i] noise.
+    x = c_x[i] x + c_x0[i] x0 + c_dx0[i] (x0 - last x0) + c_noise[i] noise
+    + c_refined[i] (refined x0 - x0), the last term where x0 is refined.
 
     Attributes:
       start: factor of the noised latents at the first time, which gives the first x.
@@ -35,6 +37,8 @@ class LinearSteps:
       c_x0: coefficients of x0.
       c_dx0: coefficients of the difference of x0 from that of the last step.
       c_noise: coefficients of fresh standard normal noise.
+      c_refined: signal levels after each step: coefficients of x0 where the noise in x is known,
+        hence those of a change of x0 that leaves the estimate of the noise as it was.
     """
 
     start: float
@@ -44,6 +48,7 @@ class LinearSteps:
     c_x0: np.ndarray
     c_dx0: np.ndarray
     c_noise: np.ndarray
+    c_refined: np.ndarray
 
     def __len__(self) -> int:
         return len(self.t)
@@ -142,20 +147,28 @@ def dpmpp_2m_sde_steps(
         c_x0=c_x0,
         c_dx0=c_dx0,
         c_noise=c_noise,
+        c_refined=np.ones(steps),
     )
 
 
-def ddim_steps(schedule: Schedule, times: np.ndarray, *, eta: float = 0.0) -> LinearSteps:
+def ddim_steps(
+    schedule: Schedule,
+    times: np.ndarray,
+    *,
+    eta: float = 0.0,
+    final: tuple[float, float] = (1.0, 0.0),
+) -> LinearSteps:
     """Computes the coefficients of DDIM (arXiv 2010.02502, equation 16).
 
     Args:
       schedule: noise schedule of the network.
       times: time steps `[T]`, falling, rounded to integers.
       eta: 0 for a deterministic process, 1 for one as noisy as the forward process.
+      final: signal level and noise level after the last step, clean by default.
     """
     t = np.round(times).astype(np.int32)
     alpha, sigma = schedule.alphas[t].astype(np.float64), schedule.sigmas[t].astype(np.float64)
-    alpha_next, sigma_next = np.append(alpha[1:], 1.0), np.append(sigma[1:], 0.0)
+    alpha_next, sigma_next = np.append(alpha[1:], final[0]), np.append(sigma[1:], final[1])
     c_noise = eta * sigma_next / sigma * np.sqrt(1 - (alpha / alpha_next) ** 2)
     c_x = np.sqrt(sigma_next**2 - c_noise**2) / sigma
     return LinearSteps(
@@ -166,6 +179,7 @@ def ddim_steps(schedule: Schedule, times: np.ndarray, *, eta: float = 0.0) -> Li
         c_x0=alpha_next - c_x * alpha,
         c_dx0=np.zeros(len(t)),
         c_noise=c_noise,
+        c_refined=alpha_next,
     )
 
 
@@ -213,6 +227,8 @@ def solve(
     steps: LinearSteps | HeunSteps,
     noise: NoiseSource,
     on_step: OnStep | None = None,
+    *,
+    refine: Refine | None = None,
 ) -> jax.Array:
     """Runs a solver from noised to clean latents.
 
@@ -222,15 +238,23 @@ def solve(
       steps: coefficients of a solver.
       noise: source of the fresh noise.
       on_step: callback after each step, called with the number of steps done and of all steps.
+      refine: function from x0 and the index of the step to the x0 that enters the step, while the
+        estimate of the noise keeps the x0 of the network; it returns its argument where it changes
+        nothing. For solvers with one network call per step.
 
     Returns:
       Clean latents `[B, F, h, w, C]`.
+
+    Raises:
+      ValueError: `refine` with a solver of two network calls per step.
     """
+    if refine is not None and not isinstance(steps, LinearSteps):
+        raise ValueError("refine: expected a solver with one network call per step")
     x, last = noised * np.float32(steps.start), None
     for i in range(len(steps)):
         fresh = noise(STREAM, i, x.shape) if steps.c_noise[i] else None
         if isinstance(steps, LinearSteps):
-            x, last = linear_step(denoise, steps, i, x, last, fresh)
+            x, last = linear_step(denoise, steps, i, x, last, fresh, refine)
         else:
             x, last = heun_step(denoise, steps, i, x, last, fresh)
         if on_step is not None:
@@ -246,6 +270,7 @@ def linear_step(
     x: jax.Array,
     last: jax.Array | None,
     fresh: jax.Array | None,
+    refine: Refine | None = None,
 ) -> tuple[jax.Array, jax.Array]:
     """Runs step `i` of a linear multistep solver.
 
@@ -256,9 +281,10 @@ def linear_step(
       x: latents `[B, F, h, w, C]`.
       last: x0 of the last step; None in the first one.
       fresh: noise `[B, F, h, w, C]`; None where its coefficient is 0.
+      refine: function from x0 and the index of the step to the x0 that enters the step.
 
     Returns:
-      The next latents, and x0.
+      The next latents, and the x0 of the network.
     """
     x0 = denoise(x * np.float32(steps.c_in[i]), steps.t[i])
     x = np.float32(steps.c_x[i]) * x + np.float32(steps.c_x0[i]) * x0
@@ -266,6 +292,9 @@ def linear_step(
         x = x + np.float32(steps.c_dx0[i]) * (x0 - last)
     if fresh is not None:
         x = x + np.float32(steps.c_noise[i]) * fresh
+    refined = x0 if refine is None else refine(x0, i)
+    if refined is not x0:
+        x = x + np.float32(steps.c_refined[i]) * (refined - x0)
     return x, x0
 
 

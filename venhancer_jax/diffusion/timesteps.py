@@ -4,7 +4,8 @@ from typing import Literal
 
 import numpy as np
 
-from venhancer_jax.diffusion.schedule import Schedule
+from venhancer_jax.diffusion.schedule import STEPS, Schedule
+from venhancer_jax.errors import InputError
 
 Mode = Literal["fast", "normal"]
 MODES: tuple[Mode, ...] = ("fast", "normal")
@@ -38,6 +39,30 @@ def even_times(steps: int, t_max: int, spacing: Spacing = "trailing") -> np.ndar
     else:
         times = t_max - np.arange(steps) * ((t_max + 1) / steps)
     return times.astype(np.float32)
+
+
+def whole_stride_times(steps: int, offset: int = 0) -> np.ndarray:
+    """Computes integer times `[steps]` that are a whole stride apart, falling to `offset`.
+
+    The stride is `1000 // steps`: the `leading` spacing of diffusers.
+
+    Args:
+      steps: number of times.
+      offset: last time.
+
+    Raises:
+      InputError: the first time would be beyond the schedule.
+    """
+    if not 1 <= steps <= STEPS:
+        raise InputError(f"{steps} steps: expected from 1 to {STEPS}")
+    stride = STEPS // steps
+    first = stride * (steps - 1) + offset
+    if first >= STEPS:
+        raise InputError(
+            f"{steps} steps that end at time {offset} start at {first}, beyond the noisiest time"
+            f" {STEPS - 1}: expected fewer steps"
+        )
+    return first - stride * np.arange(steps)
 
 
 def edm_sigmas_for(
