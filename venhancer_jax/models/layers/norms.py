@@ -29,6 +29,7 @@ class GroupNorm(nnx.Module):
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """Normalises `[B, F, ..., C]` over `...` and each group, and over F with `over_frames`."""
+        x = x.astype(jnp.float32)
         return self.normalise(x, *self.statistics(x))
 
     def statistics(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
