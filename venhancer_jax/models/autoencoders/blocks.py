@@ -16,41 +16,83 @@ from venhancer_jax.models.layers.norms import GroupNorm
 _CHUNK_ELEMENTS = 2**27
 
 
-def map_frames(function: Callable[[jax.Array], jax.Array], x: jax.Array) -> jax.Array:
+def map_frames(function: Callable[..., jax.Array], *frames: jax.Array) -> jax.Array:
     """Applies a function of independent frames to a few large frames at a time.
 
     Args:
-      function: computes `[B, f, H', W', C']` from `[B, f, H, W, C]`, frame by frame.
-      x: frames `[B, F, H, W, C]`.
+      function: computes `[B, f, H', W', C']` from arrays `[B, f, H, W, C]`, frame by frame.
+      *frames: arrays `[B, F, H, W, C]`; the first one determines how many frames are large.
 
     Returns:
       `[B, F, H', W', C']`, with the scratch memory of one chunk of frames.
     """
-    return map_chunks(function, [x], _CHUNK_ELEMENTS // (x.size // x.shape[1]), axis=1)
+    x = frames[0]
+    return map_chunks(function, frames, _CHUNK_ELEMENTS // (x.size // x.shape[1]), axis=1)
 
 
-def spatial_norm(channels: int, *, groups: int, dtype: DTypeLike, rngs: nnx.Rngs) -> GroupNorm:
-    """Creates the normalisation of the VAE, with statistics of one frame."""
+def map_normalised(
+    norm: GroupNorm, function: Callable[..., jax.Array], x: jax.Array, *others: jax.Array
+) -> jax.Array:
+    """Applies a function to normalised features and their SiLU.
+
+    Statistics over all frames need all frames, but what follows them does not: it runs on a few
+    large frames at a time. Statistics of single frames are computed together with what follows.
+
+    Args:
+      norm: normalisation of `x`.
+      function: computes `[B, f, H', W', C']` from `silu(norm(x))` and `others`, frame by frame.
+      x: features `[B, F, H, W, C]`.
+      *others: arrays `[B, F, H, W, C']` that are not normalised.
+
+    Returns:
+      `[B, F, H', W', C']`.
+    """
+    if not norm.over_frames:
+        return function(nnx.silu(norm(x)), *others)
+    statistics = norm.statistics(x)
+    return map_frames(
+        lambda x, *others: function(nnx.silu(norm.normalise(x, *statistics)), *others), x, *others
+    )
+
+
+def vae_norm(
+    channels: int, *, over_frames: bool = False, groups: int, dtype: DTypeLike, rngs: nnx.Rngs
+) -> GroupNorm:
+    """Creates a normalisation of the VAE; fewer channels than `groups` are groups of one."""
     return GroupNorm(
-        channels, over_frames=False, groups=groups, epsilon=1e-6, dtype=dtype, rngs=rngs
+        channels,
+        over_frames=over_frames,
+        groups=min(groups, channels),
+        epsilon=1e-6,
+        dtype=dtype,
+        rngs=rngs,
     )
 
 
 class SpatialResBlock(nnx.Module):
-    """Two convolutions of each frame around a shortcut."""
+    """Two convolutions of each frame around a shortcut.
+
+    Their normalisations have statistics of one frame, or of all frames of a call.
+    """
 
     def __init__(
         self,
         channels_in: int,
         channels_out: int,
         *,
+        over_frames: bool = False,
         groups: int,
         dtype: DTypeLike,
         rngs: nnx.Rngs,
     ):
-        self.norm1 = spatial_norm(channels_in, groups=groups, dtype=dtype, rngs=rngs)
+        def norm(channels: int) -> GroupNorm:
+            return vae_norm(
+                channels, over_frames=over_frames, groups=groups, dtype=dtype, rngs=rngs
+            )
+
+        self.norm1 = norm(channels_in)
         self.conv1 = SpatialConv(channels_in, channels_out, dtype=dtype, rngs=rngs)
-        self.norm2 = spatial_norm(channels_out, groups=groups, dtype=dtype, rngs=rngs)
+        self.norm2 = norm(channels_out)
         self.conv2 = SpatialConv(channels_out, channels_out, dtype=dtype, rngs=rngs)
         self.shortcut = (
             None
@@ -60,12 +102,15 @@ class SpatialResBlock(nnx.Module):
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """Transforms `[B, F, H, W, C]`."""
-        return map_frames(self._convolve, x)
+        # Independent frames go through the whole block one by one, and nothing of it is stored.
+        return self._convolve(x) if self.norm1.over_frames else map_frames(self._convolve, x)
 
     def _convolve(self, x: jax.Array) -> jax.Array:
-        y = self.conv1(nnx.silu(self.norm1(x)))
-        y = self.conv2(nnx.silu(self.norm2(y)))
-        return y + (x if self.shortcut is None else self.shortcut(x))
+        y = map_normalised(self.norm1, self.conv1, x)
+        return map_normalised(self.norm2, self._join, y, x)
+
+    def _join(self, y: jax.Array, x: jax.Array) -> jax.Array:
+        return self.conv2(y) + (x if self.shortcut is None else self.shortcut(x))
 
 
 class SpatialAttention(nnx.Module):
@@ -80,7 +125,7 @@ class SpatialAttention(nnx.Module):
         dtype: DTypeLike,
         rngs: nnx.Rngs,
     ):
-        self.norm = spatial_norm(channels, groups=groups, dtype=dtype, rngs=rngs)
+        self.norm = vae_norm(channels, groups=groups, dtype=dtype, rngs=rngs)
         self.to_q = Linear(channels, channels, dtype=dtype, rngs=rngs)
         self.to_k = Linear(channels, channels, dtype=dtype, rngs=rngs)
         self.to_v = Linear(channels, channels, dtype=dtype, rngs=rngs)
@@ -103,7 +148,7 @@ class MidBlock(nnx.Module):
         self,
         channels: int,
         *,
-        block: type[SpatialResBlock] = SpatialResBlock,
+        block: Callable[..., nnx.Module] = SpatialResBlock,
         attends: bool = True,
         groups: int,
         implementation: Implementation,
@@ -135,7 +180,7 @@ class Level(nnx.Module):
         channels_out: int,
         *,
         blocks: int,
-        block: type[SpatialResBlock] = SpatialResBlock,
+        block: Callable[..., nnx.Module] = SpatialResBlock,
         resample: Callable[..., nnx.Module] | None,
         groups: int,
         dtype: DTypeLike,

@@ -57,11 +57,19 @@ class SpatioTemporalResBlock(SpatialResBlock):
         channels_in: int,
         channels_out: int,
         *,
+        over_frames: bool = False,
         groups: int,
         dtype: DTypeLike,
         rngs: nnx.Rngs,
     ):
-        super().__init__(channels_in, channels_out, groups=groups, dtype=dtype, rngs=rngs)
+        super().__init__(
+            channels_in,
+            channels_out,
+            over_frames=over_frames,
+            groups=groups,
+            dtype=dtype,
+            rngs=rngs,
+        )
         self.temporal = TemporalResidual(channels_out, groups=groups, dtype=dtype, rngs=rngs)
         self.mix_factor = nnx.Param(jnp.zeros(1))
 

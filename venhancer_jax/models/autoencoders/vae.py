@@ -1,7 +1,7 @@
-"""The VAE between pixels and latents: a KL encoder with an image or a temporal decoder.
+"""The VAE between pixels and latents: a KL encoder with an image, temporal or conditioned decoder.
 
 Encoder and image decoder are those of Stable Diffusion (Rombach et al. 2022); the temporal
-decoder is that of Stable Video Diffusion.
+decoder is that of Stable Video Diffusion, the conditioned one that of Upscale-A-Video.
 """
 
 import dataclasses
@@ -17,7 +17,13 @@ from venhancer_jax.models.autoencoders.blocks import (
     MidBlock,
     SpatialResBlock,
     map_frames,
-    spatial_norm,
+    map_normalised,
+    vae_norm,
+)
+from venhancer_jax.models.autoencoders.conditioned_decoder import (
+    ConditionEncoder,
+    Conv3dResBlock,
+    FeatureTransform,
 )
 from venhancer_jax.models.autoencoders.patch_shortcut import LatentToPatch, PatchToLatent
 from venhancer_jax.models.autoencoders.temporal_decoder import (
@@ -49,6 +55,10 @@ class VAEConfig:
       mid_attention: whether the deepest level attends over the pixels of a frame.
       temporal_decoder: whether the frames of a call are decoded together; otherwise each is
         decoded by itself, after `post_quant_conv`.
+      norm_over_frames: whether normalisations have statistics of all frames of a call, but those
+        of attentions; otherwise of single frames.
+      condition_channels: channels of the decoder's branch that sees low-resolution frames of the
+        size of the latents, and whose residual blocks have 3-D convolutions; 0 without it.
       attention: implementation of attention.
       dtype: type of the decoder's activations and weights; statistics, the last convolutions and
         their activations are float32.
@@ -63,6 +73,8 @@ class VAEConfig:
     patch_shortcut: bool = False
     mid_attention: bool = True
     temporal_decoder: bool = True
+    norm_over_frames: bool = False
+    condition_channels: int = 0
     attention: Implementation = "auto"
     dtype: DTypeLike = jnp.float32
     encoder_dtype: DTypeLike = jnp.float32
@@ -76,6 +88,22 @@ class VAEConfig:
     def sd21(cls, **changes) -> "VAEConfig":
         """The VAE of Stable Diffusion 2.1: 83,653,863 parameters."""
         return dataclasses.replace(cls(temporal_decoder=False), **changes)
+
+    @classmethod
+    def x4_image(cls, **changes) -> "VAEConfig":
+        """The VAE of the Stable Diffusion x4 upscaler, frames normalised together: 55,325,927."""
+        sizes = cls(
+            channels=(128, 256, 512),
+            scaling_factor=0.08333,
+            temporal_decoder=False,
+            norm_over_frames=True,
+        )
+        return dataclasses.replace(sizes, **changes)
+
+    @classmethod
+    def x4_video(cls, **changes) -> "VAEConfig":
+        """The VAE of Upscale-A-Video whose decoder sees the input: 113,776,365 parameters."""
+        return dataclasses.replace(cls.x4_image(condition_channels=128), **changes)
 
     @classmethod
     def tiny(cls, **changes) -> "VAEConfig":
@@ -127,10 +155,12 @@ class DiagonalGaussian:
 
 
 class Encoder(nnx.Module):
-    """The encoder: frames to the moments of raw latents, each frame by itself."""
+    """The encoder: frames to the moments of raw latents."""
 
     def __init__(self, config: VAEConfig, rngs: nnx.Rngs):
         dtype, groups, deepest = config.encoder_dtype, config.groups, config.channels[-1]
+        joint = config.norm_over_frames
+        block = functools.partial(SpatialResBlock, over_frames=joint)
         self.conv_in = SpatialConv(3, config.channels[0], dtype=dtype, rngs=rngs)
         levels = []
         channels = config.channels[0]
@@ -139,6 +169,7 @@ class Encoder(nnx.Module):
                 channels,
                 wider,
                 blocks=config.blocks_per_level,
+                block=block,
                 resample=_downsample if i < len(config.channels) - 1 else None,
                 groups=groups,
                 dtype=dtype,
@@ -149,13 +180,14 @@ class Encoder(nnx.Module):
         self.down_blocks = nnx.List(levels)
         self.mid_block = MidBlock(
             deepest,
+            block=block,
             attends=config.mid_attention,
             groups=groups,
             implementation=config.attention,
             dtype=dtype,
             rngs=rngs,
         )
-        self.norm_out = spatial_norm(deepest, groups=groups, dtype=dtype, rngs=rngs)
+        self.norm_out = vae_norm(deepest, over_frames=joint, groups=groups, dtype=dtype, rngs=rngs)
         self.conv_out = SpatialConv(
             deepest,
             2 * config.latent_channels,
@@ -177,8 +209,19 @@ class Decoder(nnx.Module):
 
     def __init__(self, config: VAEConfig, rngs: nnx.Rngs):
         dtype, groups, deepest = config.dtype, config.groups, config.channels[-1]
-        block = SpatioTemporalResBlock if config.temporal_decoder else SpatialResBlock
+        joint, condition = config.norm_over_frames, config.condition_channels
+        block = functools.partial(_decoder_block(config), over_frames=joint)
         self.conv_in = SpatialConv(config.latent_channels, deepest, dtype=dtype, rngs=rngs)
+        self.condition_in = (
+            ConditionEncoder(condition, groups=groups, dtype=dtype, rngs=rngs)
+            if condition
+            else None
+        )
+        self.condition_fuse = (
+            FeatureTransform(deepest, condition, groups=groups, dtype=dtype, rngs=rngs)
+            if condition
+            else None
+        )
         self.mid_block = MidBlock(
             deepest,
             block=block,
@@ -206,7 +249,7 @@ class Decoder(nnx.Module):
         self.up_blocks = nnx.List(levels)
         # Pixels are float32: their rounding would be the first thing to be seen.
         exact = jnp.float32
-        self.norm_out = spatial_norm(channels, groups=groups, dtype=exact, rngs=rngs)
+        self.norm_out = vae_norm(channels, over_frames=joint, groups=groups, dtype=exact, rngs=rngs)
         self.conv_out = SpatialConv(
             channels, 3, kernel_init=_out_init(config), dtype=exact, rngs=rngs
         )
@@ -214,13 +257,44 @@ class Decoder(nnx.Module):
             VideoTemporalConv(3, dtype=exact, rngs=rngs) if config.temporal_decoder else None
         )
 
-    def __call__(self, latents: jax.Array) -> jax.Array:
-        """Decodes raw latents `[B, F, h, w, C]` to frames `[B, F, H, W, 3]` float32."""
-        x = self.mid_block(self.conv_in(latents))
+    def __call__(
+        self,
+        latents: jax.Array,
+        condition: jax.Array | None = None,
+        condition_weight: jax.Array | float = 1.0,
+    ) -> jax.Array:
+        """Decodes raw latents.
+
+        Args:
+          latents: raw latents `[B, F, h, w, C]`.
+          condition: low-resolution frames `[B, F, h, w, 3]` in [-1, 1]; unused without the branch.
+          condition_weight: share of the condition.
+
+        Returns:
+          Frames `[B, F, H, W, 3]` float32.
+
+        Raises:
+          ValueError: a decoder with the branch got no condition.
+        """
+        x = self.conv_in(latents)
+        if self.condition_in is not None and self.condition_fuse is not None:
+            if condition is None:
+                raise ValueError("this decoder sees the low-resolution frames: expected condition")
+            x = self.condition_fuse(x, self.condition_in(condition), condition_weight)
+        x = self.mid_block(x)
         for level in self.up_blocks:
             x = level(x)
-        x = map_frames(lambda x: self.conv_out(nnx.silu(self.norm_out(x))), x)
+        x = self._to_pixels(x) if self.norm_out.over_frames else map_frames(self._to_pixels, x)
         return x if self.time_conv_out is None else self.time_conv_out(x)
+
+    def _to_pixels(self, x: jax.Array) -> jax.Array:
+        return map_normalised(self.norm_out, self.conv_out, x)
+
+
+def _decoder_block(config: VAEConfig) -> type[SpatialResBlock]:
+    if config.temporal_decoder:
+        return SpatioTemporalResBlock
+    return Conv3dResBlock if config.condition_channels else SpatialResBlock
 
 
 def _out_init(config: VAEConfig) -> nnx.Initializer:
@@ -271,7 +345,7 @@ class VAE(nnx.Module):
         self.scaling_factor = config.scaling_factor
 
     def encode(self, frames: jax.Array) -> DiagonalGaussian:
-        """Encodes frames, each by itself.
+        """Encodes frames, each by itself unless the norms are over frames.
 
         Args:
           frames: frames `[B, F, H, W, 3]` in [-1, 1], H and W multiples of `pixels_per_latent`.
@@ -285,11 +359,19 @@ class VAE(nnx.Module):
             mean = mean + self.to_latent(frames)
         return DiagonalGaussian(mean, jnp.clip(log_variance, -30.0, 20.0))
 
-    def decode(self, latents: jax.Array) -> jax.Array:
-        """Decodes raw latents; the temporal decoder takes all F frames as one group.
+    def decode(
+        self,
+        latents: jax.Array,
+        condition: jax.Array | None = None,
+        condition_weight: jax.Array | float = 1.0,
+    ) -> jax.Array:
+        """Decodes raw latents, all F frames as one group unless the decoder is one of images.
 
         Args:
           latents: raw latents `[B, F, h, w, C]`.
+          condition: low-resolution frames `[B, F, h, w, 3]` in [-1, 1], without noise, that a
+            decoder with `condition_channels` needs and others ignore.
+          condition_weight: share of the condition; 1 is the published one.
 
         Returns:
           Frames `[B, F, H, W, 3]` float32, about in [-1, 1].
@@ -297,7 +379,7 @@ class VAE(nnx.Module):
         raw = latents
         if self.post_quant_conv is not None:
             latents = self.post_quant_conv(latents)
-        frames = self.decoder(latents).astype(jnp.float32)
+        frames = self.decoder(latents, condition, condition_weight).astype(jnp.float32)
         return frames if self.to_patch is None else frames + self.to_patch(raw)
 
     def encode_latents(self, frames: jax.Array, noise: jax.Array) -> jax.Array:
@@ -312,6 +394,20 @@ class VAE(nnx.Module):
         """
         return self.scaling_factor * self.encode(frames).sample(noise)
 
-    def decode_latents(self, latents: jax.Array) -> jax.Array:
-        """Decodes latents `[B, F, h, w, C]` of the diffusion networks to `[B, F, H, W, 3]`."""
-        return self.decode(latents / self.scaling_factor)
+    def decode_latents(
+        self,
+        latents: jax.Array,
+        condition: jax.Array | None = None,
+        condition_weight: jax.Array | float = 1.0,
+    ) -> jax.Array:
+        """Decodes latents of the diffusion networks.
+
+        Args:
+          latents: latents `[B, F, h, w, C]`, `scaling_factor` times the raw ones.
+          condition: low-resolution frames `[B, F, h, w, 3]`, as `decode` takes them.
+          condition_weight: share of the condition.
+
+        Returns:
+          Frames `[B, F, H, W, 3]` float32, about in [-1, 1].
+        """
+        return self.decode(latents / self.scaling_factor, condition, condition_weight)
