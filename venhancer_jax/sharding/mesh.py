@@ -24,6 +24,8 @@ RULES: dict[str, tuple[str, ...]] = {
     "pixel": ("rows", "context"),
     "piece": ("data", "fsdp", "context"),
 }
+# Logical axes of videos and their features [B, F, H, W, C].
+VIDEO_AXES = ("batch", "frame", "row", None, None)
 
 # A window of 32 frames has two for each device of an axis of this size.
 _MAX_CONTEXT = 16

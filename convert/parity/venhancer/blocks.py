@@ -18,7 +18,7 @@ from venhancer_jax.convert.rules import Table, entries
 from venhancer_jax.errors import InputError
 from venhancer_jax.models.functional import functionalize
 from venhancer_jax.models.layers.convolutions import Downsample, Upsample
-from venhancer_jax.models.layers.resnet import ResBlock, TemporalConvLayer
+from venhancer_jax.models.layers.resnet import TemporalConvLayer, VideoResBlock
 from venhancer_jax.models.layers.transformer import (
     Attention,
     FeedForward,
@@ -74,7 +74,7 @@ def _res_block(shapes: dict[str, tuple[int, ...]], head_dim: int) -> _Built:
         embedding = rearrange(jnp.asarray(e), "(b f) e -> b f e", b=videos)
         return _frames(m(_videos(x, videos), embedding))
 
-    return lambda rngs: ResBlock(narrow, wide, rngs=rngs, **widths), table, run
+    return lambda rngs: VideoResBlock(narrow, wide, rngs=rngs, **widths), table, run
 
 
 def _temporal_conv(shapes: dict[str, tuple[int, ...]], head_dim: int) -> _Built:

@@ -16,9 +16,8 @@ from venhancer_jax.diffusion.guidance import guide, v_to_x0
 from venhancer_jax.models.functional import FunctionalModule, Params
 from venhancer_jax.models.layers import text_kv_cache
 from venhancer_jax.models.layers.text_kv_cache import Text, TextKVCache
-from venhancer_jax.models.venhancer.unet3d import VIDEO_AXES
 from venhancer_jax.pipelines.venhancer.step_cache import FeatureSource, StepCache, StepPlan
-from venhancer_jax.sharding.mesh import constrain
+from venhancer_jax.sharding.mesh import VIDEO_AXES, constrain
 from venhancer_jax.sharding.params import all_gathered
 
 
