@@ -18,7 +18,6 @@ from venhancer_jax.diffusion.solvers import (
     STREAM,
     HeunSteps,
     LinearSteps,
-    Refine,
     ddim_steps,
     dpmpp_2m_sde_steps,
     heun_steps,
