@@ -10,6 +10,7 @@ from venhancer_jax.convert.rules import (
     temporal_conv,
     under,
 )
+from venhancer_jax.convert.transformers import SPATIAL
 from venhancer_jax.models.venhancer.unet3d import UNet3DConfig
 
 RESNET: Table = {
@@ -30,18 +31,6 @@ RESNET: Table = {
 }
 SHORTCUT: Table = {"shortcut": conv1x1("skip_connection")}
 
-ATTENTION: Table = {"to_q": "to_q", "to_k": "to_k", "to_v": "to_v", "to_out": "to_out.0"}
-FEED_FORWARD: Table = {"proj_in": "net.0.proj", "proj_out": "net.2"}
-TRANSFORMER_BLOCK: Table = {
-    "norm1": "norm1",
-    "norm2": "norm2",
-    "norm3": "norm3",
-    **under("attn1.", "attn1.", ATTENTION),
-    **under("attn2.", "attn2.", ATTENTION),
-    **under("ff.", "ff.", FEED_FORWARD),
-}
-_BLOCK = under("block.", "transformer_blocks.0.", TRANSFORMER_BLOCK)
-SPATIAL: Table = {"norm": "norm", "proj_in": "proj_in", "proj_out": "proj_out", **_BLOCK}
 TEMPORAL: Table = SPATIAL | {"proj_in": conv1d("proj_in"), "proj_out": conv1d("proj_out")}
 
 MLP: Table = {"linear1": "0", "linear2": "2"}

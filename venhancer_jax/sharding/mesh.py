@@ -12,8 +12,6 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from venhancer_jax.errors import InputError
 
 AXES = ("data", "fsdp", "context", "rows")
-# Logical axes of a video `[B, F, H, W, C]`.
-VIDEO_AXES = ("batch", "frame", "row", None, None)
 
 # Mesh axes of each logical axis; logical axes that are not listed are replicated. A token is a
 # pixel of a frame while frames are sharded, a pixel one while each device has all frames of it. A
@@ -26,6 +24,8 @@ RULES: dict[str, tuple[str, ...]] = {
     "pixel": ("rows", "context"),
     "piece": ("data", "fsdp", "context"),
 }
+# Logical axes of videos and their features [B, F, H, W, C].
+VIDEO_AXES = ("batch", "frame", "row", None, None)
 
 # A window of 32 frames has two for each device of an axis of this size.
 _MAX_CONTEXT = 16

@@ -15,10 +15,16 @@ from venhancer_jax.convert import venhancer
 from venhancer_jax.convert.parity.case import BLOCK, Case, compare
 from venhancer_jax.convert.parity.recording import Recording
 from venhancer_jax.convert.rules import Table, entries
+from venhancer_jax.convert.transformers import (
+    ATTENTION,
+    FEED_FORWARD,
+    SPATIAL,
+    TRANSFORMER_BLOCK,
+)
 from venhancer_jax.errors import InputError
 from venhancer_jax.models.functional import functionalize
 from venhancer_jax.models.layers.convolutions import Downsample, Upsample
-from venhancer_jax.models.layers.resnet import ResBlock, TemporalConvLayer
+from venhancer_jax.models.layers.resnet import TemporalConvLayer, VideoResBlock
 from venhancer_jax.models.layers.transformer import (
     Attention,
     FeedForward,
@@ -74,7 +80,7 @@ def _res_block(shapes: dict[str, tuple[int, ...]], head_dim: int) -> _Built:
         embedding = rearrange(jnp.asarray(e), "(b f) e -> b f e", b=videos)
         return _frames(m(_videos(x, videos), embedding))
 
-    return lambda rngs: ResBlock(narrow, wide, rngs=rngs, **widths), table, run
+    return lambda rngs: VideoResBlock(narrow, wide, rngs=rngs, **widths), table, run
 
 
 def _temporal_conv(shapes: dict[str, tuple[int, ...]], head_dim: int) -> _Built:
@@ -107,7 +113,7 @@ def _spatial(shapes: dict[str, tuple[int, ...]], head_dim: int) -> _Built:
             channels, context_width=context, head_dim=head_dim, rngs=rngs, **_OPTIONS
         )
 
-    return build, venhancer.SPATIAL, run
+    return build, SPATIAL, run
 
 
 def _temporal(shapes: dict[str, tuple[int, ...]], head_dim: int) -> _Built:
@@ -144,7 +150,7 @@ def _attention(shapes: dict[str, tuple[int, ...]], head_dim: int) -> _Built:
     def build(rngs: nnx.Rngs) -> Attention:
         return Attention(width, context_width=context, head_dim=head_dim, rngs=rngs, **_OPTIONS)
 
-    return build, venhancer.ATTENTION, _one_group
+    return build, ATTENTION, _one_group
 
 
 def _feed_forward(shapes: dict[str, tuple[int, ...]], head_dim: int) -> _Built:
@@ -152,7 +158,7 @@ def _feed_forward(shapes: dict[str, tuple[int, ...]], head_dim: int) -> _Built:
     width = shapes["net.0.proj.weight"][1]
     return (
         lambda rngs: FeedForward(width, dtype=jnp.float32, rngs=rngs),
-        venhancer.FEED_FORWARD,
+        FEED_FORWARD,
         lambda m, videos, x: m(x),
     )
 
@@ -165,7 +171,7 @@ def _transformer_block(shapes: dict[str, tuple[int, ...]], head_dim: int) -> _Bu
             width, context_width=context, head_dim=head_dim, rngs=rngs, **_OPTIONS
         )
 
-    return build, venhancer.TRANSFORMER_BLOCK, _one_group
+    return build, TRANSFORMER_BLOCK, _one_group
 
 
 def _one_group(m: Any, videos: int, *inputs: np.ndarray) -> jax.Array:

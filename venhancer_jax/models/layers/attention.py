@@ -103,7 +103,12 @@ def _attend(
 
 
 def dense_attention(
-    query: jax.Array, key: jax.Array, value: jax.Array, *, is_causal: bool = False
+    query: jax.Array,
+    key: jax.Array,
+    value: jax.Array,
+    *,
+    bias: jax.Array | None = None,
+    is_causal: bool = False,
 ) -> jax.Array:
     """Computes softmax attention with all scores in memory; statistics are float32.
 
@@ -111,6 +116,8 @@ def dense_attention(
       query: queries `[B, N, head_dim]`.
       key: keys `[B, M, head_dim]`.
       value: values `[B, M, head_dim]`.
+      bias: numbers added to the scores `[heads, N, M]`, where B counts all heads of one group after
+        those of the other.
       is_causal: whether queries see only the keys up to their own position.
 
     Returns:
@@ -118,6 +125,9 @@ def dense_attention(
     """
     dots = {"precision": matmul_precision(query.dtype), "preferred_element_type": jnp.float32}
     scores = jnp.einsum("bnd,bmd->bnm", query, key, **dots) * query.shape[-1] ** -0.5
+    if bias is not None:
+        of_head = scores.reshape(-1, *bias.shape) + bias.astype(jnp.float32)
+        scores = of_head.reshape(scores.shape)
     if is_causal:
         scores = jnp.where(jnp.tri(*scores.shape[1:], dtype=bool), scores, -jnp.inf)
     weights = jnp.exp(scores - jax.lax.stop_gradient(scores.max(-1, keepdims=True)))

@@ -53,12 +53,13 @@ class SpatialConv(nnx.Conv):
 
 
 class TemporalConv(nnx.Conv):
-    """A convolution of three neighbouring frames at every pixel."""
+    """A convolution of an odd number of neighbouring frames at every pixel."""
 
     def __init__(
         self,
         channels: int,
         *,
+        frames: int = 3,
         kernel_init: nnx.Initializer = fan_in_normal,
         dtype: DTypeLike,
         rngs: nnx.Rngs,
@@ -67,8 +68,8 @@ class TemporalConv(nnx.Conv):
         super().__init__(
             channels,
             channels,
-            (3, 1),
-            padding=((1, 1), (0, 0)),
+            (frames, 1),
+            padding=((frames // 2, frames // 2), (0, 0)),
             kernel_init=kernel_init,
             dtype=dtype,
             precision=matmul_precision(dtype),
@@ -109,11 +110,18 @@ class Upsample(nnx.Module):
         self.conv = SpatialConv(channels, channels, dtype=dtype, rngs=rngs)
         self.crop_rows = crop_rows
 
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """Computes `[B, F, 2 H - 2 crop_rows, 2 W, C]`."""
+    def __call__(self, x: jax.Array, size: tuple[int, int] | None = None) -> jax.Array:
+        """Computes `[B, F, 2 H - 2 crop_rows, 2 W, C]`, or fewer rows and columns.
+
+        Args:
+          x: features `[B, F, H, W, C]`.
+          size: rows and columns to keep, at the top left, such as those of an odd size before a
+            downsampling.
+        """
         x = x.repeat(2, axis=-3).repeat(2, axis=-2)
         rows = x.shape[-3] - self.crop_rows
-        return self.conv(jax.lax.slice_in_dim(x, self.crop_rows, rows, axis=-3))
+        x = jax.lax.slice_in_dim(x, self.crop_rows, rows, axis=-3)
+        return self.conv(x if size is None else x[..., : size[0], : size[1], :])
 
 
 def convolve(

@@ -1,4 +1,4 @@
-"""Residual blocks of the video UNet: spatial, then temporal convolutions."""
+"""Residual blocks of the video UNets, of spatial or temporal convolutions."""
 
 import jax
 from flax import nnx
@@ -42,7 +42,7 @@ class TemporalConvLayer(nnx.Module):
 
 
 class ResBlock(nnx.Module):
-    """A residual block of each frame, conditioned on an embedding, then the temporal stack."""
+    """Two convolutions within each frame around a shortcut, conditioned on an embedding."""
 
     def __init__(
         self,
@@ -50,25 +50,42 @@ class ResBlock(nnx.Module):
         channels_out: int,
         *,
         embedding_width: int,
+        over_frames: bool = False,
+        epsilon: float = 1e-5,
+        kernel_init: nnx.Initializer = fan_in_normal,
         dtype: DTypeLike,
         rngs: nnx.Rngs,
     ):
+        """Creates the block.
+
+        Args:
+          channels_in: channels of the input.
+          channels_out: channels of the result.
+          embedding_width: channels of the embedding.
+          over_frames: whether normalisations have joint statistics of all frames.
+          epsilon: least variance of the normalisations.
+          kernel_init: initialiser of the last convolution.
+          dtype: type of activations and weights.
+          rngs: random-number streams of the initialisers.
+        """
+
         def norm(channels: int) -> GroupNorm:
-            return GroupNorm(channels, over_frames=False, epsilon=1e-5, dtype=dtype, rngs=rngs)
+            return GroupNorm(
+                channels, over_frames=over_frames, epsilon=epsilon, dtype=dtype, rngs=rngs
+            )
 
         self.norm1 = norm(channels_in)
         self.conv1 = SpatialConv(channels_in, channels_out, dtype=dtype, rngs=rngs)
         self.embedding = Linear(embedding_width, channels_out, dtype=dtype, rngs=rngs)
         self.norm2 = norm(channels_out)
         self.conv2 = SpatialConv(
-            channels_out, channels_out, kernel_init=zeros, dtype=dtype, rngs=rngs
+            channels_out, channels_out, kernel_init=kernel_init, dtype=dtype, rngs=rngs
         )
         self.shortcut = (
             None
             if channels_in == channels_out
             else Linear(channels_in, channels_out, dtype=dtype, rngs=rngs)
         )
-        self.temporal = TemporalConvLayer(channels_out, dtype=dtype, rngs=rngs)
 
     def __call__(self, x: jax.Array, embedding: jax.Array) -> jax.Array:
         """Transforms features, conditioned on an embedding.
@@ -81,4 +98,75 @@ class ResBlock(nnx.Module):
         y = y + self.embedding(nnx.silu(embedding))[:, :, None, None]
         y = self.conv2(nnx.silu(self.norm2(y)))
         shortcut = x if self.shortcut is None else self.shortcut(x)
-        return self.temporal(shortcut + y)
+        return shortcut + y
+
+
+class VideoResBlock(ResBlock):
+    """A residual block of each frame that starts as its shortcut, then four temporal stages."""
+
+    def __init__(
+        self,
+        channels_in: int,
+        channels_out: int,
+        *,
+        embedding_width: int,
+        dtype: DTypeLike,
+        rngs: nnx.Rngs,
+    ):
+        super().__init__(
+            channels_in,
+            channels_out,
+            embedding_width=embedding_width,
+            kernel_init=zeros,
+            dtype=dtype,
+            rngs=rngs,
+        )
+        self.temporal = TemporalConvLayer(channels_out, dtype=dtype, rngs=rngs)
+
+    def __call__(self, x: jax.Array, embedding: jax.Array) -> jax.Array:
+        """Transforms features; the arguments are those of `ResBlock`."""
+        return self.temporal(super().__call__(x, embedding))
+
+
+class TemporalResBlock(nnx.Module):
+    """Two convolutions over neighbouring frames around a shortcut."""
+
+    def __init__(
+        self,
+        channels: int,
+        *,
+        frames: int = 3,
+        embedding_width: int | None = None,
+        dtype: DTypeLike,
+        rngs: nnx.Rngs,
+    ):
+        """Creates the block.
+
+        Args:
+          channels: channels of input and result.
+          frames: odd number of frames that the first convolution sees; the second one sees 3.
+          embedding_width: channels of an embedding to condition on; None for no embedding.
+          dtype: type of activations and weights.
+          rngs: random-number streams of the initialisers.
+        """
+        options = {"dtype": dtype, "rngs": rngs}
+        self.norm1 = GroupNorm(channels, over_frames=True, epsilon=1e-6, **options)
+        self.conv1 = TemporalConv(channels, frames=frames, **options)
+        self.embedding = embedding_width and Linear(embedding_width, channels, **options)
+        self.norm2 = GroupNorm(channels, over_frames=True, epsilon=1e-6, **options)
+        self.conv2 = TemporalConv(channels, **options)
+
+    def __call__(self, x: jax.Array, embedding: jax.Array | None = None) -> jax.Array:
+        """Transforms features.
+
+        Args:
+          x: features `[B, F, H, W, C]`.
+          embedding: embedding of each frame `[B, F, E]`, or of all frames `[B, 1, E]`.
+        """
+        b, f, h, w, c = x.shape
+        y = x.reshape(b, f, h * w, c)
+        y = self.conv1(nnx.silu(self.norm1(y)))
+        if self.embedding is not None and embedding is not None:
+            y = y + self.embedding(nnx.silu(embedding))[:, :, None]
+        y = self.conv2(nnx.silu(self.norm2(y)))
+        return x + y.reshape(x.shape)

@@ -9,7 +9,8 @@ from flax import nnx
 
 from venhancer_jax.models.layers.transformer import KeysValues, SpatialTransformer
 
-# Keys and values by the name of the transformer: "unet.encoder.input_blocks.1.spatial".
+# Keys and values by the name of the transformer: "unet.encoder.input_blocks.1.spatial"; those of
+# the first attention, where it attends to the text too, by that name and `.first`.
 TextKVCache = dict[str, KeysValues]
 Text = jax.Array | TextKVCache
 
@@ -24,11 +25,14 @@ def compute_text_kv(module: nnx.Module, text: jax.Array) -> TextKVCache:
     Returns:
       Keys and values `[B, L, C]`, C the channels of the transformer, by its name in `module`.
     """
-    return {
-        ".".join(map(str, path)): part.block.attn2.keys_values(text)
-        for path, part in nnx.iter_modules(module)
-        if isinstance(part, SpatialTransformer)
-    }
+    cache = {}
+    for path, part in nnx.iter_modules(module):
+        if isinstance(part, SpatialTransformer):
+            name = ".".join(map(str, path))
+            cache[name] = part.block.attn2.keys_values(text)
+            if part.block.only_cross:
+                cache[f"{name}.first"] = part.block.attn1.keys_values(text)
+    return cache
 
 
 def text_for(text: Text, name: str) -> Text:

@@ -12,7 +12,7 @@ from venhancer_jax.models.layers.convolutions import Downsample, SpatialConv, Up
 from venhancer_jax.models.layers.embeddings import MLP, sinusoidal_embedding
 from venhancer_jax.models.layers.initializers import zeros
 from venhancer_jax.models.layers.norms import GroupNorm
-from venhancer_jax.models.layers.resnet import ResBlock
+from venhancer_jax.models.layers.resnet import VideoResBlock
 from venhancer_jax.models.layers.text_kv_cache import Text, context_for, text_for
 from venhancer_jax.models.layers.transformer import SpatialTransformer, TemporalTransformer
 from venhancer_jax.models.remat import Remat, rematerialised
@@ -119,7 +119,7 @@ class Block(nnx.Module):
         rngs: nnx.Rngs,
     ):
         dtype = config.dtype
-        self.resnet = ResBlock(
+        self.resnet = VideoResBlock(
             channels_in,
             channels_out,
             embedding_width=config.embedding_width,
@@ -167,10 +167,10 @@ class MiddleBlock(nnx.Module):
     def __init__(self, config: UNet3DConfig, rngs: nnx.Rngs):
         channels = config.channels[-1]
         options = {"embedding_width": config.embedding_width, "dtype": config.dtype}
-        self.resnet1 = ResBlock(channels, channels, rngs=rngs, **options)
+        self.resnet1 = VideoResBlock(channels, channels, rngs=rngs, **options)
         self.spatial = spatial_transformer(config, channels, rngs)
         self.temporal = temporal_transformer(config, channels, rngs)
-        self.resnet2 = ResBlock(channels, channels, rngs=rngs, **options)
+        self.resnet2 = VideoResBlock(channels, channels, rngs=rngs, **options)
 
     def __call__(self, x: jax.Array, embedding: jax.Array, text: Text) -> jax.Array:
         """Transforms `[B, F, H, W, C]`; embedding and text are those of a `Block`."""

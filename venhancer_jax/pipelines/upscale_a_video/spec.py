@@ -7,7 +7,9 @@ from etils import epath
 from jax.sharding import Mesh
 
 from venhancer_jax.errors import InputError
-from venhancer_jax.pipelines.system import Clip, Output, SystemSpec
+from venhancer_jax.models.upscale_a_video.config import UpscaleUNetConfig
+from venhancer_jax.models.upscale_a_video.unet import UpscaleUNet
+from venhancer_jax.pipelines.system import Clip, NetworkKind, Output, SystemSpec
 from venhancer_jax.pipelines.upscale_a_video.options import (
     UpscaleAVideoOptions,
     UpscaleAVideoWeights,
@@ -42,7 +44,9 @@ SPEC = SystemSpec(
     name="upscale_a_video",
     options=UpscaleAVideoOptions,
     weights=UpscaleAVideoWeights,
-    networks={},
+    networks={
+        "upscale_a_video": NetworkKind(config=UpscaleUNetConfig, module=UpscaleUNet),
+    },
     presets=PRESETS,
     output=plan_output,
     checkpoints=checkpoints,
