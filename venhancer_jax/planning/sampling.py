@@ -128,7 +128,9 @@ def find_clip(config: ConfigDict, system: System, described: str) -> PlannedClip
             options_of(config), target_size=(height, width), fps_scale=1.0
         )
         rate = options.target_fps or DEFAULT_RATE
-        clip = Clip(frames=frames, height=height, width=width, rate=rate)
+        scale = find_system(system_of(config)).planned_scale
+        rows, columns = math.ceil(height / scale), math.ceil(width / scale)
+        clip = Clip(frames=frames, height=rows, width=columns, rate=rate)
         return PlannedClip(system=system, clip=clip, options=options)
     if not config.input:
         raise InputError("no input: give --config.input=VIDEO or --plan_clip=HEIGHTxWIDTHxFRAMES")

@@ -4,13 +4,21 @@ from collections.abc import Callable
 
 from venhancer_jax.convert.parity.case import Case
 from venhancer_jax.convert.parity.recording import Recording
-from venhancer_jax.convert.parity.upscale_a_video import diffusion
+from venhancer_jax.convert.parity.upscale_a_video import diffusion, pipeline, tables
 from venhancer_jax.convert.parity.upscale_a_video.recipe import weight
 
 _REPLAYS: dict[str, Callable[[Recording], list[Case]]] = {
     "scheduler": diffusion.replay_scheduler,
+    "pipeline": pipeline.replay_pipeline,
+    "pipeline_tiled": pipeline.replay_pipeline,
+    "segments": tables.replay_segments,
+    "tiles": tables.replay_tiles,
 }
 KINDS = {("upscale_a_video", kind): replay for kind, replay in _REPLAYS.items()}
 RECIPES = {"upscale_a_video": weight}
 # Keys by which JSON files of tables are recognized.
-TABLES: dict[str, tuple[str, str]] = {}
+TABLES = {
+    "lengths": ("upscale_a_video", "segments"),
+    "cases": ("upscale_a_video", "tiles"),
+    "arrays": ("upscale_a_video", "companion"),
+}

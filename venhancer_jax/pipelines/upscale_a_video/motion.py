@@ -56,3 +56,11 @@ def refiner(flows: Flows, options: UpscaleAVideoOptions) -> Refine:
         return propagate(x0, forward, backward) if step in options.propagation_steps else x0
 
     return refine
+
+
+def compute_flows(raft, source, options, progress):
+    raise NotImplementedError
+
+
+def flow_specs(raft, plan, options, build):
+    return []

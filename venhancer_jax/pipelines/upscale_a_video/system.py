@@ -141,10 +141,34 @@ class UpscaleAVideo(UpscaleAVideoNetworks):
         Raises:
           InputError: no frames, frames of several sizes, or options that do not fit them.
         """
-        noise = noise or CounterNoise(options.seed)
         if flows is None:
             check_flow(self.raft, options)
         source = read_source(frames, rate, options, progress)
+        return self.denoise_source(
+            source, options, noise=noise, text=text, flows=flows, progress=progress
+        )
+
+    def denoise_source(
+        self,
+        source: Source,
+        options: UpscaleAVideoOptions,
+        *,
+        noise: NoiseSource | None = None,
+        text: jax.Array | None = None,
+        flows: Flows | None = None,
+        progress: Progress = lambda stage, done, total: None,
+    ) -> DenoisedClip:
+        """Computes the clean latents of low-resolution frames; see `denoise_clip`.
+
+        Args:
+          source: low-resolution frames, and the plan of the clip.
+          options: options of the enhancement.
+          noise: source of all noise, by default counters from `options.seed`.
+          text: features of prompt and negative prompt `[2, L, D]`, in place of those in `options`.
+          flows: optical flows of the clip, in place of those that `options` name.
+          progress: callback for the progress of each stage.
+        """
+        noise = noise or CounterNoise(options.seed)
         tiles = source.plan.space.tiles
         steps = self.scheduler.ddim_steps(options.steps)
         latents: list[jax.Array] = []
