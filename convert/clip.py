@@ -4,20 +4,16 @@ import dataclasses
 import functools
 from collections.abc import Collection
 
+import numpy as np
+
+from venhancer_jax.convert.constants import Constant
 from venhancer_jax.convert.hub import HubFile
 from venhancer_jax.convert.rules import Layouts, Source, Table, linear, under
 from venhancer_jax.errors import InputError
 from venhancer_jax.models.text.clip import ClipTextConfig
 
-# Starts of tensor names outside the text tower: the image tower, and constants.
-IGNORED = (
-    "attn_mask",
-    "visual.",
-    "vision_model.",
-    "visual_projection.",
-    "text_model.embeddings.position_ids",
-    "embeddings.position_ids",
-)
+# Starts of tensor names outside the text tower: the image tower, and a constant of open_clip.
+IGNORED = ("attn_mask", "visual.", "vision_model.", "visual_projection.")
 
 OPEN_CLIP_BLOCK: Table = {
     "norm1": "ln_1",
@@ -58,7 +54,9 @@ def transformers_clip(config: ClipTextConfig, *, prefix: str = "text_model.") ->
       prefix: start of all tensor names but those of projection and temperature; empty in the state
         dict of a `CLIPTextModel` of transformers 5.
     """
+    positions = Constant("embeddings.position_ids", np.arange(config.length)[None])
     table = under("", prefix, {"token_embedding": "embeddings.token_embedding"})
+    table |= under("", prefix, {"position_ids": positions})
     table |= under("", prefix, {"positional_embedding": "embeddings.position_embedding.weight"})
     table |= under("", prefix, {"final_norm": "final_layer_norm"})
     for i in range(config.stored_blocks):

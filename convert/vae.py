@@ -1,23 +1,28 @@
 """Rules of the VAE checkpoints.
 
 Three layouts are in use: the one of diffusers, its older form with other names in the attention,
-and the one of the original Stable Diffusion checkpoints.
+and the one of the original Stable Diffusion checkpoints. Decoders that see the input have further
+layers in the layouts of diffusers.
 """
 
 import dataclasses
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from venhancer_jax.convert.hub import HubFile
 from venhancer_jax.convert.rules import Layouts, Source, Table, conv1x1, temporal_conv, under
 from venhancer_jax.models.autoencoders.vae import VAEConfig
 
 _RESNET: Table = {"norm1": "norm1", "conv1": "conv1", "norm2": "norm2", "conv2": "conv2"}
+_CONV_3D: Table = {"norm_3d": "norm_3d", "conv_3d": "conv_3d"}
 _TEMPORAL: Table = {
     "norm1": "norm1",
     "conv1.conv": temporal_conv("conv1"),
     "norm2": "norm2",
     "conv2.conv": temporal_conv("conv2"),
 }
+
+# Starts of tensor names that a VAE of three levels lacks.
+_FOURTH_LEVEL = ("encoder.down_blocks.3.", "encoder.down.3.")
 
 DIFFUSERS_ATTENTION: Table = {
     "norm": "group_norm",
@@ -86,8 +91,7 @@ def _diffusers(config: VAEConfig, attention: Table) -> dict[str, Source]:
     else:
         table |= under("", "", {"post_quant_conv": conv1x1("post_quant_conv")})
     for part, kind in (("encoder", "down"), ("decoder", "up")):
-        temporal = config.temporal_decoder and kind == "up"
-        resnet = _temporal_resnet if temporal else _resnet
+        resnet = _decoder_resnet(config) if kind == "up" else _resnet
         middle = f"{part}.mid_block."
         table |= resnet(f"{middle}resnet1.", f"{middle}resnets.0.")
         table |= under(f"{middle}attention.", f"{middle}attentions.0.", attention)
@@ -98,7 +102,25 @@ def _diffusers(config: VAEConfig, attention: Table) -> dict[str, Source]:
             table |= resnet(f"{name}resnets.{block}.", f"{name}resnets.{block}.", shortcut)
             if block == 0 and level < len(config.channels) - 1:
                 table |= under(f"{name}resample.", f"{name}{kind}samplers.0.", {"conv": "conv"})
-    return table
+    return table | (_condition() if config.condition_channels else {})
+
+
+def _condition() -> dict[str, Source]:
+    """Returns the table of the branch that sees the low-resolution frames."""
+    table: dict[str, Source] = {}
+    for block, shortcut in ((0, "conv_shortcut"), (1, None)):
+        start = "decoder.condition_in."
+        table |= _conv_3d_resnet(f"{start}resnets.{block}.", f"{start}{block}.", shortcut)
+        start = "decoder.condition_fuse."
+        table |= _resnet(f"{start}resnets.{block}.", f"{start}shared.{block}.", shortcut)
+    ends: Table = {"scale": "scale", "shift": "shift"}
+    return table | under("decoder.condition_fuse.", "decoder.condition_fuse.", ends)
+
+
+def _decoder_resnet(config: VAEConfig) -> Callable[..., dict[str, Source]]:
+    if config.temporal_decoder:
+        return _temporal_resnet
+    return _conv_3d_resnet if config.condition_channels else _resnet
 
 
 def _resnet(ours: str, theirs: str, shortcut: str | None = None) -> dict[str, Source]:
@@ -106,6 +128,10 @@ def _resnet(ours: str, theirs: str, shortcut: str | None = None) -> dict[str, So
     if shortcut:
         table |= under(ours, theirs, {"shortcut": conv1x1(shortcut)})
     return table
+
+
+def _conv_3d_resnet(ours: str, theirs: str, shortcut: str | None = None) -> dict[str, Source]:
+    return _resnet(ours, theirs, shortcut) | under(ours, theirs, _CONV_3D)
 
 
 def _temporal_resnet(ours: str, theirs: str, shortcut: str | None = None) -> dict[str, Source]:
@@ -137,6 +163,8 @@ def _blocks(config: VAEConfig, part: str) -> list[tuple[int, int, bool]]:
 
 def _detect(config: VAEConfig, names: Collection[str]) -> tuple[VAEConfig, str]:
     temporal = any(name.startswith("decoder.time_conv_out") for name in names)
+    if config == VAEConfig(dtype=config.dtype, encoder_dtype=config.encoder_dtype):
+        config = _published(config, names)
     config = dataclasses.replace(config, temporal_decoder=temporal)
     if temporal:
         return config, "svd"
@@ -144,6 +172,15 @@ def _detect(config: VAEConfig, names: Collection[str]) -> tuple[VAEConfig, str]:
         return config, "original"
     old = any(name.startswith("encoder.mid_block.attentions.0.query") for name in names)
     return config, "diffusers_old" if old else "diffusers"
+
+
+def _published(config: VAEConfig, names: Collection[str]) -> VAEConfig:
+    """Returns the published sizes of a checkpoint, which differ in levels and in the decoder."""
+    if any(name.startswith(_FOURTH_LEVEL) for name in names):
+        return config
+    conditioned = any(name.startswith("decoder.condition_in.") for name in names)
+    sizes = VAEConfig.x4_video if conditioned else VAEConfig.x4_image
+    return sizes(dtype=config.dtype, encoder_dtype=config.encoder_dtype)
 
 
 LAYOUTS = {
