@@ -92,7 +92,7 @@ class Recording:
           InputError: the recording needs a checkpoint and has none.
         """
         weights = self.info.get("weights", "name-seeded")
-        prefix = self.info.get("prefix", "") if prefix is None else prefix
+        prefix = str(self.info.get("prefix", "")) if prefix is None else prefix
         if weights.startswith("name-seeded"):
             return recipe.params(entries, prefix, registry.merged("parity", "RECIPES")[self.system])
         if weights == "stored":

@@ -210,9 +210,8 @@ def _replay_res_block(recording: Recording) -> list[Case]:
         options: dict[str, Any] = {"over_frames": True, "epsilon": epsilon, **_FLOAT}
         return ResBlock(narrow, wide, embedding_width=width, rngs=rngs, **options)
 
-    table = tables.RESNET | tables.EMBEDDING
-    if "conv_shortcut.weight" in shapes:
-        table |= tables.SHORTCUT
+    shortcut = tables.SHORTCUT if "conv_shortcut.weight" in shapes else {}
+    table = {**tables.RESNET, **tables.EMBEDDING, **shortcut}
     return [_video_case(_Module(recording, build, table), "y")]
 
 
@@ -225,7 +224,7 @@ def _replay_temporal_res_block(recording: Recording) -> list[Case]:
     def build(rngs: nnx.Rngs) -> TemporalResBlock:
         return TemporalResBlock(channels, frames=frames, embedding_width=width, rngs=rngs, **_FLOAT)
 
-    table = tables.TEMPORAL_RESNET | (tables.EMBEDDING if embeds else {})
+    table = {**tables.TEMPORAL_RESNET, **(tables.EMBEDDING if embeds else {})}
     return [_video_case(_Module(recording, build, table), "y")]
 
 

@@ -113,7 +113,7 @@ class UpscaleUNet(nnx.Module):
     def embed(self, t: jax.Array, label: jax.Array | None) -> jax.Array:
         """Embeds time steps `[B]` and noise levels `[B]` as `[B, 1, E]`."""
         embedding = self.time_embedding(sinusoidal_embedding(t, self.width))
-        if self.label_embedding is not None:
+        if self.label_embedding is not None and label is not None:
             embedding = embedding + self.label_embedding(label)
         return embedding[:, None]
 
