@@ -32,8 +32,8 @@ TEMPORAL_ATTENTION: Table = {
     "frequencies": Constant("rotary_emb.freqs", rotary_frequencies()),
 }
 TEMPORAL_MODULE: Table = {
-    **under("temporal.", "resblocks_3d_temporal.", TEMPORAL_RESNET | EMBEDDING),
-    **under("spatial.", "resblocks_3d_spatial.", RESNET | EMBEDDING),
+    **under("temporal.", "resblocks_3d_temporal.", {**TEMPORAL_RESNET, **EMBEDDING}),
+    **under("spatial.", "resblocks_3d_spatial.", {**RESNET, **EMBEDDING}),
     "proj_out": conv1x1("shift_conv"),
 }
 _BLOCK = "transformer_blocks.0."
@@ -67,9 +67,10 @@ def unet(config: UpscaleUNetConfig) -> dict[str, Source | Constant]:
                 f"{name}downsample.", f"down_blocks.{level}.downsamplers.0.", {"conv": "conv"}
             )
         table |= _module(config, name, f"down_temp_blocks.{level}.")
-    table |= under("middle.block.resnet.", "mid_block.resnets.0.", RESNET | EMBEDDING)
+    resnet = {**RESNET, **EMBEDDING}
+    table |= under("middle.block.resnet.", "mid_block.resnets.0.", resnet)
     table |= under("middle.block.transformer.", "mid_block.attentions.0.", transformer(config))
-    table |= under("middle.resnet.", "mid_block.resnets.1.", RESNET | EMBEDDING)
+    table |= under("middle.resnet.", "mid_block.resnets.1.", resnet)
     table |= _module(config, "middle.", "mid_temp_block.")
     for up, level in enumerate(reversed(range(last + 1))):
         name = f"up.{up}."
@@ -90,7 +91,7 @@ def transformer(config: UpscaleUNetConfig) -> Table:
 def _block(
     config: UpscaleUNetConfig, ours: str, theirs: str, index: int, attends: bool, shortcut: bool
 ) -> dict[str, Source | Constant]:
-    resnet = RESNET | EMBEDDING | (SHORTCUT if shortcut else {})
+    resnet = {**RESNET, **EMBEDDING, **(SHORTCUT if shortcut else {})}
     table = under(f"{ours}blocks.{index}.resnet.", f"{theirs}resnets.{index}.", resnet)
     if attends:
         name = f"{ours}blocks.{index}.transformer."

@@ -31,7 +31,7 @@ RESNET: Table = {
 }
 SHORTCUT: Table = {"shortcut": conv1x1("skip_connection")}
 
-TEMPORAL: Table = SPATIAL | {"proj_in": conv1d("proj_in"), "proj_out": conv1d("proj_out")}
+TEMPORAL: Table = {**SPATIAL, "proj_in": conv1d("proj_in"), "proj_out": conv1d("proj_out")}
 
 MLP: Table = {"linear1": "0", "linear2": "2"}
 

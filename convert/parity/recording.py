@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
+from venhancer_jax.convert.constants import Constant
 from venhancer_jax.convert.parity import recipe
 from venhancer_jax.convert.read import open_state_dict
 from venhancer_jax.convert.rules import Entry, from_torch
@@ -70,7 +71,13 @@ class Recording:
             raise InputError(f"{self.path} needs {path.name} beside it")
         return json.loads(path.read_text())
 
-    def params(self, entries: list[Entry]) -> Params:
+    def params(
+        self,
+        entries: list[Entry],
+        constants: Mapping[str, Constant] | None = None,
+        *,
+        prefix: str | None = None,
+    ) -> Params:
         """Returns our parameters of the recorded network.
 
         They are generated from their names (`weights` is `name-seeded`), stored in the recording
@@ -78,11 +85,14 @@ class Recording:
 
         Args:
           entries: tensors of each parameter.
+          constants: constants that stored weights may hold, by name.
+          prefix: start of the names of the tensors, by default that of the recording.
 
         Raises:
           InputError: the recording needs a checkpoint and has none.
         """
-        weights, prefix = self.info.get("weights", "name-seeded"), self.info.get("prefix", "")
+        weights = self.info.get("weights", "name-seeded")
+        prefix = str(self.info.get("prefix", "")) if prefix is None else prefix
         if weights.startswith("name-seeded"):
             return recipe.params(entries, prefix, registry.merged("parity", "RECIPES")[self.system])
         if weights == "stored":
@@ -91,7 +101,8 @@ class Recording:
                 for name, tensor in self.tensors.items()
                 if name.startswith("weight.")
             }
-            return {n: jnp.asarray(x) for n, x in from_torch(entries, stored).items()}
+            converted = from_torch(entries, stored, constants=constants)
+            return {n: jnp.asarray(x) for n, x in converted.items()}
         if self.checkpoint is None:
             raise InputError(f"{self.path} was recorded with {weights}: give --checkpoint=FILE")
         tensors = open_state_dict(self.checkpoint)

@@ -4,10 +4,18 @@ from collections.abc import Callable
 
 from venhancer_jax.convert.parity.case import Case
 from venhancer_jax.convert.parity.recording import Recording
-from venhancer_jax.convert.parity.upscale_a_video import diffusion, pipeline, tables
+from venhancer_jax.convert.parity.upscale_a_video import (
+    blocks,
+    diffusion,
+    networks,
+    pipeline,
+    tables,
+)
 from venhancer_jax.convert.parity.upscale_a_video.recipe import weight
 
 _REPLAYS: dict[str, Callable[[Recording], list[Case]]] = {
+    "block": blocks.replay_block,
+    "network": networks.replay_network,
     "scheduler": diffusion.replay_scheduler,
     "pipeline": pipeline.replay_pipeline,
     "pipeline_tiled": pipeline.replay_pipeline,

@@ -1,5 +1,7 @@
 """Residual blocks of the video UNets, of spatial or temporal convolutions."""
 
+from typing import Any
+
 import jax
 from flax import nnx
 from jax.typing import DTypeLike
@@ -149,10 +151,12 @@ class TemporalResBlock(nnx.Module):
           dtype: type of activations and weights.
           rngs: random-number streams of the initialisers.
         """
-        options = {"dtype": dtype, "rngs": rngs}
+        options: dict[str, Any] = {"dtype": dtype, "rngs": rngs}
         self.norm1 = GroupNorm(channels, over_frames=True, epsilon=1e-6, **options)
         self.conv1 = TemporalConv(channels, frames=frames, **options)
-        self.embedding = embedding_width and Linear(embedding_width, channels, **options)
+        self.embedding = (
+            None if embedding_width is None else Linear(embedding_width, channels, **options)
+        )
         self.norm2 = GroupNorm(channels, over_frames=True, epsilon=1e-6, **options)
         self.conv2 = TemporalConv(channels, **options)
 

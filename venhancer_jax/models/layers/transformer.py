@@ -126,7 +126,7 @@ class TemporalAttention(Attention):
 
     def bias(self, frames: int) -> jax.Array:
         """Returns the bias of every score, `[heads, frames, frames]` by query and key."""
-        return jnp.moveaxis(self.relative_bias(distance_buckets(frames)), -1, 0)
+        return jnp.moveaxis(self.relative_bias(jnp.asarray(distance_buckets(frames))), -1, 0)
 
 
 class FeedForward(nnx.Module):

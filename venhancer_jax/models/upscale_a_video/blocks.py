@@ -196,8 +196,11 @@ class UpLevel(nnx.Module):
             joined = jnp.concatenate([x, skips.pop()], axis=-1)
             block_text = text_for(text, f"blocks.{i}")
             x = rematerialised(block, self.remat)(joined, embedding, block_text)
-        # An odd size had one row or column more than half of it, doubled, has.
-        return x if self.upsample is None else self.upsample(x, skips[-1].shape[2:4])
+        if self.upsample is None:
+            return x
+        # Half of an odd size, doubled, has one row or column more.
+        _, _, rows, columns, _ = skips[-1].shape
+        return self.upsample(x, (rows, columns))
 
     def mix(self, x: jax.Array, embedding: jax.Array) -> jax.Array:
         """Applies the temporal module to the result."""

@@ -1,6 +1,7 @@
 """Sizes of Stable Diffusion's UNet, with or without the layers that make it a video UNet."""
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -56,12 +57,12 @@ class UpscaleUNetConfig:
     @classmethod
     def x4_upscaler(cls, **changes) -> "UpscaleUNetConfig":
         """Returns the sizes of Stable Diffusion's x4 upscaler: 473,398,020 parameters."""
-        return cls(**{"temporal": False} | changes)
+        return cls(**{"temporal": False, **changes})
 
     @classmethod
     def sd21(cls, **changes) -> "UpscaleUNetConfig":
         """Returns the sizes of Stable Diffusion 2.1: 865,910,724 parameters."""
-        sizes = {
+        sizes: dict[str, Any] = {
             "in_channels": 4,
             "channels": (320, 640, 1280, 1280),
             "attention_levels": (0, 1, 2),
@@ -75,13 +76,17 @@ class UpscaleUNetConfig:
     @classmethod
     def reduced(cls, **changes) -> "UpscaleUNetConfig":
         """Returns the sizes of the reduced network of the recordings."""
-        sizes = {"channels": (32, 64, 64, 128), "heads": (2, 2, 2, 2), "context_width": 48}
+        sizes: dict[str, Any] = {
+            "channels": (32, 64, 64, 128),
+            "heads": (2, 2, 2, 2),
+            "context_width": 48,
+        }
         return cls(**sizes | changes)
 
     @classmethod
     def tiny(cls, **changes) -> "UpscaleUNetConfig":
         """Returns sizes for tests and laptops."""
-        sizes = {
+        sizes: dict[str, Any] = {
             "channels": (32, 64),
             "blocks_per_level": 1,
             "attention_levels": (1,),

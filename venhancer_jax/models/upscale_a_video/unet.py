@@ -139,9 +139,15 @@ class UpscaleUNet(nnx.Module):
         return v, None, deep
 
     def embed(self, t: jax.Array, label: jax.Array | None) -> jax.Array:
-        """Embeds time steps `[B]` and noise levels `[B]` as `[B, 1, E]`."""
+        """Embeds time steps `[B]` and noise levels `[B]` as `[B, 1, E]`.
+
+        Raises:
+          ValueError: no noise levels for a network that needs them.
+        """
         embedding = self.time_embedding(sinusoidal_embedding(t, self.width))
         if self.label_embedding is not None:
+            if label is None:
+                raise ValueError("the network needs the noise level of its low-resolution frames")
             embedding = embedding + self.label_embedding(label)
         return embedding[:, None]
 
