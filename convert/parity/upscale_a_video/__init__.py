@@ -8,6 +8,7 @@ from venhancer_jax.convert.parity.upscale_a_video import diffusion
 from venhancer_jax.convert.parity.upscale_a_video.recipe import weight
 
 _REPLAYS: dict[str, Callable[[Recording], list[Case]]] = {
+    "propagation": diffusion.replay_propagation,
     "scheduler": diffusion.replay_scheduler,
 }
 KINDS = {("upscale_a_video", kind): replay for kind, replay in _REPLAYS.items()}
