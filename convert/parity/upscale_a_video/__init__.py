@@ -16,6 +16,7 @@ from venhancer_jax.convert.parity.upscale_a_video.recipe import weight
 _REPLAYS: dict[str, Callable[[Recording], list[Case]]] = {
     "block": blocks.replay_block,
     "network": networks.replay_network,
+    "propagation": diffusion.replay_propagation,
     "scheduler": diffusion.replay_scheduler,
     "pipeline": pipeline.replay_pipeline,
     "pipeline_tiled": pipeline.replay_pipeline,
