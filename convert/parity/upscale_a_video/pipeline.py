@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
@@ -25,8 +26,7 @@ from venhancer_jax.models.text.clip import ClipTextConfig
 from venhancer_jax.pipelines import catalog, programs
 from venhancer_jax.pipelines.system import Clip, LoadedNetwork
 from venhancer_jax.pipelines.text import TextFeatures
-from venhancer_jax.pipelines.upscale_a_video.flow import resize_flows
-from venhancer_jax.pipelines.upscale_a_video.motion import Flows
+from venhancer_jax.pipelines.upscale_a_video.flow import Flows, resize_flows
 from venhancer_jax.pipelines.upscale_a_video.options import UpscaleAVideoOptions
 from venhancer_jax.pipelines.upscale_a_video.plan import plan_clip
 from venhancer_jax.pipelines.upscale_a_video.prompts import texts_of
@@ -82,7 +82,7 @@ def _facts(recording: Recording) -> list[Case]:
     return cases
 
 
-def _options(info: dict[str, Any], propagation_steps: tuple[int, ...]) -> UpscaleAVideoOptions:
+def _options(info: Mapping[str, Any], propagation_steps: tuple[int, ...]) -> UpscaleAVideoOptions:
     tile = info.get("tile") or {}
     return UpscaleAVideoOptions(
         compat="official",
@@ -98,7 +98,7 @@ def _options(info: dict[str, Any], propagation_steps: tuple[int, ...]) -> Upscal
     )
 
 
-def _source(tensors: dict[str, np.ndarray], options: UpscaleAVideoOptions) -> Source:
+def _source(tensors: Mapping[str, np.ndarray], options: UpscaleAVideoOptions) -> Source:
     if "frames" in tensors:
         frames = channels_last(tensors["frames"])
         return read_source(frames, _RATE, options, lambda stage, done, total: None)
@@ -108,7 +108,7 @@ def _source(tensors: dict[str, np.ndarray], options: UpscaleAVideoOptions) -> So
     return Source(plan_clip(clip, options), frames, frames[0])
 
 
-def _noise(tensors: dict[str, np.ndarray]) -> RecordedNoise:
+def _noise(tensors: Mapping[str, np.ndarray]) -> RecordedNoise:
     """Returns the noise of every tile, by stream."""
     streams: dict[str, Any] = {}
     for stream, recorded in (("low_res", "noise_lr"), ("start", "noise_latents")):
@@ -118,10 +118,13 @@ def _noise(tensors: dict[str, np.ndarray]) -> RecordedNoise:
     return RecordedNoise(streams)
 
 
-def _flows(tensors: dict[str, np.ndarray], source: Source) -> Flows:
+def _flows(tensors: Mapping[str, np.ndarray], source: Source) -> Flows:
     size = source.frames.shape[1:3]
-    flows = (channels_last(tensors[f"flows_{way}"])[0] for way in ("forward", "backward"))
-    return Flows(*(resize_flows(flow, size, official=True) for flow in flows))
+    forward, backward = (
+        resize_flows(channels_last(tensors[f"flows_{way}"])[0], size, official=True)
+        for way in ("forward", "backward")
+    )
+    return forward, backward
 
 
 def _text(recorded: np.ndarray, options: UpscaleAVideoOptions) -> jnp.ndarray:

@@ -1,6 +1,7 @@
 """Replays of tables: windows and their weights, chunks of the decoder, tiles."""
 
 import re
+from typing import Any
 
 import numpy as np
 
@@ -42,7 +43,7 @@ def replay_tiles(recording: Recording) -> list[Case]:
     ]
 
 
-def _shares(frames: int) -> list[dict[str, list[float]]]:
+def _shares(frames: int) -> list[dict[str, list[Any]]]:
     shares = official.window_shares(frames, official.time_windows(frames))
     return [
         {

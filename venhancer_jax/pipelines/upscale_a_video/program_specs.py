@@ -66,7 +66,7 @@ def program_specs(
     )
     return [
         build.text(encoder, copies),
-        *flow_specs(system.raft, plan, options, build),
+        *flow_specs(system.raft, plan, options, build, pieces),
         denoise,
         _decoding(system, plan, build, pieces),
     ]

@@ -55,7 +55,7 @@ def read_source(
     for frame in frames:
         if first is None:
             first = frame
-            size = plan_space(1, *frame.shape[:2], options).low_res
+            size = plan_space(1, frame.shape[0], frame.shape[1], options).low_res
         if frame.shape != first.shape:
             raise InputError(f"frame {len(read)} is {frame.shape}, the first one {first.shape}")
         signed = resize.to_signed(frame)

@@ -7,6 +7,7 @@ from etils import epath
 from jax.sharding import Mesh
 
 from venhancer_jax.models.autoencoders.vae import VAEConfig
+from venhancer_jax.models.raft.raft import RaftConfig
 from venhancer_jax.models.text.clip import ClipTextConfig
 from venhancer_jax.models.upscale_a_video.config import UpscaleUNetConfig
 from venhancer_jax.models.upscale_a_video.unet import UpscaleUNet
@@ -24,6 +25,7 @@ _TINY = {
         channels=(16, 32, 32), blocks_per_level=1, groups=8, condition_channels=16
     ),
     "text": ClipTextConfig.tiny().only_used(),
+    "raft": RaftConfig.tiny(),
 }
 _WIDTH = _TINY["text"].width
 
@@ -36,6 +38,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "vae": VAEConfig.x4_image(),
         "video_vae": VAEConfig.x4_video(),
         "text": ClipTextConfig.x4_upscaler(),
+        "raft": RaftConfig(),
     },
 }
 

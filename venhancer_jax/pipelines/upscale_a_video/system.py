@@ -18,7 +18,8 @@ from venhancer_jax.pipelines.denoise import windowed_denoiser
 from venhancer_jax.pipelines.system import Clip, ProgramSpec, Progress
 from venhancer_jax.pipelines.upscale_a_video.conditions import compute_conditions
 from venhancer_jax.pipelines.upscale_a_video.decode import decode_tiles, finish
-from venhancer_jax.pipelines.upscale_a_video.motion import Flows, check_flow, compute_flows, refiner
+from venhancer_jax.pipelines.upscale_a_video.flow import Flows
+from venhancer_jax.pipelines.upscale_a_video.motion import check_flow, compute_flows, refiner
 from venhancer_jax.pipelines.upscale_a_video.networks import UpscaleAVideoNetworks
 from venhancer_jax.pipelines.upscale_a_video.options import UpscaleAVideoOptions
 from venhancer_jax.pipelines.upscale_a_video.plan import UpscaleAVideoPlan, plan_clip
@@ -135,7 +136,7 @@ class UpscaleAVideo(UpscaleAVideoNetworks):
           options: options of the enhancement.
           noise: source of all noise, by default counters from `options.seed`.
           text: features of prompt and negative prompt `[2, L, D]`, in place of those in `options`.
-          flows: optical flows of the clip, in place of those that `options` name.
+          flows: flows `[F - 1, h, w, 2]` both ways, in place of those that `options` name.
           progress: callback for the progress of each stage.
 
         Raises:
@@ -165,7 +166,7 @@ class UpscaleAVideo(UpscaleAVideoNetworks):
           options: options of the enhancement.
           noise: source of all noise, by default counters from `options.seed`.
           text: features of prompt and negative prompt `[2, L, D]`, in place of those in `options`.
-          flows: optical flows of the clip, in place of those that `options` name.
+          flows: flows `[F - 1, h, w, 2]` both ways, in place of those that `options` name.
           progress: callback for the progress of each stage.
         """
         noise = noise or CounterNoise(options.seed)
@@ -177,7 +178,7 @@ class UpscaleAVideo(UpscaleAVideoNetworks):
                 text = self.text(texts_of(options, caption_of(source.first, options)))
             text_kv = programs.compute_text_kv(self.denoiser.network, self.denoiser.params, text)
             if flows is None and options.propagation_steps:
-                flows = compute_flows(self.raft, source, options, progress)
+                flows = compute_flows(self.raft, source, options)
             low_res = source.padded()[None]
 
             def on_step(done: int, total: int) -> None:
@@ -186,7 +187,7 @@ class UpscaleAVideo(UpscaleAVideoNetworks):
             for i, tile in enumerate(tiles):
                 part = low_res[:, :, slice(*tile.rows), slice(*tile.columns)]
                 conditions = compute_conditions(
-                    put_sharded(part, (None,) * part.ndim),
+                    jnp.asarray(put_sharded(part, (None,) * part.ndim)),
                     i,
                     self.denoiser.config.latent_channels,
                     self.low_res_schedule,
@@ -202,7 +203,7 @@ class UpscaleAVideo(UpscaleAVideoNetworks):
                     steps.calls,
                     options,
                 )
-                refine = None if flows is None else refiner(flows.crop(tile), options)
+                refine = None if flows is None else refiner(flows, tile, options)
                 latents.append(
                     solve(denoise, conditions.start, steps, noise, on_step, refine=refine)
                 )
