@@ -4,10 +4,11 @@ from collections.abc import Callable
 
 from venhancer_jax.convert.parity.case import Case
 from venhancer_jax.convert.parity.recording import Recording
-from venhancer_jax.convert.parity.upscale_a_video import diffusion
+from venhancer_jax.convert.parity.upscale_a_video import autoencoder, diffusion
 from venhancer_jax.convert.parity.upscale_a_video.recipe import weight
 
 _REPLAYS: dict[str, Callable[[Recording], list[Case]]] = {
+    "vae": autoencoder.replay_vae,
     "scheduler": diffusion.replay_scheduler,
 }
 KINDS = {("upscale_a_video", kind): replay for kind, replay in _REPLAYS.items()}
