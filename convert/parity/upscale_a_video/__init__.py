@@ -4,15 +4,15 @@ from collections.abc import Callable
 
 from venhancer_jax.convert.parity.case import Case
 from venhancer_jax.convert.parity.recording import Recording
-from venhancer_jax.convert.parity.upscale_a_video import blocks, diffusion, networks
+from venhancer_jax.convert.parity.upscale_a_video import (
+    autoencoder,
+    blocks,
+    diffusion,
+    networks,
+)
 from venhancer_jax.convert.parity.upscale_a_video.recipe import weight
 
 _REPLAYS: dict[str, Callable[[Recording], list[Case]]] = {
     "block": blocks.replay_block,
     "network": networks.replay_network,
-    "scheduler": diffusion.replay_scheduler,
-}
-KINDS = {("upscale_a_video", kind): replay for kind, replay in _REPLAYS.items()}
-RECIPES = {"upscale_a_video": weight}
-# Keys by which JSON files of tables are recognized.
-TABLES: dict[str, tuple[str, str]] = {}
+    "vae": autoencoder.replay_vae,
