@@ -43,6 +43,21 @@ def resize_bilinear(
     return weighted_sums(columns, weighted_sums(rows, frames, axis=-3), axis=-2)
 
 
+def resize_area(frames: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Averages frames over areas of whole pixels, which overlap where sizes do not divide.
+
+    Args:
+      frames: pictures `[..., H, W, C]` float32.
+      size: height and width of the result.
+
+    Returns:
+      float32 `[..., height, width, C]`.
+    """
+    rows = _area_weights(frames.shape[-3], size[0])
+    columns = _area_weights(frames.shape[-2], size[1])
+    return weighted_sums(columns, weighted_sums(rows, frames, axis=-3), axis=-2)
+
+
 def weighted_sums(weights: np.ndarray, frames: np.ndarray, *, axis: int) -> np.ndarray:
     """Multiplies rows or columns of frames by a matrix of a few weights near its diagonal.
 
@@ -83,6 +98,14 @@ def pad(
     if white:
         return np.pad(frames, sides, constant_values=1)
     return np.pad(frames, sides, mode="edge")
+
+
+@functools.lru_cache(maxsize=8)
+def _area_weights(length: int, out: int) -> np.ndarray:
+    """Returns weights `[out, length]` float32 of means over `[floor(i s), ceil((i + 1) s))`."""
+    i, j = np.arange(out)[:, None], np.arange(length)
+    inside = (j >= i * length // out) & (j < -(-(i + 1) * length // out))
+    return (inside / inside.sum(1, keepdims=True)).astype(np.float32)
 
 
 @functools.lru_cache(maxsize=8)

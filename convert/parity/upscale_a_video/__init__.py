@@ -16,3 +16,10 @@ _REPLAYS: dict[str, Callable[[Recording], list[Case]]] = {
     "block": blocks.replay_block,
     "network": networks.replay_network,
     "vae": autoencoder.replay_vae,
+    "propagation": diffusion.replay_propagation,
+    "scheduler": diffusion.replay_scheduler,
+}
+KINDS = {("upscale_a_video", kind): replay for kind, replay in _REPLAYS.items()}
+RECIPES = {"upscale_a_video": weight}
+# Keys by which JSON files of tables are recognized.
+TABLES: dict[str, tuple[str, str]] = {}

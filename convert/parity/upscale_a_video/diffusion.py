@@ -2,17 +2,21 @@
 
 import dataclasses
 import re
+from functools import partial
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 from venhancer_jax.convert.parity.case import BLOCK, Case, compare, equal
-from venhancer_jax.convert.parity.recording import Recording
+from venhancer_jax.convert.parity.recording import Recording, channels_last
 from venhancer_jax.diffusion.guidance import v_to_noise, v_to_x0
+from venhancer_jax.diffusion.propagation import consistency_mask, propagate, warp
 from venhancer_jax.diffusion.schedule import STEPS, scaled_linear_alphas_cumprod
 from venhancer_jax.diffusion.scheduler_config import SchedulerConfig
 from venhancer_jax.diffusion.solvers import linear_step
+from venhancer_jax.pipelines.upscale_a_video.flow import resize_flows
 
 # Steps of the sampler whose single steps were recorded.
 _STEPS = 30
@@ -54,12 +58,44 @@ def _noised(config: SchedulerConfig, t: int, tensors: Any, *, half: bool) -> Any
     return np.sqrt(product) * x + np.sqrt(np.float16(1) - product) * noise
 
 
+def replay_propagation(recording: Recording) -> list[Case]:
+    """Replays warps, masks of consistent flow, and the propagations that `calls` describes."""
+    tensors, cases = recording.tensors, []
+    calls, names = recording.info.get("calls", {}), "flows_forward, flows_backward"
+    for name in tensors:
+        if match := re.fullmatch(r"warp_(nearest|bilinear)(_halfpix)?", name):
+            interpolation, half = match.groups()
+            frame = channels_last(tensors["x"])[:, 0 if half else 1]
+            flow = tensors["flow_halfpix"] if half else _flows(tensors, names)[0][:1]
+            ours = jax.jit(partial(warp, interpolation=interpolation))(frame, flow)
+        elif match := re.fullmatch(r"mask_a([\d.]+)_([\d.]+)", name):
+            pair = (flow[:1] for flow in _flows(tensors, names))
+            ours = jax.jit(consistency_mask)(*pair, *map(float, match.groups()))
+        elif name in calls:
+            call = dict(calls[name])
+            frames = channels_last(tensors[call.pop("x", "x")])
+            pair = _flows(tensors, call.pop("flows", names))
+            size = frames.shape[2:4]
+            flows = [resize_flows(flow, size, official=True) for flow in pair]
+            ours = propagate(frames, *flows, **call)
+        else:
+            continue
+        recorded = channels_last(tensors[name])
+        cases.append(compare(f"{recording.name}/{name}", ours, recorded, BLOCK))
+    return cases
+
+
+def _flows(tensors: Any, names: str) -> list[np.ndarray]:
+    """Returns two recorded flows `[1, 2, F - 1, h, w]` as `[F - 1, h, w, 2]`."""
+    return [np.ascontiguousarray(channels_last(tensors[n.strip()])[0]) for n in names.split(",")]
+
+
 def _changed(config: SchedulerConfig, **changes: Any) -> SchedulerConfig:
     return dataclasses.replace(config, **changes)
 
 
 def _verdict(name: str, ours: Any, recorded: np.ndarray) -> Case:
-    if recorded.dtype != np.float32 or name.endswith("alphas_cumprod"):
+    if recorded.dtype != np.float32 or name.endswith("_cumprod"):
         return equal(name, np.reshape(ours, recorded.shape), recorded)
     return compare(name, ours, recorded, BLOCK)
 

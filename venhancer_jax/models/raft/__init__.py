@@ -1,0 +1,1 @@
+"""Optical flow by RAFT (arXiv 2003.12039)."""
