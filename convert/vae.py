@@ -69,15 +69,15 @@ def sd21_original(config: VAEConfig) -> dict[str, Source]:
     table |= under("", "", {"post_quant_conv": conv1x1("post_quant_conv")})
     for part, kind in (("encoder", "down"), ("decoder", "up")):
         middle = f"{part}.mid_block."
-        table |= _resnet(f"{middle}resnet1.", f"{part}.mid.block_1.")
+        table |= resnet(f"{middle}resnet1.", f"{part}.mid.block_1.")
         table |= under(f"{middle}attention.", f"{part}.mid.attn_1.", ORIGINAL_ATTENTION)
-        table |= _resnet(f"{middle}resnet2.", f"{part}.mid.block_2.")
+        table |= resnet(f"{middle}resnet2.", f"{part}.mid.block_2.")
         for level, block, changes in _blocks(config, part):
             # The original numbers the levels of the decoder in reverse order of execution.
             theirs = f"{part}.{kind}.{level if kind == 'down' else deepest - level}."
             ours = f"{part}.{kind}_blocks.{level}."
             shortcut = "nin_shortcut" if changes else None
-            table |= _resnet(f"{ours}resnets.{block}.", f"{theirs}block.{block}.", shortcut)
+            table |= resnet(f"{ours}resnets.{block}.", f"{theirs}block.{block}.", shortcut)
             if block == 0 and level < deepest:
                 table |= under(f"{ours}resample.", f"{theirs}{kind}sample.", {"conv": "conv"})
     return table
@@ -91,16 +91,16 @@ def _diffusers(config: VAEConfig, attention: Table) -> dict[str, Source]:
     else:
         table |= under("", "", {"post_quant_conv": conv1x1("post_quant_conv")})
     for part, kind in (("encoder", "down"), ("decoder", "up")):
-        resnet = _decoder_resnet(config) if kind == "up" else _resnet
+        block = _decoder_resnet(config) if kind == "up" else resnet
         middle = f"{part}.mid_block."
-        table |= resnet(f"{middle}resnet1.", f"{middle}resnets.0.")
+        table |= block(f"{middle}resnet1.", f"{middle}resnets.0.")
         table |= under(f"{middle}attention.", f"{middle}attentions.0.", attention)
-        table |= resnet(f"{middle}resnet2.", f"{middle}resnets.1.")
-        for level, block, changes in _blocks(config, part):
+        table |= block(f"{middle}resnet2.", f"{middle}resnets.1.")
+        for level, index, changes in _blocks(config, part):
             name = f"{part}.{kind}_blocks.{level}."
             shortcut = "conv_shortcut" if changes else None
-            table |= resnet(f"{name}resnets.{block}.", f"{name}resnets.{block}.", shortcut)
-            if block == 0 and level < len(config.channels) - 1:
+            table |= block(f"{name}resnets.{index}.", f"{name}resnets.{index}.", shortcut)
+            if index == 0 and level < len(config.channels) - 1:
                 table |= under(f"{name}resample.", f"{name}{kind}samplers.0.", {"conv": "conv"})
     return table | (_condition() if config.condition_channels else {})
 
@@ -110,32 +110,46 @@ def _condition() -> dict[str, Source]:
     table: dict[str, Source] = {}
     for block, shortcut in ((0, "conv_shortcut"), (1, None)):
         start = "decoder.condition_in."
-        table |= _conv_3d_resnet(f"{start}resnets.{block}.", f"{start}{block}.", shortcut)
-        start = "decoder.condition_fuse."
-        table |= _resnet(f"{start}resnets.{block}.", f"{start}shared.{block}.", shortcut)
+        table |= conv_3d_resnet(f"{start}resnets.{block}.", f"{start}{block}.", shortcut)
+    fuse = "decoder.condition_fuse."
+    return table | feature_transform(fuse, fuse)
+
+
+def feature_transform(ours: str, theirs: str) -> dict[str, Source]:
+    """Returns the table of the layer that modulates features by those of the condition."""
+    table = resnet(f"{ours}resnets.0.", f"{theirs}shared.0.", "conv_shortcut")
+    table |= resnet(f"{ours}resnets.1.", f"{theirs}shared.1.")
     ends: Table = {"scale": "scale", "shift": "shift"}
-    return table | under("decoder.condition_fuse.", "decoder.condition_fuse.", ends)
+    return table | under(ours, theirs, ends)
 
 
 def _decoder_resnet(config: VAEConfig) -> Callable[..., dict[str, Source]]:
     if config.temporal_decoder:
         return _temporal_resnet
-    return _conv_3d_resnet if config.condition_channels else _resnet
+    return conv_3d_resnet if config.condition_channels else resnet
 
 
-def _resnet(ours: str, theirs: str, shortcut: str | None = None) -> dict[str, Source]:
+def resnet(ours: str, theirs: str, shortcut: str | None = None) -> dict[str, Source]:
+    """Returns the table of a spatial residual block.
+
+    Args:
+      ours: prefix of our layers.
+      theirs: prefix of the layers of the state dict.
+      shortcut: name of the 1x1 convolution of the shortcut, where channels change.
+    """
     table = under(ours, theirs, _RESNET)
     if shortcut:
         table |= under(ours, theirs, {"shortcut": conv1x1(shortcut)})
     return table
 
 
-def _conv_3d_resnet(ours: str, theirs: str, shortcut: str | None = None) -> dict[str, Source]:
-    return _resnet(ours, theirs, shortcut) | under(ours, theirs, _CONV_3D)
+def conv_3d_resnet(ours: str, theirs: str, shortcut: str | None = None) -> dict[str, Source]:
+    """Returns the table of a residual block with a 3-D convolution; arguments like `resnet`."""
+    return resnet(ours, theirs, shortcut) | under(ours, theirs, _CONV_3D)
 
 
 def _temporal_resnet(ours: str, theirs: str, shortcut: str | None = None) -> dict[str, Source]:
-    table = _resnet(ours, f"{theirs}spatial_res_block.", shortcut)
+    table = resnet(ours, f"{theirs}spatial_res_block.", shortcut)
     table |= under(f"{ours}temporal.", f"{theirs}temporal_res_block.", _TEMPORAL)
     return table | under(ours, theirs, {"mix_factor": "time_mixer.mix_factor"})
 

@@ -7,11 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from venhancer_jax.convert import clip
 from venhancer_jax.convert.layouts import layout_entries
 from venhancer_jax.convert.parity.case import BLOCK, Case, compare, equal
 from venhancer_jax.convert.parity.recording import Recording, channels_last
-from venhancer_jax.convert.rules import entries
 from venhancer_jax.models.autoencoders.vae import VAEConfig
 from venhancer_jax.models.text.clip import ClipTextConfig
 from venhancer_jax.pipelines import catalog
@@ -49,18 +47,14 @@ def replay_vae(recording: Recording) -> list[Case]:
 
 
 def replay_text(recording: Recording) -> list[Case]:
-    """Replays the penultimate features of the text tower, and the tokens of recorded texts."""
+    """Replays the features of the text tower, and the tokens of recorded texts."""
     info, tensors = recording.info, recording.tensors
-    config = ClipTextConfig.vit_h_14()
-    if "width" in info:
-        config = ClipTextConfig(width=info["width"], layers=info["layers"], heads=info["heads"])
-    # Only what runs: the recipe gives every parameter by its name alone.
-    config = config.only_used()
+    config, layout = _text_config(dict(info))
     network = catalog.build("text", config)
-    shapes = {name: leaf.shape for name, leaf in network.shapes.items()}
-    params = recording.params(entries(clip.open_clip(config), shapes))
-    features = jax.jit(network.__call__)(params, tensors["tokens"].astype(np.int32))
-    name = "z" if "z" in tensors else "z_penultimate"
+    params = recording.params(layout_entries("text", config, layout))
+    tokens = tensors["tokens" if "tokens" in tensors else "ids"]
+    features = jax.jit(network.__call__)(params, tokens.astype(np.int32))
+    name = next(name for name in ("z", "z_penultimate", "y") if name in tensors)
     cases = [compare(f"{recording.name}/{name}", features, tensors[name], BLOCK)]
     if "texts" in info:
         tokens = tokenize(info["texts"])
@@ -88,6 +82,30 @@ def replay_colour(recording: Recording) -> list[Case]:
         compare(f"{recording.name}/{name}", value, channels_last(tensors[name]), BLOCK)
         for name, value in split.items()
     ]
+
+
+def _text_config(info: dict[str, Any]) -> tuple[ClipTextConfig, str]:
+    """Returns the config of a recorded tower, and the layout of its names.
+
+    Towers of transformers say theirs in `config`, and all of their blocks run. Of the others only
+    the parts that run are built, as the recipe gives every parameter by its name alone.
+    """
+    if "config" in info:
+        sizes = info["config"]
+        if isinstance(sizes, str):
+            return ClipTextConfig.x4_upscaler(), "transformers"
+        return ClipTextConfig.x4_upscaler(
+            vocabulary=sizes["vocab_size"],
+            length=sizes["max_position_embeddings"],
+            width=sizes["hidden_size"],
+            heads=sizes["num_attention_heads"],
+            mlp_width=sizes["intermediate_size"],
+            layers=sizes["num_hidden_layers"] + 1,
+        ), "transformers"
+    config = ClipTextConfig.vit_h_14()
+    if "width" in info:
+        config = ClipTextConfig(width=info["width"], layers=info["layers"], heads=info["heads"])
+    return config.only_used(), "open_clip"
 
 
 def _vae_config(info: dict[str, Any]) -> tuple[VAEConfig, str]:

@@ -64,4 +64,4 @@ class TextFeatures:
         for text in texts:
             if cut := find_cut_words(text):
                 _log.warning("prompt %r is too long: the text encoder does not see %r", text, cut)
-        return tokenize(texts)
+        return tokenize(texts, pad=getattr(self.config, "pad_token", ""))

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from venhancer_jax.convert.parity.case import Case
 from venhancer_jax.convert.parity.recording import Recording
 from venhancer_jax.convert.parity.upscale_a_video import (
+    autoencoder,
     blocks,
     diffusion,
     networks,
@@ -16,6 +17,7 @@ from venhancer_jax.convert.parity.upscale_a_video.recipe import weight
 _REPLAYS: dict[str, Callable[[Recording], list[Case]]] = {
     "block": blocks.replay_block,
     "network": networks.replay_network,
+    "vae": autoencoder.replay_vae,
     "propagation": diffusion.replay_propagation,
     "scheduler": diffusion.replay_scheduler,
     "pipeline": pipeline.replay_pipeline,

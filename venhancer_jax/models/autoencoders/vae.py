@@ -37,7 +37,7 @@ from venhancer_jax.models.layers.linear import Linear
 
 _LOG_VARIANCE = -8.0
 # Zeros below and to the right only: even sizes are halved.
-_downsample = functools.partial(Downsample, padding=((0, 1), (0, 1)))
+downsample = functools.partial(Downsample, padding=((0, 1), (0, 1)))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -170,7 +170,7 @@ class Encoder(nnx.Module):
                 wider,
                 blocks=config.blocks_per_level,
                 block=block,
-                resample=_downsample if i < len(config.channels) - 1 else None,
+                resample=downsample if i < len(config.channels) - 1 else None,
                 groups=groups,
                 dtype=dtype,
                 rngs=rngs,

@@ -27,6 +27,7 @@ class ClipTextConfig:
       width: channels of the features.
       heads: heads of every attention.
       mlp_width: channels inside the feed-forward layers; None for four times the width.
+      pad_token: token after the end of a text, one of the vocabulary; empty for number 0.
       layers: blocks of the tower as it was trained.
       last_block: whether the block that never runs is stored.
       projection: whether the projection to the space of pictures is stored.
@@ -39,6 +40,7 @@ class ClipTextConfig:
     width: int = 1024
     heads: int = 16
     mlp_width: int | None = None
+    pad_token: str = ""
     layers: int = 24
     last_block: bool = True
     projection: bool = True
