@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from venhancer_jax.diffusion.noise import CounterNoise, NoiseSource

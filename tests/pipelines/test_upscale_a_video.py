@@ -1,0 +1,245 @@
+"""Upscale-A-Video end to end, on networks of a few thousand parameters."""
+
+import dataclasses
+from fractions import Fraction
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from pipelines.jax_events import COMPILE, events
+from pipelines.tiny_system import clip
+from pipelines.tiny_upscaler import tiny_upscaler
+
+from venhancer_jax.diffusion.noise import CounterNoise
+from venhancer_jax.errors import InputError
+from venhancer_jax.pipelines import pieces, programs
+from venhancer_jax.pipelines.system import Clip
+from venhancer_jax.pipelines.upscale_a_video.conditions import compute_conditions
+from venhancer_jax.pipelines.upscale_a_video.options import UpscaleAVideoOptions
+from venhancer_jax.pipelines.upscale_a_video.system import DenoisedClip
+
+SYSTEM = tiny_upscaler()
+RATE = Fraction(10)
+
+
+def options(**changes) -> UpscaleAVideoOptions:
+    return UpscaleAVideoOptions(**({"steps": 2, "flow": "dis"} | changes))
+
+
+def frames(count: int = 3, height: int = 16, width: int = 24) -> list[np.ndarray]:
+    return clip(count, height, width)
+
+
+def denoise(source: list[np.ndarray], **changes) -> DenoisedClip:
+    return SYSTEM.denoise_clip(source, rate=RATE, options=options(**changes))
+
+
+def enhance(source: list[np.ndarray], **changes) -> np.ndarray:
+    return np.stack([*SYSTEM.enhance(source, rate=RATE, options=options(**changes))])
+
+
+@pytest.fixture(scope="module")
+def three() -> np.ndarray:
+    """Three frames, enhanced by default."""
+    return enhance(frames())
+
+
+def test_four_times_the_size(three: np.ndarray):
+    assert three.shape == (3, 64, 96, 3) and three.dtype == np.uint8
+    assert three.std() > 10
+
+
+@pytest.mark.usefixtures("three")
+def test_other_numbers_compile_nothing():
+    enhance(frames(), propagation_steps=(1,))
+    with events() as seen:
+        enhance(
+            frames(), prompt="", steps=4, seed=3, noise_level=20, guidance_scale=3.0,
+            propagation_steps=(1, 3),
+        )  # fmt: skip
+    assert seen[COMPILE] == 0
+
+
+def test_one_window_of_the_published_program_is_that_of_the_default(three: np.ndarray):
+    """But for bytes, which it truncates: no tile, no second window, no padding."""
+    published = enhance(frames(), compat="official", a_prompt="", prompt="").astype(int)
+    rounded = enhance(frames(), a_prompt="", prompt="").astype(int)
+    assert set(np.unique(rounded - published)) == {0, 1}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"prompt": "a fox"},
+        {"negative_prompt": "a hen"},
+        {"a_prompt": ""},
+        {"noise_level": 250},
+        {"seed": 1},
+        {"guidance_scale": 2.0},
+        {"propagation_steps": (0,)},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_every_option_matters(changes: dict, three: np.ndarray):
+    assert (enhance(frames(), **changes) != three).any()
+
+
+def test_windows_are_blended():
+    """The clean latents of the only step are the weighted sum of those of each window."""
+    source = frames(11)
+    denoised = denoise(source, steps=1)
+    (whole,), plan = denoised.latents, denoised.plan
+    (tile,) = plan.space.tiles
+    boxes = plan.boxes(tile)
+    assert [len(box.frames) for box in boxes] == [8, 8]
+    np.testing.assert_allclose(whole, blended(denoised, boxes), atol=1e-4)
+
+
+def test_tiles_are_crops_of_the_whole():
+    """Noise and input of each tile are those of the whole frames at its place."""
+    denoised = denoise(frames(3, 24, 40), steps=1, tile=16, tile_overlap=0)
+    (tile,) = denoised.plan.space.tiles
+    boxes = denoised.plan.boxes(tile)
+    assert len({box.shape for box in boxes}) == 1 and len(boxes) > 1
+    np.testing.assert_allclose(denoised.latents[0], blended(denoised, boxes), atol=1e-4)
+
+
+def blended(denoised: DenoisedClip, boxes: list[pieces.Box]) -> np.ndarray:
+    """Denoises box by box in one step, and adds the weighted results."""
+    chosen, (network, params) = options(steps=1), _network()
+    text = SYSTEM.text([chosen.a_prompt, "blur, worst quality"])
+    text_kv = programs.compute_text_kv(network, params, text)
+    low_res = jnp.asarray(denoised.source.padded()[None])
+    conditions = compute_conditions(
+        low_res, 0, 4, SYSTEM.low_res_schedule, CounterNoise(chosen.seed), chosen.noise_level
+    )
+    steps = SYSTEM.scheduler.ddim_steps(1)
+    levels = [jnp.asarray(x[steps.t[0]]) for x in (_schedule().alphas, _schedule().sigmas)]
+    guidance = jnp.float32(chosen.guidance_scale), jnp.float32(0)
+    total = np.zeros(conditions.start.shape, np.float32)
+    for box in boxes:
+        x0, _ = programs.denoise(
+            network, programs.StepPlan(), params, pieces.take(conditions.start, box), steps.t[0],
+            tuple(levels), text_kv, guidance, conditions.for_windows([box]), programs.StepCache(),
+        )  # fmt: skip
+        place = tuple(slice(s.start, s.stop) for s in (box.frames, box.rows, box.columns))
+        weights = [s.weights for s in (box.frames, box.rows, box.columns)]
+        total[(0, *place)] += np.einsum("f,h,w->fhw", *weights)[..., None] * np.asarray(x0[0])
+    start = np.asarray(conditions.start)
+    return steps.c_x[0] * start + steps.c_x0[0] * total
+
+
+def test_tiles_of_the_published_program():
+    """Each has noise of its own; only its core is used, clipped."""
+    chosen = {"compat": "official", "tile": 24, "tile_overlap": 8}
+    denoised = denoise(frames(1, 16, 48), steps=1, **chosen)
+    tiles = denoised.plan.space.tiles
+    assert [x.shape[2:4] for x in denoised.latents] == [tile.size for tile in tiles]
+    assert [tile.size for tile in tiles] == [(16, 32), (16, 32)]
+    assert float(jnp.abs(denoised.latents[0] - denoised.latents[1]).max()) > 0.1
+
+    (canvas,) = SYSTEM.decode_frames(denoised, options(**chosen))
+    network, params = SYSTEM.vae.network, SYSTEM.vae.params
+    for tile, latents, columns in zip(tiles, denoised.latents, [(0, 96), (32, 128)], strict=True):
+        condition = denoised.source.frames[None, :, :, slice(*tile.columns)]
+        decoded = programs.decode(network, params, latents, jnp.asarray(condition))[0]
+        core = jnp.clip(decoded[:, :, slice(*columns)], -1, 1)
+        start, stop = (4 * i for i in tile.core_columns)
+        np.testing.assert_allclose(canvas[:, :, start:stop], core, atol=1e-5)
+
+
+def test_chunks_to_decode_overlap_at_most_as_planned():
+    """Every frame is decoded, also those of a last chunk that starts earlier."""
+    denoised = denoise(frames(4))
+    decoded = np.concatenate([*SYSTEM.decode_frames(denoised, options())])
+    assert decoded.shape == (4, 64, 96, 3)
+    assert np.abs(decoded).max() <= 1 and decoded.std(axis=(1, 2, 3)).min() > 0.05
+
+
+def test_small_frames_are_padded_and_cropped():
+    found = enhance(frames(3, 15, 21), propagation_steps=(1,))
+    assert found.shape == (3, 60, 84, 3)
+
+
+@pytest.mark.parametrize(("up_scale", "size"), [(2.0, (32, 48)), (5.0, (80, 120))])
+def test_any_size(up_scale: float, size: tuple[int, int], three: np.ndarray):
+    found = enhance(frames(), up_scale=up_scale)
+    assert found.shape == (3, *size, 3)
+    assert abs(found.mean() - three.mean()) < 2
+
+
+def test_rate():
+    found = enhance(frames(), fps_scale=2.0)
+    assert len(found) == 6
+    np.testing.assert_array_equal(found[1], found[2])
+
+
+def test_one_frame_is_not_propagated():
+    still = frames(1)
+    np.testing.assert_array_equal(enhance(still, propagation_steps=(1,)), enhance(still))
+
+
+def test_flow_by_the_network():
+    found = enhance(frames(), propagation_steps=(1,), flow="raft")
+    other = enhance(frames(), propagation_steps=(1,), flow="dis")
+    assert found.shape == other.shape and (found != other).any()
+
+
+def test_propagation_without_weights_of_the_flow():
+    system = dataclasses.replace(SYSTEM, raft=None)
+    chosen = options(propagation_steps=(1,), flow="raft")
+    message = r"propagation_steps \(1,\): expected the weights of RAFT; set .*flow=dis"
+    with pytest.raises(InputError, match=message):
+        system.prepare([chosen])
+    with pytest.raises(InputError, match=message):
+        next(system.enhance(frames(), rate=RATE, options=chosen))
+
+
+def test_frames_of_two_sizes():
+    with pytest.raises(InputError, match=r"frame 1 is \(16, 32, 3\), the first one \(16, 24, 3\)"):
+        enhance([*frames(1), *frames(1, 16, 32)])
+    with pytest.raises(InputError, match="no frames"):
+        enhance([])
+
+
+def test_what_is_planned_is_what_runs(monkeypatch: pytest.MonkeyPatch):
+    """Shapes of a plan are those that a run calls with, and every program can be lowered."""
+    calls: dict[str, list] = {}
+
+    def spied(name: str, function, static: int):
+        def call(*arguments):
+            calls.setdefault(name, []).append(_shapes(arguments[static:]))
+            return function(*arguments)
+
+        return call
+
+    chosen = options(propagation_steps=(1,), flow="raft", prompt="a new one")
+    for name, static in (("embed_text", 1), ("denoise", 2), ("decode", 1)):
+        monkeypatch.setattr(programs, name, spied(name, getattr(programs, name), static))
+    list(SYSTEM.enhance(frames(), rate=RATE, options=chosen))
+    monkeypatch.undo()
+    mesh = jax.make_mesh((1, 1, 1, 1), ("data", "fsdp", "context", "rows"))
+    system = dataclasses.replace(SYSTEM, mesh=mesh)
+    plan = system.plan(Clip(frames=3, height=16, width=24, rate=RATE), chosen)
+    specs = {spec.name: spec for spec in system.programs(plan, chosen)}
+    assert list(specs) == ["text", "flow", "denoise", "decode"]
+    for name, called in (("text", "embed_text"), ("denoise", "denoise"), ("decode", "decode")):
+        if called != "embed_text":
+            assert specs[name].calls == len(calls[called])
+            assert _shapes(specs[name].arguments) == calls[called][-1], name
+    for spec in specs.values():
+        with jax.set_mesh(mesh):
+            spec.function.lower(*spec.static, *spec.arguments)
+
+
+def _shapes(tree) -> list[tuple[tuple[int, ...], np.dtype]]:
+    return [(np.shape(x), jax.dtypes.canonicalize_dtype(x.dtype)) for x in jax.tree.leaves(tree)]
+
+
+def _network():
+    return SYSTEM.denoiser.network, SYSTEM.denoiser.params
+
+
+def _schedule():
+    return SYSTEM.scheduler.schedule
