@@ -4,14 +4,19 @@ from collections.abc import Callable
 
 from venhancer_jax.convert.parity.case import Case
 from venhancer_jax.convert.parity.recording import Recording
-from venhancer_jax.convert.parity.upscale_a_video import diffusion
+from venhancer_jax.convert.parity.upscale_a_video import diffusion, flow
 from venhancer_jax.convert.parity.upscale_a_video.recipe import weight
 
 _REPLAYS: dict[str, Callable[[Recording], list[Case]]] = {
     "propagation": diffusion.replay_propagation,
+    "raft": flow.replay_raft,
+    "raft_bidirectional": flow.replay_bidirectional,
+    "raft_slicing": flow.replay_slicing,
     "scheduler": diffusion.replay_scheduler,
 }
 KINDS = {("upscale_a_video", kind): replay for kind, replay in _REPLAYS.items()}
 RECIPES = {"upscale_a_video": weight}
 # Keys by which JSON files of tables are recognized.
-TABLES: dict[str, tuple[str, str]] = {}
+TABLES = {
+    "clip_lengths": ("upscale_a_video", "raft_slicing"),
+}
