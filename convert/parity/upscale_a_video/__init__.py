@@ -4,10 +4,11 @@ from collections.abc import Callable
 
 from venhancer_jax.convert.parity.case import Case
 from venhancer_jax.convert.parity.recording import Recording
-from venhancer_jax.convert.parity.upscale_a_video import diffusion, flow
+from venhancer_jax.convert.parity.upscale_a_video import colour, diffusion, flow
 from venhancer_jax.convert.parity.upscale_a_video.recipe import weight
 
 _REPLAYS: dict[str, Callable[[Recording], list[Case]]] = {
+    "color": colour.replay_colour,
     "propagation": diffusion.replay_propagation,
     "raft": flow.replay_raft,
     "raft_bidirectional": flow.replay_bidirectional,
