@@ -45,7 +45,7 @@ def test_captioner():
     "name", ["no_such_module:caption", f"{__name__}:gone", f"{__name__}:FRAME"]
 )
 def test_captioners_that_cannot_be_used(name: str):
-    with pytest.raises(InputError, match="captioner '.*': .*a function from a frame to a text"):
+    with pytest.raises(InputError, match=r"captioner '.*': .*a function from a frame to a text"):
         find_captioner(name)
 
 

@@ -7,8 +7,6 @@ import jax
 from etils import epath
 from jax.sharding import Mesh
 
-from venhancer_jax.diffusion.scheduler_config import SchedulerConfig, read_scheduler_config
-from venhancer_jax.errors import InputError
 from venhancer_jax.pipelines.networks import (
     abstract_network,
     compute_dtype,
@@ -20,11 +18,9 @@ from venhancer_jax.pipelines.networks import (
 from venhancer_jax.pipelines.system import LoadedNetwork
 from venhancer_jax.pipelines.text import TextFeatures
 from venhancer_jax.pipelines.upscale_a_video.options import UpscaleAVideoWeights
+from venhancer_jax.pipelines.upscale_a_video.released import read_schedulers
 from venhancer_jax.pipelines.upscale_a_video.system import UpscaleAVideo
 from venhancer_jax.sharding.mesh import inference_mesh
-
-SCHEDULER = "scheduler/scheduler_config.json"
-LOW_RES_SCHEDULER = "low_res_scheduler/scheduler_config.json"
 
 
 def load_upscale_a_video(
@@ -71,31 +67,6 @@ def load_upscale_a_video(
         low_res.schedule,
         mesh=mesh,
     )
-
-
-def read_schedulers(folder: epath.PathLike | None) -> tuple[SchedulerConfig, SchedulerConfig]:
-    """Reads the schedulers of denoiser and low-resolution frames in the published checkpoint.
-
-    Args:
-      folder: folder of the checkpoint; a file that it lacks has the expected values.
-
-    Raises:
-      InputError: a file with values that are not supported.
-    """
-    found = []
-    for name, sampling in ((SCHEDULER, True), (LOW_RES_SCHEDULER, False)):
-        path = None if folder is None else epath.Path(folder) / name
-        exists = path is not None and path.exists()
-        found.append(
-            read_scheduler_config(path, sampling=sampling) if exists else SchedulerConfig()
-        )
-    scheduler, low_res = found
-    if scheduler.prediction_type != "v_prediction":
-        raise InputError(
-            f"{folder}/{SCHEDULER}: prediction_type {scheduler.prediction_type!r}, expected"
-            " 'v_prediction', which the networks of this system predict"
-        )
-    return scheduler, low_res
 
 
 def abstract_upscale_a_video(

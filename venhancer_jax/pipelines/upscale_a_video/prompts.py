@@ -2,7 +2,7 @@
 
 import importlib
 from collections.abc import Callable
-from typing import Any
+from typing import cast
 
 import numpy as np
 
@@ -42,7 +42,7 @@ def find_captioner(name: str) -> Captioner:
     """
     module, _, function = name.partition(":")
     try:
-        found: Any = getattr(importlib.import_module(module), function)
+        found = getattr(importlib.import_module(module), function)
     except (ImportError, AttributeError, ValueError) as error:
         raise InputError(
             f"captioner {name!r}: cannot be imported ({error}); expected MODULE:FUNCTION on the"
@@ -50,7 +50,7 @@ def find_captioner(name: str) -> Captioner:
         ) from None
     if not callable(found):
         raise InputError(f"captioner {name!r}: expected a function from a frame to a text")
-    return found
+    return cast(Captioner, found)
 
 
 def caption_of(first_frame: np.ndarray, options: UpscaleAVideoOptions) -> str:
