@@ -102,7 +102,8 @@ def check_prompts(prompt_file: str | Path, videos: int) -> None:
     lines = _lines(Path(prompt_file))
     if len(lines) > videos:
         raise InputError(
-            f"{prompt_file}: {len(lines)} prompts, number of videos: {videos}. Give one line per video."
+            f"{prompt_file}: {len(lines)} prompts, number of videos: {videos}."
+            " Give one line per video."
         )
 
 
