@@ -90,7 +90,7 @@ def test_tiles_of_one_size_are_blended():
 
 @pytest.mark.parametrize(
     ("height", "width", "tile", "count"),
-    [(270, 480, "auto", 1), (400, 400, "auto", 1), (400, 600, "auto", 2), (400, 600, "none", 1)],
+    [(270, 480, "auto", 1), (384, 600, "auto", 2), (400, 600, "auto", 4), (400, 600, "none", 1)],
 )
 def test_large_frames_are_tiled(height: int, width: int, tile: str, count: int):
     assert plan(height=height, width=width, tile=tile).window_count == count

@@ -15,7 +15,6 @@ from venhancer_jax.pipelines.pieces import (
     Span,
     Window,
     aligned_windows,
-    even_windows,
     symmetric_spans,
     whole_span,
 )
@@ -262,11 +261,11 @@ def _whole(size: tuple[int, int]) -> Tile:
 
 def _tiles(side: int, tile: int | None, overlap: int) -> Sequence[Window]:
     """Cuts rows or columns into windows of one length, a multiple of what levels are halved by."""
-    if tile is None:
+    if tile is None or side <= tile + 2 * overlap:
         return [(0, side)]
-    windows = even_windows(side, tile + 2 * overlap, 2 * overlap)
-    length = math.ceil((windows[0][1] - windows[0][0]) / MULTIPLE) * MULTIPLE
-    return aligned_windows(side, length, 2 * overlap)
+    count = math.ceil((side - 2 * overlap) / tile)
+    length = (side + (count - 1) * 2 * overlap) / count
+    return aligned_windows(side, math.ceil(length / MULTIPLE) * MULTIPLE, 2 * overlap)
 
 
 def _windows(frames: int, options: UpscaleAVideoOptions) -> tuple[Span, ...]:
