@@ -18,6 +18,7 @@ from venhancer_jax.diffusion.solvers import (
     STREAM,
     HeunSteps,
     LinearSteps,
+    Refine,
     ddim_steps,
     dpmpp_2m_sde_steps,
     heun_steps,

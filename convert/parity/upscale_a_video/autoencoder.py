@@ -86,7 +86,9 @@ def replay_vae(recording: Recording) -> list[Case]:
         if name.startswith("dec"):
             ours[name] = decode(params, *_decoder_inputs(name, tensors))
     return [
-        compare(f"{recording.name}/{name}", ours[name], channels_last(recorded), tolerance(recorded))
+        compare(
+            f"{recording.name}/{name}", ours[name], channels_last(recorded), tolerance(recorded)
+        )
         if name in ours
         else failed(f"{recording.name}/{name}", "no such tensor here")
         for name, recorded in tensors.items()
