@@ -1,4 +1,4 @@
-"""Replays of single blocks of the UNet."""
+"""Replays of single blocks."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -10,9 +10,10 @@ import numpy as np
 from einops import rearrange
 from flax import nnx
 
-from venhancer_jax.convert import upscale_a_video as tables
+from venhancer_jax.convert import upscale_a_video as rules
 from venhancer_jax.convert.parity.case import BLOCK, Case, compare, equal
 from venhancer_jax.convert.parity.recording import Recording, channels_last
+from venhancer_jax.convert.parity.upscale_a_video import autoencoder
 from venhancer_jax.convert.rules import Table, constants, entries
 from venhancer_jax.convert.transformers import ATTENTION, FEED_FORWARD
 from venhancer_jax.errors import InputError
@@ -40,11 +41,14 @@ def replay_block(recording: Recording) -> list[Case]:
       InputError: an unknown module.
     """
     module = recording.info["module"]
+    tables = (BLOCKS, autoencoder.BLOCKS)
+    known = {name for table in tables for name in table}
     # Names of variants go on behind the name of the module: temporal_attn_b, resnet3dcnn_k5.
-    names = sorted((n for n in BLOCKS if module.startswith(n)), key=len)
+    names = sorted((n for n in known if module.startswith(n)), key=len)
     if not names:
-        raise InputError(f"unknown module {module!r}: expected one of {', '.join(BLOCKS)}")
-    return BLOCKS[names[-1]](recording)
+        raise InputError(f"unknown module {module!r}: expected one of {', '.join(sorted(known))}")
+    # UNet and VAE resample by layers of one recording.
+    return [case for t in tables if names[-1] in t for case in t[names[-1]](recording)]
 
 
 class _Module:
@@ -140,7 +144,7 @@ def _replay_temporal_attention(recording: Recording) -> list[Case]:
     def build(rngs: nnx.Rngs) -> TemporalAttention:
         return TemporalAttention(width, head_dim=head_dim, pixels_at_once=4, rngs=rngs, **_FLOAT)
 
-    module = _Module(recording, build, tables.TEMPORAL_ATTENTION)
+    module = _Module(recording, build, rules.TEMPORAL_ATTENTION)
     # The recorded batch is one of pixels.
     pixels = rearrange(recording.tensors["x"], "n f c -> 1 f n c")
     run = lambda m, x: rearrange(m(x), "1 f n c -> n f c")  # noqa: E731
@@ -193,7 +197,7 @@ def _replay_transformer(recording: Recording) -> list[Case]:
         out = m.spatial.block(videos, text, first=text if only_cross else None)
         return rearrange(out, "b f n c -> (b f) n c")
 
-    module = _Module(recording, build, tables.VIDEO_TRANSFORMER)
+    module = _Module(recording, build, rules.VIDEO_TRANSFORMER)
     x, text = channels_last(tensors["x"]), tensors["ctx"]
     cases = [module.case("y", lambda m, *inputs: m(*inputs), x, text)]
     if "y_block" in tensors:
@@ -210,8 +214,8 @@ def _replay_res_block(recording: Recording) -> list[Case]:
         options: dict[str, Any] = {"over_frames": True, "epsilon": epsilon, **_FLOAT}
         return ResBlock(narrow, wide, embedding_width=width, rngs=rngs, **options)
 
-    shortcut = tables.SHORTCUT if "conv_shortcut.weight" in shapes else {}
-    table = {**tables.RESNET, **tables.EMBEDDING, **shortcut}
+    shortcut = rules.SHORTCUT if "conv_shortcut.weight" in shapes else {}
+    table = {**rules.RESNET, **rules.EMBEDDING, **shortcut}
     return [_video_case(_Module(recording, build, table), "y")]
 
 
@@ -224,7 +228,7 @@ def _replay_temporal_res_block(recording: Recording) -> list[Case]:
     def build(rngs: nnx.Rngs) -> TemporalResBlock:
         return TemporalResBlock(channels, frames=frames, embedding_width=width, rngs=rngs, **_FLOAT)
 
-    table = {**tables.TEMPORAL_RESNET, **(tables.EMBEDDING if embeds else {})}
+    table = {**rules.TEMPORAL_RESNET, **(rules.EMBEDDING if embeds else {})}
     return [_video_case(_Module(recording, build, table), "y")]
 
 
@@ -235,7 +239,7 @@ def _replay_temporal_module(recording: Recording) -> list[Case]:
     width = shapes["resblocks_3d_temporal.time_emb_proj.weight"][1]
     config = UpscaleUNetConfig(channels=(width // 4,))
     module = _Module(
-        recording, lambda rngs: TemporalModule(config, channels, rngs), tables.TEMPORAL_MODULE
+        recording, lambda rngs: TemporalModule(config, channels, rngs), rules.TEMPORAL_MODULE
     )
     cases = [_video_case(module, "y")]
     for name in recording.tensors:
@@ -278,7 +282,7 @@ def _replay_resampling(recording: Recording) -> list[Case]:
 def _replay_time_embedding(recording: Recording) -> list[Case]:
     tensors, t = recording.tensors, recording.tensors["t"]
     width, narrow = _shapes(recording)["linear_1.weight"]
-    module = _Module(recording, lambda rngs: MLP(narrow, width, rngs=rngs, **_FLOAT), tables.MLP)
+    module = _Module(recording, lambda rngs: MLP(narrow, width, rngs=rngs, **_FLOAT), rules.MLP)
     cases = [module.case("emb", lambda m, t: m(sinusoidal_embedding(t, narrow)), t, axis=-1)]
     for name, recorded in tensors.items():
         if name.startswith("sincos"):
