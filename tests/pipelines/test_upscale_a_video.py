@@ -2,6 +2,7 @@
 
 import dataclasses
 from fractions import Fraction
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -10,11 +11,13 @@ import pytest
 from pipelines.jax_events import COMPILE, events
 from pipelines.tiny_system import clip
 from pipelines.tiny_upscaler import tiny_upscaler
+from pipelines.upscale_on_devices import Cases, enhanced, on_eight
 
 from venhancer_jax.diffusion.noise import CounterNoise
 from venhancer_jax.errors import InputError
+from venhancer_jax.models.int8 import quantised
 from venhancer_jax.pipelines import pieces, programs
-from venhancer_jax.pipelines.system import Clip
+from venhancer_jax.pipelines.system import Clip, LoadedNetwork
 from venhancer_jax.pipelines.upscale_a_video.conditions import compute_conditions
 from venhancer_jax.pipelines.upscale_a_video.motion import compute_flows, refiner
 from venhancer_jax.pipelines.upscale_a_video.options import UpscaleAVideoOptions
@@ -251,6 +254,54 @@ def test_what_is_planned_is_what_runs(monkeypatch: pytest.MonkeyPatch):
     for spec in specs.values():
         with jax.set_mesh(mesh):
             spec.function.lower(*spec.static, *spec.arguments)
+
+
+# The guidance pair on two devices; frames, which four do not divide, on the others.
+QUICK: Cases = {"frames": ((3, 16, 24), {}, {})}
+CASES: Cases = {
+    "windows": ((11, 16, 24), {"data": 8}, {}),
+    "rows": ((11, 16, 24), {"data": 2, "rows": 4}, {}),
+    "tiles": ((3, 24, 40), {}, {"tile": 16, "tile_overlap": 0}),
+    "published": ((3, 16, 24), {}, {"compat": "official"}),
+}
+
+
+def assert_as_on_one(cases: Cases, folder: Path) -> None:
+    found = on_eight(folder / "eight.npz", cases)
+    assert found["devices"] == 8
+    for name, (size, _, changes) in cases.items():
+        for kind, one in enhanced(size, None, changes).items():
+            difference = np.linalg.norm(found[f"{name} {kind}"] - one)
+            assert difference < 1e-5 * np.linalg.norm(one), (name, kind)
+
+
+def test_eight_devices_compute_what_one_computes(tmp_path: Path):
+    assert_as_on_one(QUICK, tmp_path)
+
+
+@pytest.mark.slow
+def test_every_mesh_computes_what_one_device_computes(tmp_path: Path):
+    assert_as_on_one(CASES, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("changes", [{"deep_reuse": 2}, {"guidance_reuse": 2}], ids=str)
+def test_reuse_is_close_to_the_whole_work(changes: dict):
+    whole, cheap = (denoise(frames(), steps=4, **each).latents[0] for each in ({}, changes))
+    distance = float(jnp.linalg.norm(cheap - whole) / jnp.linalg.norm(whole))
+    assert 0 < distance < 0.5
+
+
+@pytest.mark.slow
+def test_integers_are_close_to_the_full_network():
+    full = SYSTEM.denoiser
+    network, params = quantised(full.network, full.params, full.config)
+    integers = LoadedNetwork(full.config, network, params)
+    system = dataclasses.replace(SYSTEM, denoiser=integers)
+    low = system.denoise_clip(frames(), rate=RATE, options=options(guidance_scale=2.0))
+    whole = denoise(frames(), guidance_scale=2.0).latents[0]
+    distance = float(jnp.linalg.norm(low.latents[0] - whole) / jnp.linalg.norm(whole))
+    assert 0 < distance < 0.2
 
 
 def _shapes(tree) -> list[tuple[tuple[int, ...], np.dtype]]:
