@@ -170,13 +170,15 @@ def _cached(network: str, checkpoint: str) -> epath.Path | None:
 def _cache_folder_of(network: str, file: CheckpointFile) -> Path:
     """Returns the folder of a conversion, whose name changes with the checkpoint and the rules.
 
-    The checkpoint is not read: size and time stand for the content of a local file.
+    The checkpoint is not read: size and time stand for the content of a local file. Files beside
+    it are.
     """
     if file.commit:
         source = f"{file.origin!r} {file.commit}"
     else:
         stat = file.path.stat()
-        source = f"{file.path.resolve()} {stat.st_size} {stat.st_mtime_ns}"
+        described = all_layouts()[network].beside(catalog.config_class(network)(), file.path)
+        source = f"{file.path.resolve()} {stat.st_size} {stat.st_mtime_ns} {described!r}"
     facts = [network, source, rules_digest(network), venhancer_jax.__version__]
     key = hashlib.sha256("\n".join(facts).encode()).hexdigest()[:12]
     return _converted_folder() / f"{file.path.stem}-{key}"
