@@ -99,7 +99,7 @@ def convert_back(folder: str | Path, target: str | Path, *, layout: str | None =
     layout = layout or str(about["layout"])
     if layout not in tables:
         raise InputError(f"layout {layout!r}: expected one of {', '.join(tables)}")
-    if target.suffix not in (".pt", ".ckpt", ".bin", ".safetensors"):
+    if target.suffix not in (".pt", ".pth", ".ckpt", ".bin", ".safetensors"):
         raise InputError(f"{target}: expected a name that ends in .pt or .safetensors")
     config = catalog.config_from_dict(network, about["config"])
     by_name = {entry.ours: entry for entry in layout_entries(network, config, layout)}

@@ -8,6 +8,7 @@ commit in the weight folder; later runs use the file of that commit.
 import dataclasses
 import hashlib
 import inspect
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,7 @@ from venhancer_jax.convert import hub, rules
 from venhancer_jax.convert.checkpoint import convert
 from venhancer_jax.convert.hub import HubFile
 from venhancer_jax.convert.layouts import all_layouts, all_published
+from venhancer_jax.convert.release import Release, find_parts
 from venhancer_jax.errors import InputError
 from venhancer_jax.pipelines import catalog
 from venhancer_jax.startup import cache_folder
@@ -125,6 +127,31 @@ def convert_file(
     if file.origin:
         about["origin"] = dataclasses.asdict(file.origin) | {"commit": file.commit}
     convert(network, file.path, folder, config=config, dtype=dtype, about=about)
+
+
+def convert_release(
+    release: Release, source: str | Path, folder: str | Path, *, dtype: str | None = None
+) -> None:
+    """Converts a published folder to a folder of weight folders.
+
+    Args:
+      release: what the published folder holds.
+      source: published folder.
+      folder: folder to write the weight folders into; each appears whole or not at all.
+      dtype: type of the weights, by default the type of each tensor.
+
+    Raises:
+      InputError: a folder that lacks a part, or a checkpoint of another network.
+    """
+    source, folder = Path(source), Path(folder)
+    for part, path in find_parts(release, source).items():
+        target = folder / part.folder
+        convert_file(part.network, CheckpointFile(path), target, dtype=dtype)
+        print(f"wrote {target}", flush=True)
+    for name in release.settings:
+        if (source / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source / name, folder / name)
 
 
 def _checked(network: str, folder: epath.Path) -> epath.Path:
