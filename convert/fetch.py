@@ -146,7 +146,7 @@ def convert_release(
     source, folder = Path(source), Path(folder)
     for part, path in find_parts(release, source).items():
         target = folder / part.folder
-        convert_file(part.network, CheckpointFile(path), target, dtype=dtype)
+        convert_file(part.network, CheckpointFile(path), target, config=part.config, dtype=dtype)
         print(f"wrote {target}", flush=True)
     for name in release.settings:
         if (source / name).is_file():
