@@ -7,6 +7,7 @@ from venhancer_jax.convert.parity.recording import Recording
 from venhancer_jax.convert.parity.upscale_a_video import (
     autoencoder,
     blocks,
+    colour,
     diffusion,
     flow,
     networks,
@@ -17,6 +18,7 @@ _REPLAYS: dict[str, Callable[[Recording], list[Case]]] = {
     "block": blocks.replay_block,
     "network": networks.replay_network,
     "vae": autoencoder.replay_vae,
+    "color": colour.replay_colour,
     "propagation": diffusion.replay_propagation,
     "raft": flow.replay_raft,
     "raft_bidirectional": flow.replay_bidirectional,
