@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from venhancer_jax.convert import clip, vae
+from venhancer_jax.convert import clip, raft, vae
 from venhancer_jax.convert.constants import Constant
 from venhancer_jax.convert.hub import HubFile
 from venhancer_jax.convert.rules import Entry, Layouts, constants, entries
@@ -11,7 +11,8 @@ from venhancer_jax.pipelines import catalog, registry
 
 def all_layouts() -> dict[str, Layouts]:
     """Returns the checkpoint layouts of every network that can be converted, by network."""
-    return vae.LAYOUTS | clip.LAYOUTS | registry.merged("conversion", "LAYOUTS")
+    shared = vae.LAYOUTS | clip.LAYOUTS | raft.LAYOUTS
+    return shared | registry.merged("conversion", "LAYOUTS")
 
 
 def all_published() -> dict[str, HubFile]:

@@ -70,9 +70,9 @@ def replay_colour(recording: Recording) -> list[Case]:
     small = channels_last(tensors["source_small"]) / 2 + 0.5
     high, low = colour_fix.wavelet_split(channels_last(tensors["source_TCHW_m1_1"][:1]))
     ours = {
-        "adain": 255 * colour_fix.adain(target, source),
-        "adain_small_source": 255 * colour_fix.adain(target, small),
-        "wavelet": 255 * colour_fix.wavelet(target, source),
+        "adain": 255 * np.clip(colour_fix.adain(target, source), 0, 1),
+        "adain_small_source": 255 * np.clip(colour_fix.adain(target, small), 0, 1),
+        "wavelet": 255 * np.clip(colour_fix.wavelet(target, source), 0, 1),
     }
     split = {"wavelet_high_src0": high, "wavelet_low_src0": low}
     return [

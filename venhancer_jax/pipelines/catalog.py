@@ -7,6 +7,7 @@ from typing import Any
 from venhancer_jax.errors import InputError
 from venhancer_jax.models.autoencoders.vae import VAE, VAEConfig
 from venhancer_jax.models.functional import Constructor, FunctionalModule, functionalize
+from venhancer_jax.models.raft.raft import Raft, RaftConfig
 from venhancer_jax.models.text.clip import ClipTextConfig, ClipTextEncoder
 from venhancer_jax.models.text.null import NullTextConfig, NullTextEncoder
 from venhancer_jax.pipelines.registry import all_systems
@@ -21,6 +22,7 @@ RUNTIME_FIELDS = ("dtype", "encoder_dtype", "attention", "temporal_pixels_at_onc
 _SHARED = {
     "vae": NetworkKind(config=VAEConfig, module=VAE),
     "text": NetworkKind(config=ClipTextConfig, module=ClipTextEncoder),
+    "raft": NetworkKind(config=RaftConfig, module=Raft),
     "no_text": NetworkKind(config=NullTextConfig, module=NullTextEncoder),
 }
 

@@ -2,6 +2,7 @@
 
 import functools
 
+import cv2
 import numpy as np
 
 # Rows or columns of a result that are computed together.
@@ -41,6 +42,19 @@ def resize_bilinear(
     columns = _triangle_weights(frames.shape[-2], size[1], scale, antialias)
     # Not cv2.resize, whose last bits differ: ties of later rounding to 8 bits would fall elsewhere.
     return weighted_sums(columns, weighted_sums(rows, frames, axis=-3), axis=-2)
+
+
+def resize_bicubic(frames: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Resamples frames bicubically like PyTorch: half-pixel centres, a = -0.75, no antialiasing.
+
+    Args:
+      frames: pictures `[F, H, W, 3]` float32; pixels beyond an edge equal those of the edge.
+      size: height and width of the result.
+
+    Returns:
+      float32 `[F, height, width, 3]`.
+    """
+    return np.stack([cv2.resize(x, size[::-1], interpolation=cv2.INTER_CUBIC) for x in frames])
 
 
 def resize_area(frames: np.ndarray, size: tuple[int, int]) -> np.ndarray:

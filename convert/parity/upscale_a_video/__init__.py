@@ -7,7 +7,9 @@ from venhancer_jax.convert.parity.recording import Recording
 from venhancer_jax.convert.parity.upscale_a_video import (
     autoencoder,
     blocks,
+    colour,
     diffusion,
+    flow,
     networks,
 )
 from venhancer_jax.convert.parity.upscale_a_video.recipe import weight
@@ -16,10 +18,16 @@ _REPLAYS: dict[str, Callable[[Recording], list[Case]]] = {
     "block": blocks.replay_block,
     "network": networks.replay_network,
     "vae": autoencoder.replay_vae,
+    "color": colour.replay_colour,
     "propagation": diffusion.replay_propagation,
+    "raft": flow.replay_raft,
+    "raft_bidirectional": flow.replay_bidirectional,
+    "raft_slicing": flow.replay_slicing,
     "scheduler": diffusion.replay_scheduler,
 }
 KINDS = {("upscale_a_video", kind): replay for kind, replay in _REPLAYS.items()}
 RECIPES = {"upscale_a_video": weight}
 # Keys by which JSON files of tables are recognized.
-TABLES: dict[str, tuple[str, str]] = {}
+TABLES = {
+    "clip_lengths": ("upscale_a_video", "raft_slicing"),
+}

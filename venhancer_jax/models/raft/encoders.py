@@ -84,12 +84,13 @@ class ResidualBlock(nnx.Module):
         self.norm1 = norm(channels)
         self.conv2 = Conv(channels, channels, (3, 3), dtype=dtype, rngs=rngs)
         self.norm2 = norm(channels)
-        self.shortcut = self.shortcut_norm = None
-        if strides > 1:
-            self.shortcut = Conv(
-                channels_in, channels, (1, 1), strides=strides, dtype=dtype, rngs=rngs
-            )
-            self.shortcut_norm = norm(channels)
+        halves = strides > 1
+        self.shortcut = (
+            Conv(channels_in, channels, (1, 1), strides=strides, dtype=dtype, rngs=rngs)
+            if halves
+            else None
+        )
+        self.shortcut_norm = norm(channels) if halves else None
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """Maps `[N, H, W, C]` to `[N, H / strides, W / strides, channels]`."""

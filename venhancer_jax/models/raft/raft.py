@@ -15,7 +15,6 @@ from venhancer_jax.models.raft.correlation import (
 )
 from venhancer_jax.models.raft.encoders import BatchNorm, Encoder, InstanceNorm
 from venhancer_jax.models.raft.update import ConvGRU, Head, MotionEncoder
-from venhancer_jax.sharding.mesh import constrain
 
 ITERATIONS = 20
 # Pixels per position of the flow before it is upsampled.
@@ -23,8 +22,6 @@ STRIDE = 8
 # Correlations of all pairs are stored up to this size, otherwise computed again in each iteration,
 # for as many pixels at a time as need so much.
 _CORRELATION_BYTES = 2**30
-# Pairs of frames are independent.
-_PAIRS = ("piece", None, None, None)
 
 # Hidden state and context features `[B, h, w, D]`, and the flow `[B, h, w, 2]` in positions.
 State = tuple[jax.Array, jax.Array, jax.Array]
@@ -89,11 +86,11 @@ class Raft(nnx.Module):
 
     def features(self, frames: jax.Array) -> jax.Array:
         """Computes the features `[N, H / 8, W / 8, C]` to correlate of frames `[N, H, W, 3]`."""
-        return self.feature_encoder(constrain(frames, _PAIRS).astype(self.config.dtype))
+        return self.feature_encoder(frames.astype(self.config.dtype))
 
     def context(self, frames: jax.Array) -> jax.Array:
         """Computes hidden state and context `[N, H / 8, W / 8, 2 D]` of first frames."""
-        return self.context_encoder(constrain(frames, _PAIRS).astype(self.config.dtype))
+        return self.context_encoder(frames.astype(self.config.dtype))
 
     def flow(
         self, first: jax.Array, second: jax.Array, context: jax.Array, iterations: int = ITERATIONS
@@ -124,7 +121,6 @@ class Raft(nnx.Module):
           first: features `[B, h, w, C]` of the first frames.
           second: features `[B, h, w, C]` of the second frames.
         """
-        first, second = (constrain(x, _PAIRS) for x in (first, second))
         batch, height, width, _ = first.shape
         radius, pyramid = self.config.radius, feature_pyramid(second, self.config.levels)
         queries = first.reshape(batch, height * width, -1)
