@@ -176,15 +176,17 @@ def _map_pieces(
     pieces: Sequence[jax.Array],
     out_axes: Axes,
 ) -> jax.Array:
-    """Applies a function to pieces `[n, ...]` one by one, on every device to its own pieces."""
+    """Applies a function to pieces `[n, ...]` one by one, on every device to its own pieces.
+
+    The result is whole on every device, so that every process can read it.
+    """
 
     def per_device(params: Params, *pieces: jax.Array) -> jax.Array:
         return map_chunks(partial(function, params), pieces, 1)
 
     axes = [_FRAMES] * len(pieces)
-    result = shard_map_over(per_device, pieces, axes, out_axes, params=all_gathered(params))
-    # Every process reads all of it.
-    return constrain(result, (None,) * result.ndim)
+    out = shard_map_over(per_device, pieces, axes, out_axes, params=all_gathered(params))
+    return constrain(out, (None,) * out.ndim)
 
 
 def _in_pieces(compute: Callable[..., jax.Array], *arrays: np.ndarray) -> np.ndarray:
