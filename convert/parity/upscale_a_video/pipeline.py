@@ -41,6 +41,8 @@ def replay_pipeline(recording: Recording) -> list[Case]:
     info, tensors, name = recording.info, recording.tensors, recording.name
     system, cases = _system(recording), []
     for run, steps in info["propagation_steps"].items():
+        if not any(f"_{run}" in key for key in tensors):
+            continue
         options = _options(info, tuple(steps))
         source = _source(tensors, options)
         denoised = system.denoise_source(
