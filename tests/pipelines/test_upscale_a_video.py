@@ -8,21 +8,27 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from cv2 import imread
 from pipelines.jax_events import COMPILE, events
 from pipelines.tiny_system import clip
-from pipelines.tiny_upscaler import tiny_upscaler
+from pipelines.tiny_upscaler import CONFIGS, tiny_upscaler
 from pipelines.upscale_on_devices import Cases, enhanced, on_eight
+from video.video_clips import make_video, tone
 
+from venhancer_jax import weights
+from venhancer_jax.cli import sample
 from venhancer_jax.diffusion.noise import CounterNoise
 from venhancer_jax.errors import InputError
 from venhancer_jax.models.int8 import quantised
-from venhancer_jax.pipelines import pieces, programs
+from venhancer_jax.pipelines import catalog, pieces, programs
 from venhancer_jax.pipelines.system import Clip, LoadedNetwork
 from venhancer_jax.pipelines.upscale_a_video.conditions import compute_conditions
 from venhancer_jax.pipelines.upscale_a_video.motion import compute_flows, refiner
 from venhancer_jax.pipelines.upscale_a_video.options import UpscaleAVideoOptions
 from venhancer_jax.pipelines.upscale_a_video.source import read_source
 from venhancer_jax.pipelines.upscale_a_video.system import DenoisedClip
+from venhancer_jax.startup import CACHE_VARIABLE
+from venhancer_jax.video import probe, read_frames
 
 SYSTEM = tiny_upscaler()
 RATE = Fraction(10)
@@ -132,8 +138,8 @@ def blended(denoised: DenoisedClip, boxes: list[pieces.Box]) -> np.ndarray:
             tuple(levels), text_kv, guidance, conditions.for_windows([box]), programs.StepCache(),
         )  # fmt: skip
         place = tuple(slice(s.start, s.stop) for s in (box.frames, box.rows, box.columns))
-        weights = [s.weights for s in (box.frames, box.rows, box.columns)]
-        total[(0, *place)] += np.einsum("f,h,w->fhw", *weights)[..., None] * np.asarray(x0[0])
+        shares = [s.weights for s in (box.frames, box.rows, box.columns)]
+        total[(0, *place)] += np.einsum("f,h,w->fhw", *shares)[..., None] * np.asarray(x0[0])
     start = np.asarray(conditions.start)
     return steps.c_x[0] * start + steps.c_x0[0] * total
 
@@ -254,6 +260,49 @@ def test_what_is_planned_is_what_runs(monkeypatch: pytest.MonkeyPatch):
     for spec in specs.values():
         with jax.set_mesh(mesh):
             spec.function.lower(*spec.static, *spec.arguments)
+
+
+PARTS = {
+    "unet": "upscale_a_video",
+    "vae_video": "vae",
+    "text_encoder": "text",
+    "propagator": "raft",
+}
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Writes the networks as a folder of converted weights, like the published one."""
+    folder = tmp_path_factory.mktemp("checkpoint")
+    loaded = {
+        "upscale_a_video": SYSTEM.denoiser,
+        "vae": SYSTEM.vae,
+        "text": SYSTEM.text.load(),
+        "raft": SYSTEM.raft,
+    }
+    for part, role in PARTS.items():
+        about = {"network": role, "config": catalog.config_to_dict(CONFIGS[role])}
+        weights.save_weights(folder / part, loaded[role].params.items(), about)
+    return folder
+
+
+def test_files_in_files_out(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A clip with sound, by the command line: the frames are those of the Python API."""
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    make_video(Path("in.mp4"), frames(), codec="libx264rgb", sounds=[tone(0.1)])
+    command = [
+        "--config=upscale_a_video", f"--config.checkpoint={checkpoint}", "--config.input=in.mp4",
+        "--config.video_vae=True", "--config.steps=2", "--config.flow=dis",
+    ]  # fmt: skip
+    assert sample.main([*command, "--config.output=out.mp4"]) == 0
+    facts = probe(Path("out.mp4"))
+    assert (facts.frames, facts.height, facts.width) == (3, 64, 96)
+    assert facts.audio_codec
+    assert sample.main([*command, "--config.output=out", "--config.codec=png"]) == 0
+    found = [imread(str(path))[..., ::-1] for path in sorted(Path("out").iterdir())]
+    expected = enhance([*read_frames(probe(Path("in.mp4")))])
+    assert np.abs(np.stack(found).astype(int) - expected).max() <= 1
 
 
 # The guidance pair on two devices; frames, which four do not divide, on the others.

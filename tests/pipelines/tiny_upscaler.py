@@ -3,6 +3,7 @@
 import functools
 from typing import Any
 
+import jax.numpy as jnp
 from pipelines.tiny_system import random_params
 
 from venhancer_jax.models.autoencoders.vae import VAEConfig
@@ -14,11 +15,13 @@ from venhancer_jax.pipelines.system import LoadedNetwork
 from venhancer_jax.pipelines.text import TextFeatures
 from venhancer_jax.pipelines.upscale_a_video.system import UpscaleAVideo
 
+# As a type and not as a class, so that networks that are loaded are equal to these.
+DTYPE = jnp.dtype("float32")
 TEXT = ClipTextConfig.tiny().only_used()
 CONFIGS: dict[str, Any] = {
-    "upscale_a_video": UpscaleUNetConfig.tiny(context_width=TEXT.width),
+    "upscale_a_video": UpscaleUNetConfig.tiny(context_width=TEXT.width, dtype=DTYPE),
     "vae": VAEConfig.x4_video(
-        channels=(8, 8, 16), blocks_per_level=1, groups=4, condition_channels=8
+        channels=(8, 8, 16), blocks_per_level=1, groups=4, condition_channels=8, dtype=DTYPE
     ),
     "text": TEXT,
     "raft": RaftConfig.tiny(),
