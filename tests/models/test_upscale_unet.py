@@ -2,6 +2,7 @@
 
 import functools
 import math
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -9,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from models import unet_on_devices
 from models.tiny_networks import call, distance, normal, text_kv
 from pipelines.tiny_system import random_params
 
@@ -63,7 +65,7 @@ def usual() -> jax.Array:
     ("config", "tensors", "parameters"),
     [
         (PUBLISHED, 1141, 691_036_420),
-        (UpscaleUNetConfig.x4_upscaler(), 687, 473_398_020),
+        pytest.param(UpscaleUNetConfig.x4_upscaler(), 687, 473_398_020, marks=pytest.mark.slow),
         pytest.param(UpscaleUNetConfig.sd21(), 686, 865_910_724, marks=pytest.mark.slow),
     ],
 )
@@ -187,6 +189,19 @@ def test_buckets_of_distances():
     assert found[0, :8].tolist() == [0, 17, 18, 19, 20, 21, 22, 23]
     near, far = [*range(8), 8, 8, 9, 9, 10, 10, 11, 11], [12] * 4 + [13] * 3 + [14] * 4 + [15] * 13
     assert found[:, 0].tolist() == near + far
+
+
+@pytest.mark.slow
+def test_eight_devices_predict_what_one_predicts(tmp_path: Path):
+    meshes = [
+        {"data": 1, "context": 8},
+        {"data": 2, "context": 4},
+        {"data": 2, "context": 2, "rows": 2},
+    ]
+    one = jnp.asarray(unet_on_devices.predict())
+
+    for found in unet_on_devices.on_devices(tmp_path / "found.npz", meshes):
+        assert distance(jnp.asarray(found), one) < 1e-5
 
 
 # Sizes of diffusers' UNet: the smallest one, and Stable Diffusion 2.1 with fewer channels.
