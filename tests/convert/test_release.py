@@ -1,4 +1,4 @@
-"""Published folders of several networks, and what their files are told apart by."""
+"""Published folders of several networks, and how their files are recognised."""
 
 import dataclasses
 import json
