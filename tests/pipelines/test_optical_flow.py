@@ -4,6 +4,9 @@ import jax
 import numpy as np
 import pytest
 
+from venhancer_jax.convert.layouts import layout_entries
+from venhancer_jax.convert.parity import recipe
+from venhancer_jax.convert.parity.upscale_a_video.recipe import weight
 from venhancer_jax.models.raft.raft import RaftConfig
 from venhancer_jax.pipelines import catalog
 from venhancer_jax.pipelines.upscale_a_video.flow import (
@@ -21,7 +24,7 @@ FRAMES = np.tanh(rng.standard_normal((3, 20, 26, 3), np.float32))
 
 @pytest.fixture(scope="module")
 def params() -> dict[str, jax.Array]:
-    return NETWORK.init(jax.random.key(0))
+    return recipe.params(layout_entries("raft", RaftConfig.tiny(), "plain"), weight=weight)
 
 
 @pytest.fixture(scope="module")

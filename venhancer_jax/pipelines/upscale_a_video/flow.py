@@ -10,7 +10,7 @@ import numpy as np
 from venhancer_jax.models.functional import FunctionalModule, Params
 from venhancer_jax.models.layers.chunking import map_chunks
 from venhancer_jax.models.raft.raft import ITERATIONS, STRIDE
-from venhancer_jax.sharding.mesh import num_shards, put_sharded
+from venhancer_jax.sharding.mesh import constrain, num_shards, put_sharded
 from venhancer_jax.sharding.params import all_gathered
 from venhancer_jax.sharding.shard_map import Axes, shard_map_over
 from venhancer_jax.video.flow import dis_flow
@@ -165,13 +165,17 @@ def _map_pieces(
     pieces: Sequence[jax.Array],
     out_axes: Axes,
 ) -> jax.Array:
-    """Applies a function to pieces `[n, ...]` one by one, on every device to its own pieces."""
+    """Applies a function to pieces `[n, ...]` one by one, on every device to its own pieces.
+
+    The result is whole on every device, so that every process can read it.
+    """
 
     def per_device(params: Params, *pieces: jax.Array) -> jax.Array:
         return map_chunks(partial(function, params), pieces, 1)
 
     axes = [_FRAMES] * len(pieces)
-    return shard_map_over(per_device, pieces, axes, out_axes, params=all_gathered(params))
+    out = shard_map_over(per_device, pieces, axes, out_axes, params=all_gathered(params))
+    return constrain(out, (None,) * out.ndim)
 
 
 def _in_pieces(compute: Callable[..., jax.Array], *arrays: np.ndarray) -> np.ndarray:
