@@ -41,14 +41,12 @@ from venhancer_jax.metrics.psnr import decibels, mean_squared_error
 from venhancer_jax.metrics.vmaf import vmaf
 from venhancer_jax.models.functional import Params
 from venhancer_jax.models.venhancer.unet3d import UNet3DConfig
-from venhancer_jax.pipelines import catalog
-from venhancer_jax.pipelines import programs as shared
+from venhancer_jax.pipelines import catalog, programs
 from venhancer_jax.pipelines.config import options_of
-from venhancer_jax.pipelines.venhancer import programs
+from venhancer_jax.pipelines.step_cache import StepCache, StepPlan, plan_steps_reuse
 from venhancer_jax.pipelines.venhancer.load import demo_venhancer
 from venhancer_jax.pipelines.venhancer.options import VEnhancerOptions
 from venhancer_jax.pipelines.venhancer.plan import plan_steps
-from venhancer_jax.pipelines.venhancer.step_cache import StepCache, StepPlan, plan_steps_reuse
 from venhancer_jax.pipelines.venhancer.system import VEnhancer
 from venhancer_jax.sharding.flops import count_flops
 from venhancer_jax.video import list_videos, probe, read_frames
@@ -136,7 +134,7 @@ def denoised(
         progress=progress,
     )
     pieces = [
-        shared.to_bytes(piece, truncate=False)
+        programs.to_bytes(piece, truncate=False)
         for piece in system.decode_frames(latents, plan.space, options)
     ]
     return marks["denoise"] - marks["encode"], np.concatenate(pieces)

@@ -27,7 +27,7 @@ from benchmarks.measure import (
     timing,
 )
 from venhancer_jax.models.functional import count_parameters
-from venhancer_jax.pipelines.venhancer import programs
+from venhancer_jax.pipelines import programs
 from venhancer_jax.pipelines.venhancer.spec import PRESETS
 from venhancer_jax.sharding.flops import count_flops
 

@@ -12,8 +12,8 @@ from venhancer_jax.models.functional import FunctionalModule, Params
 from venhancer_jax.models.layers.attention import IMPLEMENTATIONS
 from venhancer_jax.models.venhancer.unet3d import UNet3DConfig
 from venhancer_jax.pipelines import catalog
+from venhancer_jax.pipelines.step_cache import StepCache, StepPlan
 from venhancer_jax.pipelines.venhancer.spec import PRESETS
-from venhancer_jax.pipelines.venhancer.step_cache import StepCache, StepPlan
 
 _FRAMES = flags.DEFINE_integer("frames", 5, "frames of the window")
 _HEIGHT = flags.DEFINE_integer("height", 34, "rows of the latents, 2 modulo 8")

@@ -118,7 +118,7 @@ def step() -> dict[str, Any]:
     import jax
 
     from benchmarks.denoiser import denoise_call
-    from venhancer_jax.pipelines.venhancer import programs
+    from venhancer_jax.pipelines import programs
 
     call = denoise_call(PRESET.value)
     params = call.params()

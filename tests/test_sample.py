@@ -17,8 +17,9 @@ from safetensors.numpy import save_file
 from video.video_clips import make_video, tone
 
 from venhancer_jax.cli.sample import main, parse_sample_config
-from venhancer_jax.pipelines.venhancer import load, programs
-from venhancer_jax.pipelines.venhancer.step_cache import StepCache
+from venhancer_jax.pipelines import programs
+from venhancer_jax.pipelines.step_cache import StepCache
+from venhancer_jax.pipelines.venhancer import load
 from venhancer_jax.pipelines.venhancer.system import VEnhancer
 from venhancer_jax.startup import CACHE_VARIABLE
 from venhancer_jax.video import probe, read_frames

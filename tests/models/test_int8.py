@@ -10,7 +10,7 @@ from models.tiny_networks import CONDITIONS, CONFIG, TEXT, T, X, call, controlle
 
 from venhancer_jax.errors import InputError
 from venhancer_jax.models.functional import FunctionalModule, Params
-from venhancer_jax.models.venhancer.int8 import quantised
+from venhancer_jax.models.int8 import quantised
 
 
 @functools.cache

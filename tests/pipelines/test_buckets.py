@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from pipelines.tiny_system import clip, tiny_system
 
-from venhancer_jax.pipelines import programs as shared
+from venhancer_jax.pipelines import programs
 from venhancer_jax.pipelines.pieces import key_frame_windows
-from venhancer_jax.pipelines.venhancer import buckets, programs
+from venhancer_jax.pipelines.step_cache import StepCache
+from venhancer_jax.pipelines.venhancer import buckets
 from venhancer_jax.pipelines.venhancer.options import VEnhancerOptions
 from venhancer_jax.pipelines.venhancer.plan import plan_time
-from venhancer_jax.pipelines.venhancer.step_cache import StepCache
 
 SYSTEM = tiny_system()
 RATE = Fraction(10)
@@ -26,7 +26,7 @@ def enhance(frames: list[np.ndarray], **changes) -> np.ndarray:
 
 def compiled() -> list[int]:
     """Number of compiled programs of the VAE."""
-    networks = (shared.encode, shared.decode)
+    networks = (programs.encode, programs.decode)
     return [program._cache_size() for program in networks]
 
 

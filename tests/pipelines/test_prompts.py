@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from venhancer_jax.pipelines.venhancer.prompts import NEGATIVE, POSITIVE, join_prompt
+from venhancer_jax.pipelines.prompts import join_prompt
+from venhancer_jax.pipelines.venhancer.prompts import NEGATIVE, POSITIVE
 
 GOLDEN = Path(__file__).parents[1] / "goldens" / "venhancer" / "tokens.json"
 
@@ -21,8 +22,8 @@ def test_prompts_are_the_released_ones(golden: dict):
 
 
 def test_official_join_has_no_separator(golden: dict):
-    assert join_prompt("a good video", separated=False) == golden["texts"][0]
-    assert join_prompt("", separated=False) == POSITIVE
+    assert join_prompt("a good video", POSITIVE, separated=False) == golden["texts"][0]
+    assert join_prompt("", POSITIVE, separated=False) == POSITIVE
 
 
 @pytest.mark.parametrize(

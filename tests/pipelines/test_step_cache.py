@@ -9,16 +9,16 @@ import pytest
 from pipelines.tiny_system import clip, tiny_system
 
 from venhancer_jax.diffusion.solvers import solve
-from venhancer_jax.models.venhancer.int8 import quantised
-from venhancer_jax.pipelines.venhancer import programs
-from venhancer_jax.pipelines.venhancer.options import VEnhancerOptions
-from venhancer_jax.pipelines.venhancer.plan import plan_steps
-from venhancer_jax.pipelines.venhancer.step_cache import (
+from venhancer_jax.models.int8 import quantised
+from venhancer_jax.pipelines import programs
+from venhancer_jax.pipelines.step_cache import (
     CachedSteps,
     StepCache,
     StepPlan,
     plan_steps_reuse,
 )
+from venhancer_jax.pipelines.venhancer.options import VEnhancerOptions
+from venhancer_jax.pipelines.venhancer.plan import plan_steps
 from venhancer_jax.sharding.flops import count_flops
 
 SYSTEM = tiny_system()

@@ -9,9 +9,10 @@ from pipelines.tiny_system import random_params
 
 from venhancer_jax.models.text.clip import ClipTextConfig
 from venhancer_jax.pipelines import catalog
+from venhancer_jax.pipelines.prompts import join_prompt
 from venhancer_jax.pipelines.system import LoadedNetwork
 from venhancer_jax.pipelines.text import TextFeatures
-from venhancer_jax.pipelines.venhancer.prompts import NEGATIVE, POSITIVE, join_prompt
+from venhancer_jax.pipelines.venhancer.prompts import NEGATIVE, POSITIVE
 
 CONFIG = ClipTextConfig(width=32, heads=2, layers=1)
 LONG = "a red fox in deep snow, " * 10 + "then the sun sets behind a glacier"

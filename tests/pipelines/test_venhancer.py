@@ -14,12 +14,12 @@ from pipelines.tiny_system import clip, tiny_system
 
 from venhancer_jax.diffusion.noise import CounterNoise, RecordedNoise
 from venhancer_jax.errors import InputError
+from venhancer_jax.pipelines import programs
+from venhancer_jax.pipelines.step_cache import StepCache
 from venhancer_jax.pipelines.venhancer import encode as encode_module
-from venhancer_jax.pipelines.venhancer import programs
 from venhancer_jax.pipelines.venhancer.encode import EncodedClip
 from venhancer_jax.pipelines.venhancer.options import VEnhancerOptions
 from venhancer_jax.pipelines.venhancer.plan import VEnhancerPlan, plan_time
-from venhancer_jax.pipelines.venhancer.step_cache import StepCache
 from venhancer_jax.video.motion import interpolate_frames
 
 SYSTEM = tiny_system()

@@ -18,13 +18,11 @@ from planning.tiny import V5E, needs_libtpu
 from venhancer_jax.cli import plan_flags as command
 from venhancer_jax.cli import sample
 from venhancer_jax.errors import InputError
-from venhancer_jax.pipelines import pieces
-from venhancer_jax.pipelines import programs as shared
+from venhancer_jax.pipelines import pieces, programs
 from venhancer_jax.pipelines.config import mesh_of, weights_of
 from venhancer_jax.pipelines.registry import find_system
 from venhancer_jax.pipelines.system import Clip, ProgramSpec, System
 from venhancer_jax.pipelines.text import TextFeatures
-from venhancer_jax.pipelines.venhancer import programs
 from venhancer_jax.pipelines.venhancer.options import VEnhancerOptions
 from venhancer_jax.planning.program import ProgramStats, plan_program
 from venhancer_jax.planning.sampling import (
@@ -93,15 +91,15 @@ def test_what_is_planned_is_what_runs(changes: dict, monkeypatch: pytest.MonkeyP
         return call
 
     functions = {
-        "text": shared.embed_text,
-        "encode": shared.encode,
+        "text": programs.embed_text,
+        "encode": programs.encode,
         "denoise": programs.denoise,
-        "decode": shared.decode,
+        "decode": programs.decode,
     }
     for name, function in functions.items():
-        module, static = (programs, 2) if name == "denoise" else (shared, 1)
         attribute = "embed_text" if name == "text" else name
-        monkeypatch.setattr(module, attribute, spied(name, function, static))
+        static = 2 if name == "denoise" else 1
+        monkeypatch.setattr(programs, attribute, spied(name, function, static))
     options = VEnhancerOptions(up_scale=1.0, solver_mode="normal", steps=2, **changes)
     list(system.enhance(clip(6), rate=Fraction(10), options=options))
 
@@ -144,7 +142,7 @@ def test_a_plan_counts_resident_arrays(config: ConfigDict, cpu: Topology):
 def test_decoded_frames_are_sharded_by_chunk():
     shape = (8, 5, 32, 32, 3)
     with jax.set_mesh(inference_mesh(find_topology("v5e-8").devices)):
-        compiled = pieces._zeros.lower(shape, axes=shared.PIECES).compile()
+        compiled = pieces._zeros.lower(shape, axes=programs.PIECES).compile()
     assert compiled.output_shardings.shard_shape(shape) == (1, *shape[1:])
 
 

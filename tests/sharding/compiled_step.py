@@ -37,9 +37,8 @@ def main(result: str, platform: str, frames: int) -> None:
     from jax.sharding import NamedSharding, PartitionSpec
 
     from venhancer_jax.models.venhancer.unet3d import UNet3DConfig
-    from venhancer_jax.pipelines import catalog
-    from venhancer_jax.pipelines.venhancer import programs
-    from venhancer_jax.pipelines.venhancer.step_cache import StepCache, StepPlan
+    from venhancer_jax.pipelines import catalog, programs
+    from venhancer_jax.pipelines.step_cache import StepCache, StepPlan
     from venhancer_jax.planning.collectives import count_collectives
     from venhancer_jax.planning.topology import compile_on_processor, find_topology
     from venhancer_jax.sharding.mesh import inference_mesh

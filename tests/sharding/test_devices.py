@@ -96,6 +96,11 @@ def test_axes_of_a_mesh(devices: int, sizes: dict[str, int], shape: tuple[int, .
     assert tuple(mesh.shape.values()) == shape
 
 
+def test_short_windows_leave_devices_to_more_of_them():
+    """A device has at least two frames of a window."""
+    assert inference_mesh([object()] * 32, window=8).shape["context"] == 4
+
+
 def test_sizes_have_to_use_all_devices():
     with pytest.raises(InputError, match="does not use all of the 8 devices"):
         inference_mesh([object()] * 8, {"data": 3})

@@ -114,4 +114,4 @@ def mesh_of(config: ConfigDict, devices: Sequence[Any] | None = None) -> Mesh:
       InputError: the sizes do not use all devices.
     """
     videos = 1 if config.guidance_scale == 1 else 2
-    return inference_mesh(devices, dict(config.mesh), videos=videos)
+    return inference_mesh(devices, dict(config.mesh), videos=videos, window=config.window)

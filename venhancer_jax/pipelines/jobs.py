@@ -17,6 +17,7 @@ from venhancer_jax.sharding.processes import log_on_main
 from venhancer_jax.video import (
     VideoInfo,
     VideoWriter,
+    check_prompts,
     first_frame,
     list_videos,
     probe,
@@ -111,6 +112,8 @@ def check_jobs(config: ConfigDict) -> tuple[list[EnhanceJob], list[str]]:
         pairs = list_jobs(config)
     except OSError as error:
         raise InputError(f"{error.filename}: {error.strerror}") from error
+    if config.prompt_file and not config.name_as_prompt:
+        check_prompts(config.prompt_file, len(pairs))
     jobs, problems = [], []
     for i, (source, target) in enumerate(pairs):
         try:

@@ -1,6 +1,7 @@
 """Networks with parameters, from weight folders or abstract."""
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,10 +14,12 @@ from venhancer_jax import weights as stored
 from venhancer_jax.errors import InputError
 from venhancer_jax.models.autoencoders.vae import VAEConfig
 from venhancer_jax.models.functional import FunctionalModule
+from venhancer_jax.models.int8 import quantised
 from venhancer_jax.models.text.clip import ClipTextConfig
 from venhancer_jax.pipelines import catalog
-from venhancer_jax.pipelines.options import DTYPES
+from venhancer_jax.pipelines.options import DTYPES, WEIGHTS
 from venhancer_jax.pipelines.system import LoadedNetwork
+from venhancer_jax.pipelines.text import TextFeatures
 from venhancer_jax.sharding.params import fsdp_sharding
 
 
@@ -53,6 +56,41 @@ def load_network(
     one = jax.sharding.SingleDeviceSharding(jax.devices()[0])
     sharding = one if mesh is None else fsdp_sharding(mesh, shapes)
     return LoadedNetwork(config, network, stored.load_weights(folder, shapes, sharding=sharding))
+
+
+def load_denoiser(
+    kind: str, folder: epath.PathLike, mesh: Mesh | None, *, dtype: jnp.dtype, weights: str
+) -> LoadedNetwork:
+    """Loads a denoiser, in the requested numbers.
+
+    Args:
+      kind: name of the network that the folder must hold.
+      folder: weight folder, local or `gs://`.
+      mesh: devices, over whose `fsdp` parameters are split; None for one device.
+      dtype: type of weights and activations.
+      weights: `full`, or `int8` for a network of 8-bit integers (`models/int8.py`).
+
+    Raises:
+      InputError: no weights there, or those of another network; unknown `weights`; `int8` without
+        qwix.
+    """
+    if weights not in WEIGHTS:
+        raise InputError(f"weights {weights!r}: expected one of {', '.join(WEIGHTS)}")
+    full = load_network(kind, folder, mesh, dtype=dtype)
+    if weights == "full":
+        return full
+    network, params = quantised(full.network, full.params, full.config)
+    return LoadedNetwork(full.config, network, params)
+
+
+def load_text(folder: epath.PathLike, mesh: Mesh | None) -> TextFeatures:
+    """Returns the features of a text encoder, which is loaded when a text needs it.
+
+    Raises:
+      InputError: no weights there, or those of another network.
+    """
+    load = functools.partial(load_network, "text", folder, mesh)
+    return TextFeatures(stored_config("text", folder), load)
 
 
 def abstract_network(kind: str, config: Any, mesh: Mesh) -> LoadedNetwork:

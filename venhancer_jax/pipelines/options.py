@@ -21,6 +21,8 @@ COMPATS = ("default", "official")
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 WEIGHTS = ("full", "int8")
 MAX_SCALE = 8.0
+LAST_TIME = 999
+MAX_REUSE = 1000
 MAX_FPS = Fraction(1000)
 
 FILES = "input and output"
@@ -124,6 +126,49 @@ class EnhanceOptions:
                 f" {float(rate):g}; expected at most {MAX_FPS}"
             )
         return found
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class GuidedOptions(EnhanceOptions):
+    """Enhancement by a diffusion network: what guidance does, and what steps reuse.
+
+    Raises:
+      InputError: a value has the wrong type, is out of range, or contradicts another.
+    """
+
+    guidance_rescale: float = number(
+        0.2, low=0, high=1, group=LOOK,
+        about="share of the contrast added by guidance that is removed again",
+    )  # fmt: skip
+    guidance_interval: tuple[int, int] = whole_pair(
+        (0, LAST_TIME), low=0, high=LAST_TIME, names=("first", "last"), group=SPEED,
+        about="time steps with guidance; others take half the work (arXiv 2404.07724)",
+    )  # fmt: skip
+    guidance_reuse: int = whole(
+        1, low=1, high=MAX_REUSE, group=SPEED,
+        about="the guidance difference is computed in every k-th step; 1 is off",
+    )  # fmt: skip
+    deep_reuse: int = whole(
+        1, low=1, high=MAX_REUSE, group=SPEED,
+        about="levels below the first are computed in every k-th step (arXiv 2312.00858); 1 is off",
+    )  # fmt: skip
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.guidance_interval[0] > self.guidance_interval[1]:
+            raise InputError(
+                f"guidance_interval {self.guidance_interval}: expected the lower time step first"
+            )
+
+    @property
+    def guided(self) -> bool:
+        """Returns whether the negative prompt is used."""
+        return self.guidance_scale != 1
+
+    @property
+    def control_reuse(self) -> int:
+        """Returns in every how many steps the features of a ControlNet are computed."""
+        return 1
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -103,6 +103,21 @@ def even_windows(length: int, window: int, overlap: int) -> list[Window]:
     return [(start, start + size) for start in starts]
 
 
+def aligned_windows(length: int, window: int, overlap: int) -> list[Window]:
+    """Cuts `[0, length)` into the fewest windows of exactly one length, evenly spaced.
+
+    Args:
+      length: length of the axis; where it is shorter than a window it is one.
+      window: length of every window.
+      overlap: least number of positions that neighbouring windows share, fewer than `window`.
+    """
+    if length <= window:
+        return [(0, length)]
+    count = math.ceil((length - overlap) / (window - overlap))
+    starts = [round(i * (length - window) / (count - 1)) for i in range(count)]
+    return [(start, start + window) for start in starts]
+
+
 def key_frame_windows(frames: int, stride: int, limit: int) -> list[Window]:
     """Cuts a clip into windows of one length that start on key frames and overlap by half.
 
@@ -151,6 +166,28 @@ def faded_spans(windows: Sequence[Window]) -> list[Span]:
         remaining[start:stop] *= 1 - fade
         spans.append(Span(start, stop, weights.astype(np.float32)))
     return spans[::-1]
+
+
+def symmetric_spans(windows: Sequence[Window], *, scale: int = 1) -> list[Span]:
+    """Weighs windows by the distance to their nearer end, normalised to sum 1 everywhere.
+
+    Where two windows overlap they fade into each other linearly, and a mirrored axis has mirrored
+    weights.
+
+    Args:
+      windows: `(start, stop)` of each window, which together cover the axis.
+      scale: positions of the result for each position of the input.
+    """
+    total = np.zeros(max(stop for _, stop in windows) * scale)
+    tents = []
+    for start, stop in windows:
+        position = np.arange((stop - start) * scale) + 0.5
+        tents.append(np.minimum(position, position[::-1]))
+        total[start * scale : stop * scale] += tents[-1]
+    return [
+        Span(start, stop, (tent / total[start * scale : stop * scale]).astype(np.float32))
+        for (start, stop), tent in zip(windows, tents, strict=True)
+    ]
 
 
 def gaussian_spans(windows: Sequence[Window], *, scale: int, middle: float) -> list[Span]:
@@ -213,7 +250,7 @@ def blend(
     total: jax.Array | None = None
     for group in batches(boxes, batch, key=lambda box: box.shape):
         filled = [*group, *[group[-1]] * (batch - len(group))]
-        pieces = [_take(x, box.start, box.shape) for box in filled]
+        pieces = [take(x, box) for box in filled]
         results = function(jnp.concatenate(pieces) if batch > 1 else pieces[0], filled)
         if total is None:
             b, f, h, w, _ = x.shape
@@ -225,6 +262,11 @@ def blend(
             total = _add(total, result, weights, (frame, row * scale, column * scale), axes)
     assert total is not None
     return total
+
+
+def take(x: jax.Array, box: Box) -> jax.Array:
+    """Returns a piece `[B, f, h, w, C]` of a video `[B, F, H, W, C]`."""
+    return _take(x, box.start, box.shape)
 
 
 def batches(

@@ -236,6 +236,7 @@ class SystemSpec:
       checkpoints: returns the checkpoint or folder of each role, for weight options.
       load: loads the system.
       load_abstract: builds the system with shapes in place of parameters.
+      planned_scale: enlargement of a clip that is planned by the size of its output.
       training: module with the training objectives of the system, or empty.
       conversion: module with the checkpoint layouts of the system, or empty.
       parity: module with the replays of recordings of the system, or empty.
@@ -250,6 +251,7 @@ class SystemSpec:
     checkpoints: Callable[[Any], Mapping[str, str]]
     load: Load
     load_abstract: LoadAbstract
+    planned_scale: int = 1
     training: str = ""
     conversion: str = ""
     parity: str = ""

@@ -128,7 +128,9 @@ def find_clip(config: ConfigDict, system: System, described: str) -> PlannedClip
             options_of(config), target_size=(height, width), fps_scale=1.0
         )
         rate = options.target_fps or DEFAULT_RATE
-        clip = Clip(frames=frames, height=height, width=width, rate=rate)
+        scale = find_system(system_of(config)).planned_scale
+        rows, columns = math.ceil(height / scale), math.ceil(width / scale)
+        clip = Clip(frames=frames, height=rows, width=columns, rate=rate)
         return PlannedClip(system=system, clip=clip, options=options)
     if not config.input:
         raise InputError("no input: give --config.input=VIDEO or --plan_clip=HEIGHTxWIDTHxFRAMES")
@@ -182,11 +184,20 @@ def suggest(
             basis=f"arrays counted, {share:.0%} of the present temporaries",
         )
 
+    def possible(**changes: Any) -> PlannedClip | None:
+        """Returns the enhancement with other options, None if the system cannot do that."""
+        try:
+            changed = planned.with_options(**changes)
+            changed.system.plan(changed.clip, changed.options)
+        except InputError:
+            return None
+        return changed
+
     def fewer_frames() -> Iterator[Suggestion]:
         for frames in range(plan.window - 1, 1, -1):
-            changed = planned.with_options(window=frames)
+            changed = possible(window=frames)
             # A window has at least two key frames, however far apart they are.
-            if changed.plan.window <= frames:
+            if changed is not None and changed.plan.window <= frames:
                 yield expect(f"windows of {frames} frames, --config.window={frames}", changed)
 
     def more_chips() -> Iterator[Suggestion]:
@@ -198,8 +209,8 @@ def suggest(
     def smaller_output() -> Iterator[Suggestion]:
         for percent in range(95, 5, -5):
             size = tuple(max(16, side * percent // 100 // 2 * 2) for side in plan.output.size)
-            changed = planned.with_options(target_size=size)
-            yield expect(f"a smaller output, --config.target_size={size[0]},{size[1]}", changed)
+            if (changed := possible(target_size=size)) is not None:
+                yield expect(f"a smaller output, --config.target_size={size[0]},{size[1]}", changed)
 
     for candidates in (fewer_frames, more_chips, smaller_output):
         yield from first_that_fits(stats, candidates())

@@ -27,8 +27,8 @@ RULES: dict[str, tuple[str, ...]] = {
 # Logical axes of videos and their features [B, F, H, W, C].
 VIDEO_AXES = ("batch", "frame", "row", None, None)
 
-# A window of 32 frames has two for each device of an axis of this size.
-_MAX_CONTEXT = 16
+# Least number of frames of a window on each device.
+_LEAST_FRAMES = 2
 # Intermediate results of this size stay in the caches of a processor core.
 _CACHE_BYTES = 6 * 2**20
 
@@ -61,7 +61,11 @@ def device_mesh(sizes: Mapping[str, int], devices: Sequence[Any] | None = None) 
 
 
 def inference_mesh(
-    devices: Sequence[Any] | None = None, sizes: Mapping[str, int] | None = None, *, videos: int = 2
+    devices: Sequence[Any] | None = None,
+    sizes: Mapping[str, int] | None = None,
+    *,
+    videos: int = 2,
+    window: int = 32,
 ) -> Mesh:
     """Creates a mesh of all devices: videos on `data`, frames on `context`.
 
@@ -70,6 +74,7 @@ def inference_mesh(
       sizes: number of devices along some axes of `AXES`; without `data`, or with 0, `data` is as
         large as `videos` allow and `context` takes the rest.
       videos: least number of videos in a network call: 2 for a guidance pair.
+      window: frames of a window.
 
     Raises:
       InputError: the sizes do not use all devices.
@@ -81,7 +86,7 @@ def inference_mesh(
         free = len(devices) // used
         data = math.gcd(free, max(1, videos // max(1, sizes.get("fsdp", 1))))
         # Devices that a window has no frames for work on more windows of the video.
-        while free // data > _MAX_CONTEXT and free % (2 * data) == 0:
+        while free // data > max(1, window // _LEAST_FRAMES) and free % (2 * data) == 0:
             data *= 2
         sizes["data"] = data
     return device_mesh({"context": -1, **sizes}, devices)

@@ -4,7 +4,13 @@ Frames are `uint8` RGB arrays `[H, W, 3]`, upright and with square pixels. A wro
 raises `venhancer_jax.errors.InputError`.
 """
 
-from venhancer_jax.video.folder import VIDEO_SUFFIXES, is_video, list_videos, prompt_for
+from venhancer_jax.video.folder import (
+    VIDEO_SUFFIXES,
+    check_prompts,
+    is_video,
+    list_videos,
+    prompt_for,
+)
 from venhancer_jax.video.probe import VideoInfo, probe
 from venhancer_jax.video.read import first_frame, read_frames
 from venhancer_jax.video.write import VideoWriter
@@ -13,6 +19,7 @@ __all__ = [
     "VIDEO_SUFFIXES",
     "VideoInfo",
     "VideoWriter",
+    "check_prompts",
     "first_frame",
     "is_video",
     "list_videos",

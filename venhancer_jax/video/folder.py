@@ -89,6 +89,24 @@ def prompt_for(
     return prompt
 
 
+def check_prompts(prompt_file: str | Path, videos: int) -> None:
+    """Checks that a prompt file has no more prompts than there are videos.
+
+    Args:
+      prompt_file: text file with one prompt per video, a line each.
+      videos: number of videos.
+
+    Raises:
+      InputError: the file cannot be read, or has more prompts.
+    """
+    lines = _lines(Path(prompt_file))
+    if len(lines) > videos:
+        raise InputError(
+            f"{prompt_file}: {len(lines)} prompts, number of videos: {videos}."
+            " Give one line per video."
+        )
+
+
 def _lines(path: Path) -> list[str]:
     try:
         text = path.read_text(encoding="utf-8-sig")

@@ -11,6 +11,8 @@ from venhancer_jax.convert.parity.upscale_a_video import (
     diffusion,
     flow,
     networks,
+    pipeline,
+    tables,
 )
 from venhancer_jax.convert.parity.upscale_a_video.recipe import weight
 
@@ -24,10 +26,17 @@ _REPLAYS: dict[str, Callable[[Recording], list[Case]]] = {
     "raft_bidirectional": flow.replay_bidirectional,
     "raft_slicing": flow.replay_slicing,
     "scheduler": diffusion.replay_scheduler,
+    "pipeline": pipeline.replay_pipeline,
+    "pipeline_tiled": pipeline.replay_pipeline,
+    "segments": tables.replay_segments,
+    "tiles": tables.replay_tiles,
 }
 KINDS = {("upscale_a_video", kind): replay for kind, replay in _REPLAYS.items()}
 RECIPES = {"upscale_a_video": weight}
 # Keys by which JSON files of tables are recognized.
 TABLES = {
     "clip_lengths": ("upscale_a_video", "raft_slicing"),
+    "lengths": ("upscale_a_video", "segments"),
+    "cases": ("upscale_a_video", "tiles"),
+    "arrays": ("upscale_a_video", "companion"),
 }

@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
@@ -99,3 +100,10 @@ class UpscaleUNetConfig:
     def embedding_width(self) -> int:
         """Returns the channels of the time embedding."""
         return 4 * self.channels[0]
+
+    def smallest_inputs(self) -> tuple[jax.Array, dict[str, jax.Array]]:
+        """Returns noisy latents `[1, 1, h, w, C]` of the least size, and conditions for them."""
+        side = 2 ** (len(self.channels) - 1)
+        low_res = jnp.zeros((1, 1, side, side, self.in_channels - self.latent_channels))
+        latents = jnp.zeros((1, 1, side, side, self.latent_channels))
+        return latents, {"low_res": low_res, "label": jnp.ones(1, int)}

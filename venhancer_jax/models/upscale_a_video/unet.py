@@ -110,6 +110,34 @@ class UpscaleUNet(nnx.Module):
         y = last(deep, shallow, embedding, text_for(text, f"up.{len(self.up) - 1}"))
         return self.head(last.mix(y, embedding)), deep
 
+    def with_features(
+        self,
+        x: jax.Array,
+        t: jax.Array,
+        text: Text,
+        conditions: dict[str, jax.Array],
+        *,
+        control: None = None,
+        deep: jax.Array | None = None,
+    ) -> tuple[jax.Array, None, jax.Array]:
+        """Predicts v, as the denoising step of all systems calls a network.
+
+        Args:
+          x: noisy latents `[B, F, h, w, 4]`.
+          t: time steps `[B]`.
+          text: text features `[B, L, D]`, or their keys and values.
+          conditions: low_res, noisy low-resolution frames `[B, F, h, w, 3]`; label, their noise
+            levels `[B]`.
+          control: features of a ControlNet, which this network has not.
+          deep: features below the first level, from an earlier call; None computes them.
+
+        Returns:
+          v `[B, F, h, w, 4]` float32, None, and the features below the first level.
+        """
+        joined = jnp.concatenate([x, conditions["low_res"]], axis=-1)
+        v, deep = self.with_deep(joined, t, text, conditions["label"], deep)
+        return v, None, deep
+
     def embed(self, t: jax.Array, label: jax.Array | None) -> jax.Array:
         """Embeds time steps `[B]` and noise levels `[B]` as `[B, 1, E]`.
 

@@ -97,6 +97,13 @@ class UNet3DConfig:
         modulus = 2 ** (len(self.multipliers) - 1)
         return 2 % modulus, modulus
 
+    def smallest_inputs(self) -> tuple[jax.Array, dict[str, jax.Array]]:
+        """Returns noisy latents `[1, 1, h, w, C]` of the least size, and conditions for them."""
+        remainder, modulus = self.rows_modulus
+        x = jnp.zeros((1, 1, remainder or modulus, modulus, self.latent_channels))
+        one = jnp.ones(1, int)
+        return x, {"hint": x, "hint_t": one, "scale": one, "key_index": one[None] - 1}
+
 
 class Block(nnx.Module):
     """A block of the UNet: residual block, then transformers and upsampling where configured."""

@@ -60,7 +60,7 @@ def bidirectional_flow(
     if size != (height, width):
         resized = resize_bilinear(frames, size, antialias=False)
     maps = _in_pieces(partial(_encode, network, params), resized)
-    both = _in_pieces(partial(_flows, network, params, iterations), maps[:-1], maps[1:])
+    both = _in_pieces(partial(flows_of_pairs, network, iterations, params), maps[:-1], maps[1:])
     if size != (height, width):
         both = resize_bilinear(both, (height, width), antialias=False)
         ratios = height / size[0], width / size[1]
@@ -140,11 +140,22 @@ def _encode(network: FunctionalModule, params: Params, frames: jax.Array) -> jax
     return _map_pieces(of_frame, params, [frames], _FRAMES)
 
 
-@partial(jax.jit, static_argnums=(0, 2))
-def _flows(
-    network: FunctionalModule, params: Params, iterations: int, first: jax.Array, second: jax.Array
+@partial(jax.jit, static_argnums=(0, 1))
+def flows_of_pairs(
+    network: FunctionalModule, iterations: int, params: Params, first: jax.Array, second: jax.Array
 ) -> jax.Array:
-    """Computes flows `[n, 2, H, W, 2]` of pairs, forward and backward, from `_encode`'s maps."""
+    """Computes the flows of n pairs of frames.
+
+    Args:
+      network: RAFT.
+      iterations: number of updates.
+      params: parameters of RAFT.
+      first: features and context of first frames, `[n, H / 8, W / 8, C]`.
+      second: features and context of second frames, `[n, H / 8, W / 8, C]`.
+
+    Returns:
+      float32 flows `[n, 2, H, W, 2]`, forward and backward.
+    """
 
     def of_pair(params: Params, first: jax.Array, second: jax.Array) -> jax.Array:
         raft = network.bind(params)

@@ -4,22 +4,17 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 import jax
-import jax.numpy as jnp
-from einops import rearrange
 
+from venhancer_jax.pipelines.decode import Decode, decode_chunks
 from venhancer_jax.pipelines.pieces import (
     Box,
     Span,
-    batches,
-    blend,
     even_windows,
     faded_spans,
     gaussian_spans,
     sliding_windows,
     whole_span,
 )
-from venhancer_jax.pipelines.programs import PIECES
-from venhancer_jax.sharding.mesh import constrain
 
 # Frames of a chunk and those that neighbours share; latent sizes of tiles and of their overlaps.
 # They are the published ones: the temporal decoder's result depends on the length of a chunk.
@@ -28,8 +23,6 @@ TILE_SIZE = (72, 128)
 TILE_OVERLAP = (12, 25)
 # Offsets of the centres of the published tile weights, in pixels.
 _CENTRES = (0.0, -0.5)
-
-Decode = Callable[[jax.Array], jax.Array]
 
 
 def chunk_spans(frames: int, *, equal: bool) -> list[Span]:
@@ -84,53 +77,12 @@ def decode_stream(
       tile_size: rows and columns of latents of a tile.
       tile_overlap: rows and columns of latents that neighbouring tiles share.
 
-    Yields:
-      `[1, n, H, W, 3]`, the next frames, F in all.
-    """
-    chunks = chunk_spans(latents.shape[1], equal=equal)
-    stops = [*(chunk.start for chunk in chunks[1:]), latents.shape[1]]
-    position, faded = 0, None
-    for group in batches(chunks, batch, key=len):
-        filled = [*group, *[group[-1]] * (batch - len(group))]
-        pieces = jnp.concatenate([latents[:, chunk.start : chunk.stop] for chunk in filled])
-        boxes = tile_boxes(
-            pieces.shape[1:4], scale=scale, equal=equal, size=tile_size, overlap=tile_overlap
-        )
-        decoded = blend(lambda tile, _: decode(tile), pieces, boxes, scale=scale, axes=PIECES)
-        for i, chunk in enumerate(group):
-            frames, faded = _fade_in(
-                decoded, i, chunk.weights, faded, stops[position] - chunk.start
-            )
-            position += 1
-            yield frames
-
-
-@partial(jax.jit, static_argnames="finished")
-def _fade_in(
-    decoded: jax.Array,
-    index: int,
-    weights: jax.Array,
-    faded: jax.Array | None,
-    finished: int,
-) -> tuple[jax.Array, jax.Array]:
-    """Adds a chunk to what is left of the chunks before it.
-
-    Args:
-      decoded: chunks `[n, f, H, W, 3]`.
-      index: index of the chunk.
-      weights: weight of each frame of the chunk, `[f]`.
-      faded: weighted frames of earlier chunks `[1, o, H, W, 3]`, of the first o frames.
-      finished: frames at the start of the chunk that no later chunk adds to.
-
     Returns:
-      Finished frames `[1, finished, H, W, 3]`, and the others.
+      An iterator of `[1, n, H, W, 3]`, the next frames, F in all.
     """
-    chunk = jax.lax.dynamic_index_in_dim(decoded, index, keepdims=True)
-    # Frames of one chunk are wanted on every device.
-    chunk = constrain(chunk, (None,) * 5) * rearrange(weights, "f -> f 1 1 1")
-    if faded is not None:
-        chunk = chunk.at[:, : faded.shape[1]].add(faded)
-    return chunk[:, :finished], chunk[:, finished:]
+    boxes = partial(tile_boxes, scale=scale, equal=equal, size=tile_size, overlap=tile_overlap)
+    chunks = chunk_spans(latents.shape[1], equal=equal)
+    return decode_chunks(decode, latents, chunks, boxes, scale=scale, batch=batch)
 
 
 def _windows(equal: bool) -> Callable[[int, int, int], Sequence[tuple[int, int]]]:

@@ -1,6 +1,5 @@
 """Builds VEnhancer from weight folders, or abstract."""
 
-import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,18 +8,16 @@ from etils import epath
 from jax.sharding import Mesh
 
 from venhancer_jax.assets import demo_weights
-from venhancer_jax.errors import InputError
 from venhancer_jax.models.text.null import NullTextConfig
-from venhancer_jax.models.venhancer.int8 import quantised
 from venhancer_jax.pipelines import catalog
 from venhancer_jax.pipelines.networks import (
     abstract_network,
     compute_dtype,
     config_of,
+    load_denoiser,
     load_network,
-    stored_config,
+    load_text,
 )
-from venhancer_jax.pipelines.options import WEIGHTS
 from venhancer_jax.pipelines.system import LoadedNetwork
 from venhancer_jax.pipelines.text import TextFeatures
 from venhancer_jax.pipelines.venhancer.options import VEnhancerWeights
@@ -47,7 +44,7 @@ def load_venhancer(
       text: weight folder of the text encoder, or None for a model that has learned no text.
       dtype: type of weights and activations; `auto` is float32 on a CPU and bfloat16 elsewhere. The
         encoder of the VAE and the text encoder stay in float32.
-      weights: `full`, or `int8` for a denoiser of 8-bit integers (`models/venhancer/int8.py`).
+      weights: `full`, or `int8` for a denoiser of 8-bit integers (`models/int8.py`).
       mesh: devices to run on, by default all; parameters are split over its `fsdp`.
 
     Raises:
@@ -55,19 +52,10 @@ def load_venhancer(
         `weights`; `int8` without qwix.
     """
     compute = compute_dtype(dtype)
-    if weights not in WEIGHTS:
-        raise InputError(f"weights {weights!r}: expected one of {', '.join(WEIGHTS)}")
     if mesh is None and jax.device_count() > 1:
         mesh = inference_mesh()
-    unet = load_network("venhancer", denoiser, mesh, dtype=compute)
-    if weights == "int8":
-        network, params = quantised(unet.network, unet.params, unet.config)
-        unet = LoadedNetwork(unet.config, network, params)
-    if text is None:
-        features = null_text(unet.config.context_width)
-    else:
-        load_text = functools.partial(load_network, "text", text, mesh)
-        features = TextFeatures(stored_config("text", text), load_text)
+    unet = load_denoiser("venhancer", denoiser, mesh, dtype=compute, weights=weights)
+    features = null_text(unet.config.context_width) if text is None else load_text(text, mesh)
     return VEnhancer(unet, load_network("vae", vae, mesh, dtype=compute), features, mesh=mesh)
 
 

@@ -5,11 +5,13 @@ import dataclasses
 from venhancer_jax.diffusion.timesteps import FAST_LEAST_LEVELS, MODES, Mode
 from venhancer_jax.errors import InputError
 from venhancer_jax.pipelines.options import (
+    LAST_TIME,
     LOOK,
+    MAX_REUSE,
     NETWORKS,
     SPEED,
     WEIGHTS,
-    EnhanceOptions,
+    GuidedOptions,
     WeightOptions,
 )
 from venhancer_jax.pipelines.venhancer.compat import COMPATS, Compat
@@ -17,15 +19,13 @@ from venhancer_jax.settings import choice, flag, number, text, whole, whole_pair
 from venhancer_jax.video.motion import FRAME_INTERPOLATIONS, FrameInterpolation
 
 SOLVERS = ("dpmpp_2m_sde", "heun", "ddim")
-LAST_TIME = 999
-MAX_REUSE = 1000
 MAX_NOISE_AUG = 300
 # Names of the published denoisers by `version`.
 PUBLISHED = {"v1": "venhancer_v1", "v2": "venhancer_v2"}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class VEnhancerOptions(EnhanceOptions):
+class VEnhancerOptions(GuidedOptions):
     """Options of an enhancement by VEnhancer.
 
     Raises:
@@ -43,10 +43,6 @@ class VEnhancerOptions(EnhanceOptions):
         "fast", MODES, group=LOOK, about="fast visits 15 fixed times, normal as many as steps"
     )
     steps: int = whole(15, low=1, high=1000, group=LOOK, about="steps of the normal solver_mode")
-    guidance_rescale: float = number(
-        0.2, low=0, high=1, group=LOOK,
-        about="share of the contrast added by guidance that is removed again",
-    )  # fmt: skip
     interpolation: FrameInterpolation = choice(
         "previous", FRAME_INTERPOLATIONS, group=LOOK, old_name="between",
         about="start of the frames between key frames: the frame before, or flow, its motion",
@@ -58,21 +54,9 @@ class VEnhancerOptions(EnhanceOptions):
         1.0, low=0, high=1, group=LOOK,
         about="share of the first level's noise at the start; 0 for one-step models",
     )  # fmt: skip
-    guidance_interval: tuple[int, int] = whole_pair(
-        (0, LAST_TIME), low=0, high=LAST_TIME, names=("first", "last"), group=SPEED,
-        about="time steps with guidance; others take half the work (arXiv 2404.07724)",
-    )  # fmt: skip
-    guidance_reuse: int = whole(
-        1, low=1, high=MAX_REUSE, group=SPEED,
-        about="the guidance difference is computed in every k-th step; 1 is off",
-    )  # fmt: skip
     controlnet_reuse: int = whole(
         1, low=1, high=MAX_REUSE, group=SPEED,
         about="the ControlNet's features are computed in every k-th step; 1 is off",
-    )  # fmt: skip
-    deep_reuse: int = whole(
-        1, low=1, high=MAX_REUSE, group=SPEED,
-        about="levels below the first are computed in every k-th step (arXiv 2312.00858); 1 is off",
     )  # fmt: skip
     shape_buckets: bool = flag(
         False, group=SPEED,
@@ -103,10 +87,6 @@ class VEnhancerOptions(EnhanceOptions):
             )
         if self.compat == "official" and self.shape_buckets:
             raise InputError("shape_buckets: compat 'official' repeats the published shapes")
-        if self.guidance_interval[0] > self.guidance_interval[1]:
-            raise InputError(
-                f"guidance_interval {self.guidance_interval}: expected the lower time step first"
-            )
         for name in ("guidance_reuse", "controlnet_reuse", "deep_reuse"):
             if getattr(self, name) > 1 and self.solver == "heun":
                 raise InputError(
@@ -126,9 +106,9 @@ class VEnhancerOptions(EnhanceOptions):
         return requested != ((0, LAST_TIME), 1, 1, 1)
 
     @property
-    def guided(self) -> bool:
-        """Returns whether the negative prompt is used."""
-        return self.guidance_scale != 1
+    def control_reuse(self) -> int:
+        """Returns in every how many steps the features of the ControlNet are computed."""
+        return self.controlnet_reuse
 
     @property
     def quirks(self) -> Compat:

@@ -18,6 +18,7 @@ from venhancer_jax.diffusion.solvers import (
 )
 from venhancer_jax.diffusion.timesteps import edm_sigmas_for, even_times, fast_times
 from venhancer_jax.errors import InputError
+from venhancer_jax.pipelines.frame_times import nearest_frames
 from venhancer_jax.pipelines.options import MAX_SCALE
 from venhancer_jax.pipelines.pieces import Window, key_frame_windows
 from venhancer_jax.pipelines.system import Clip, Output
@@ -197,13 +198,10 @@ def plan_time(frames: int, rate: Fraction, options: VEnhancerOptions) -> TimePla
     if options.shape_buckets:
         keys = buckets.key_frames(frames, stride, options.window)
     index = tuple(official.key_index(keys, stride - 1))
-    count = max(1, math.floor(frames * ratio + Fraction(1, 2)))
-    nearest = (math.floor(j * stride / ratio + Fraction(1, 2)) for j in range(count))
-    last = (frames - 1) * stride
     return TimePlan(
         stride=stride,
         key_index=index,
-        take=tuple(min(i, last) for i in nearest),
+        take=nearest_frames(frames, ratio, stride),
         rate=target,
         windows=tuple(key_frame_windows(len(index), stride, options.window)),
     )

@@ -1,28 +1,22 @@
 """The programs of an enhancement, abstract: shapes and shardings of the calls of `VEnhancer`."""
 
 import math
-from collections.abc import Mapping
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import NamedSharding
 
-from venhancer_jax.diffusion.solvers import solve
-from venhancer_jax.pipelines import programs as shared
-from venhancer_jax.pipelines.system import LoadedNetwork, ProgramSpec
-from venhancer_jax.pipelines.venhancer import programs
+from venhancer_jax.pipelines import programs
+from venhancer_jax.pipelines.denoise import windows_per_call
+from venhancer_jax.pipelines.spec_builder import SpecBuilder, count_network_calls, split
+from venhancer_jax.pipelines.step_cache import StepCache, StepPlan
+from venhancer_jax.pipelines.system import ProgramSpec
 from venhancer_jax.pipelines.venhancer.decode import chunk_spans, tile_boxes
-from venhancer_jax.pipelines.venhancer.denoise import windows_per_call
 from venhancer_jax.pipelines.venhancer.networks import VEnhancerNetworks
 from venhancer_jax.pipelines.venhancer.options import VEnhancerOptions
 from venhancer_jax.pipelines.venhancer.plan import VEnhancerPlan, plan_steps
-from venhancer_jax.pipelines.venhancer.step_cache import StepCache, StepPlan
-from venhancer_jax.sharding.mesh import num_shards, partition_spec, replicated
-from venhancer_jax.sharding.params import shard_bytes
+from venhancer_jax.sharding.mesh import num_shards
 
-TOKENS = 77
 # Arrays as large as the latents of the clip that are held while it is denoised: mean, start, hint,
 # state of the solver, its noise, and the blended windows.
 _LATENTS_HELD = 10
@@ -39,7 +33,7 @@ def program_specs(
       options: options of the enhancement.
     """
     assert system.mesh is not None
-    mesh, everywhere = system.mesh, replicated(system.mesh)
+    mesh = system.mesh
     pixels = system.vae.config.pixels_per_latent
     channels = system.denoiser.config.latent_channels
     rows, columns = plan.working_size
@@ -47,47 +41,11 @@ def program_specs(
     copies = 2 if options.guided else 1
     with jax.set_mesh(mesh):
         pieces, windows = num_shards("piece"), windows_per_call(guided=options.guided)
-        by_piece = NamedSharding(mesh, partition_spec(shared.PIECES))
     # The text encoder is freed before the clip is encoded.
-    weights = sum(shard_bytes(network.params) for network in (system.vae, system.denoiser))
     held = _LATENTS_HELD * 4 * plan.time.frames * math.prod(latent)
-
-    def array(
-        *shape: int, dtype: Any = jnp.float32, sharding: NamedSharding = everywhere
-    ) -> jax.ShapeDtypeStruct:
-        return jax.ShapeDtypeStruct(shape, dtype, sharding=sharding)
-
-    def program(
-        name: str,
-        function: Any,
-        network: LoadedNetwork,
-        *inputs: Any,
-        static: tuple[Any, ...] = (),
-        resident_bytes: int = 0,
-        **facts: Any,
-    ) -> ProgramSpec:
-        own = shard_bytes(network.params) if name != "text" else 0
-        return ProgramSpec(
-            name=name,
-            function=function,
-            static=(network.network, *static),
-            arguments=(network.params, *inputs),
-            mesh=mesh,
-            resident_bytes=weights - own + held + resident_bytes,
-            **facts,
-        )
-
+    build = SpecBuilder(mesh, (system.vae, system.denoiser), held)
+    array, program = build.array, build.program
     encoder = system.text.load()
-    tokens = array(copies, TOKENS, dtype=jnp.int32)
-    features = jax.eval_shape(lambda p, t: encoder.network(p, t), encoder.params, tokens)
-    text = jax.tree.map(
-        lambda x: array(*x.shape, dtype=x.dtype),
-        jax.eval_shape(
-            lambda p, t: programs.compute_text_kv(system.denoiser.network, p, t),
-            system.denoiser.params,
-            features,
-        ),
-    )
     start, stop = max(plan.time.windows, key=lambda each: each[1] - each[0])
     keys = int((np.array(plan.time.key_index)[start:stop] >= 0).sum())
     frames = stop - start
@@ -101,14 +59,15 @@ def program_specs(
     chunk, tile, calls, buffers = _decoding(plan, options, latent[:2], pixels, pieces)
     encoded = plan.time.frames if options.interpolation == "flow" else plan.clip.frames
     step = StepPlan() if options.guided else StepPlan(difference=None)
-    network_calls = math.ceil(plan.window_count / windows) * _network_calls(system, options)
+    steps = plan_steps(system.schedule, options)
+    network_calls = math.ceil(plan.window_count / windows) * count_network_calls(steps)
     return [
-        program("text", shared.embed_text, encoder, tokens, shards=1),
+        build.text(encoder, copies),
         program(
             "encode",
-            shared.encode,
+            programs.encode,
             system.vae,
-            array(pieces, 1, rows, columns, 3, sharding=by_piece),
+            build.pieces(pieces, 1, rows, columns, 3),
             shards=pieces,
             calls=math.ceil(encoded / pieces),
             scales_with=("pixels",),
@@ -120,7 +79,7 @@ def program_specs(
             array(windows, frames, *latent),
             array(dtype=jnp.int32),
             (number, number),
-            text,
+            build.text_kv(encoder, system.denoiser, copies),
             (number, number),
             conditions,
             StepCache(),
@@ -131,40 +90,14 @@ def program_specs(
         ),
         program(
             "decode",
-            shared.decode,
+            programs.decode,
             system.vae,
-            array(pieces, chunk, *tile, channels, sharding=by_piece),
+            build.pieces(pieces, chunk, *tile, channels),
             shards=pieces,
             calls=calls,
             resident_bytes=buffers,
         ),
     ]
-
-
-def split(mesh: Mapping[str, int], videos: int, frames: int) -> float:
-    """Returns the devices' worth of work that a denoising step is split into.
-
-    Args:
-      mesh: devices along its axes.
-      videos: guidance pair times windows.
-      frames: frames of a window; frames that pad them count as work.
-    """
-    by_video = min(videos, mesh["data"] * mesh["fsdp"])
-    return by_video * mesh["rows"] * frames / math.ceil(frames / mesh["context"])
-
-
-def _network_calls(system: VEnhancerNetworks, options: VEnhancerOptions) -> int:
-    """Counts the network calls of a window by running the solver on a single number."""
-    calls = 0
-
-    def count(x: jax.Array, t: Any) -> jax.Array:
-        nonlocal calls
-        calls += 1
-        return x
-
-    steps = plan_steps(system.schedule, options)
-    solve(count, jnp.zeros((1,) * 5), steps, lambda stream, step, shape: jnp.zeros(shape))
-    return calls
 
 
 def _decoding(

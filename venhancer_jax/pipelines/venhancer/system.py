@@ -13,11 +13,12 @@ import numpy as np
 from venhancer_jax.diffusion.noise import CounterNoise, NoiseSource
 from venhancer_jax.diffusion.solvers import solve
 from venhancer_jax.pipelines import programs
+from venhancer_jax.pipelines.denoise import windowed_denoiser
+from venhancer_jax.pipelines.pieces import Box, faded_spans, whole_span
 from venhancer_jax.pipelines.system import Clip, ProgramSpec, Progress
 from venhancer_jax.pipelines.venhancer import buckets
 from venhancer_jax.pipelines.venhancer.conditions import compute_conditions
 from venhancer_jax.pipelines.venhancer.decode import decode_stream
-from venhancer_jax.pipelines.venhancer.denoise import windowed_denoiser
 from venhancer_jax.pipelines.venhancer.encode import EncodedClip, encode_clip
 from venhancer_jax.pipelines.venhancer.networks import VEnhancerNetworks
 from venhancer_jax.pipelines.venhancer.options import VEnhancerOptions
@@ -30,9 +31,7 @@ from venhancer_jax.pipelines.venhancer.plan import (
     plan_time,
 )
 from venhancer_jax.pipelines.venhancer.program_specs import program_specs
-from venhancer_jax.pipelines.venhancer.programs import compute_text_kv
 from venhancer_jax.pipelines.venhancer.prompts import texts_of
-from venhancer_jax.sharding.mesh import num_shards
 
 
 class VEnhancer(VEnhancerNetworks):
@@ -97,7 +96,8 @@ class VEnhancer(VEnhancerNetworks):
             frames, rate=rate, options=options, noise=noise, text=text, progress=progress
         )
         take, position = plan.time.take, 0
-        grid = self._decoded_bytes(latents, plan.space, options)
+        decoded = self.decode_frames(latents, plan.space, options)
+        grid = self.to_bytes(decoded, truncate=options.quirks.truncate_bytes)
         for index, frame in enumerate(grid):
             # Frames of the grid are repeated or dropped as planned.
             while position < len(take) and take[position] == index:
@@ -139,10 +139,14 @@ class VEnhancer(VEnhancerNetworks):
             conditions = compute_conditions(encoded, plan.time, self.schedule, noise, options)
             del encoded
             features = self.text(texts_of(options)) if text is None else text
-            text_kv = compute_text_kv(self.denoiser.network, self.denoiser.params, features)
+            text_kv = programs.compute_text_kv(
+                self.denoiser.network, self.denoiser.params, features
+            )
             steps = plan_steps(self.schedule, options)
+            rows, columns = map(whole_span, conditions.start.shape[2:4])
+            boxes = [Box(frames, rows, columns) for frames in faded_spans(plan.time.windows)]
             denoise = windowed_denoiser(
-                self.denoiser, conditions, text_kv, self.schedule, plan.time, steps.calls, options
+                self.denoiser, boxes, conditions, text_kv, self.schedule, steps.calls, options
             )
             latents = solve(
                 denoise,
@@ -173,9 +177,9 @@ class VEnhancer(VEnhancerNetworks):
             latents,
             scale=self.vae.config.pixels_per_latent,
             equal=options.quirks.equal_tiles,
-            batch=self._pieces(),
+            batch=self.num_pieces(),
         )
-        for piece in self._each_on_mesh(stream):
+        for piece in self.each_on_mesh(stream):
             yield piece[0, :, top : top + height, left : left + width]
 
     def decode(self, latents: jax.Array) -> jax.Array:
@@ -214,30 +218,6 @@ class VEnhancer(VEnhancerNetworks):
         )
         clip = Clip(frames=count, height=size[0], width=size[1], rate=rate)
         return encoded, self.plan(clip, options)
-
-    def _decoded_bytes(
-        self, latents: jax.Array, space: SpacePlan, options: VEnhancerOptions
-    ) -> Iterator[np.ndarray]:
-        """Decodes latents to uint8 frames `[H, W, 3]`."""
-        for frames in self.decode_frames(latents, space, options):
-            with self.on_mesh():
-                pixels = programs.to_bytes(frames, truncate=options.quirks.truncate_bytes)
-            # Sharded pixels could not be read by each process.
-            assert pixels.is_fully_replicated
-            yield from np.asarray(pixels)
-
-    def _each_on_mesh(self, stream: Iterator[jax.Array]) -> Iterator[jax.Array]:
-        """Computes each item of a stream on the mesh, which is not in use between items."""
-        while True:
-            with self.on_mesh():
-                item = next(stream, None)
-            if item is None:
-                return
-            yield item
-
-    def _pieces(self) -> int:
-        with self.on_mesh():
-            return num_shards("piece")
 
     def _moduli(self, options: VEnhancerOptions) -> tuple[tuple[int, int], int]:
         """Returns `(remainder, modulus)` of working heights, and the modulus of widths."""

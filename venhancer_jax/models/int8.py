@@ -1,4 +1,4 @@
-"""UNet and ControlNet in 8-bit integers, by the library qwix.
+"""A denoiser in 8-bit integers, by the library qwix.
 
 Dense layers and convolutions multiply integers; attention and norms are unchanged. Each output
 channel of a kernel has one scale, computed once; activations are quantised in every call, since
@@ -8,7 +8,7 @@ qwix has no convolution of integer weights alone.
 import dataclasses
 import importlib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +17,6 @@ from flax import nnx
 from venhancer_jax.errors import InputError
 from venhancer_jax.models.functional import FunctionalModule, Params
 from venhancer_jax.models.layers.text_kv_cache import compute_text_kv
-from venhancer_jax.models.venhancer.unet3d import UNet3DConfig
 
 # The products of attention go by another name.
 _OPERATIONS = ("dot_general", "conv_general_dilated")
@@ -25,15 +24,28 @@ _OPERATIONS = ("dot_general", "conv_general_dilated")
 _METHODS = ("with_features",)
 
 
+class DenoiserConfig(Protocol):
+    """Sizes of a denoiser."""
+
+    @property
+    def context_width(self) -> int:
+        """Returns the channels of the text features."""
+        ...
+
+    def smallest_inputs(self) -> tuple[jax.Array, dict[str, jax.Array]]:
+        """Returns noisy latents `[1, 1, h, w, C]` of the least size, and conditions for them."""
+        ...
+
+
 def quantised(
-    network: FunctionalModule, params: Params, config: UNet3DConfig
+    network: FunctionalModule, params: Params, config: DenoiserConfig
 ) -> tuple[FunctionalModule, Params]:
     """Quantises a network to 8-bit integers.
 
     Args:
-      network: UNet and ControlNet.
-      params: UNet and ControlNet parameters, flat dictionary.
-      config: sizes shared by the UNet and the ControlNet.
+      network: denoiser with the method `with_features`.
+      params: parameters of the denoiser, flat dictionary.
+      config: sizes of the denoiser.
 
     Returns:
       Integer network, which cannot be initialised, and its parameters: `NAME.kernel.array.qvalue`
@@ -49,14 +61,12 @@ def quantised(
     def with_integers(params: Params) -> nnx.Module:
         # qwix learns from a call how each kernel is used: a call at the smallest size.
         module = network.bind(params)
-        remainder, modulus = config.rows_modulus
-        x = jnp.zeros((1, 1, remainder or modulus, modulus, config.latent_channels))
-        one = jnp.ones(1, int)
+        x, conditions = config.smallest_inputs()
         keys = compute_text_kv(module, jnp.zeros((1, 1, config.context_width)))
-        conditions = {"hint": x, "hint_t": one, "scale": one, "key_index": one[None] - 1}
         return qwix.quantize_model(
-            module, qwix.PtqProvider([rule]), x, one, keys, conditions, methods=_METHODS
-        )
+            module, qwix.PtqProvider([rule]), x, jnp.ones(1, int), keys, conditions,
+            methods=_METHODS,
+        )  # fmt: skip
 
     # Traced twice, never run: the compiler drops the call, whose result is not used.
     graph, state = nnx.split(jax.eval_shape(with_integers, params))

@@ -1,9 +1,9 @@
 """What denoising steps reuse of earlier steps, as a plan and a cache.
 
 Inputs of neighbouring steps differ little. Three intermediate results of a call can serve
-the next ones: the difference that guidance amplifies, the features of the ControlNet, and those
-below the first level of the UNet. Which call stores and which reuses what follows from the time
-steps alone, so it is planned for the whole run beforehand.
+the next ones: the difference that guidance amplifies, the features of a ControlNet if there is
+one, and those below the first level of the UNet. Which call stores and which reuses what follows
+from the time steps alone, so it is planned for the whole run beforehand.
 """
 
 import dataclasses
@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 
 import jax
 
-from venhancer_jax.pipelines.venhancer.options import VEnhancerOptions
+from venhancer_jax.pipelines.options import GuidedOptions
 
 # Compute; compute and store for later calls; take what an earlier call stored.
 FeatureSource = Literal["compute", "store", "reuse"]
@@ -65,7 +65,7 @@ class StepCache(NamedTuple):
 
 
 def plan_steps_reuse(
-    times: Iterable[int], options: VEnhancerOptions, *, guided: bool
+    times: Iterable[int], options: GuidedOptions, *, guided: bool
 ) -> tuple[StepPlan, ...]:
     """Plans every network call.
 
@@ -79,7 +79,7 @@ def plan_steps_reuse(
     """
     low, high = options.guidance_interval
     difference = _Age(options.guidance_reuse)
-    control, deep = _Age(options.controlnet_reuse), _Age(options.deep_reuse)
+    control, deep = _Age(options.control_reuse), _Age(options.deep_reuse)
     plans = []
     for t in times:
         inside = guided and low <= t <= high

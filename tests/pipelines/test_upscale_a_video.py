@@ -1,0 +1,316 @@
+"""Upscale-A-Video end to end, on networks of a few thousand parameters."""
+
+import dataclasses
+from fractions import Fraction
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from pipelines.jax_events import COMPILE, events
+from pipelines.tiny_system import clip
+from pipelines.tiny_upscaler import tiny_upscaler
+from pipelines.upscale_on_devices import Cases, enhanced, on_eight
+
+from venhancer_jax.diffusion.noise import CounterNoise
+from venhancer_jax.errors import InputError
+from venhancer_jax.models.int8 import quantised
+from venhancer_jax.pipelines import pieces, programs
+from venhancer_jax.pipelines.system import Clip, LoadedNetwork
+from venhancer_jax.pipelines.upscale_a_video.conditions import compute_conditions
+from venhancer_jax.pipelines.upscale_a_video.motion import compute_flows, refiner
+from venhancer_jax.pipelines.upscale_a_video.options import UpscaleAVideoOptions
+from venhancer_jax.pipelines.upscale_a_video.source import read_source
+from venhancer_jax.pipelines.upscale_a_video.system import DenoisedClip
+
+SYSTEM = tiny_upscaler()
+RATE = Fraction(10)
+
+
+def options(**changes) -> UpscaleAVideoOptions:
+    return UpscaleAVideoOptions(**({"steps": 2, "flow": "dis"} | changes))
+
+
+def frames(count: int = 3, height: int = 16, width: int = 24) -> list[np.ndarray]:
+    return clip(count, height, width)
+
+
+def denoise(source: list[np.ndarray], **changes) -> DenoisedClip:
+    return SYSTEM.denoise_clip(source, rate=RATE, options=options(**changes))
+
+
+def enhance(source: list[np.ndarray], **changes) -> np.ndarray:
+    return np.stack([*SYSTEM.enhance(source, rate=RATE, options=options(**changes))])
+
+
+@pytest.fixture(scope="module")
+def three() -> np.ndarray:
+    """Three frames, enhanced by default."""
+    return enhance(frames())
+
+
+def test_four_times_the_size(three: np.ndarray):
+    assert three.shape == (3, 64, 96, 3) and three.dtype == np.uint8
+    assert three.std() > 10
+
+
+@pytest.mark.usefixtures("three")
+def test_other_numbers_compile_nothing():
+    enhance(frames(), propagation_steps=(1,))
+    with events() as seen:
+        enhance(
+            frames(), prompt="", steps=4, seed=3, noise_level=20, guidance_scale=3.0,
+            propagation_steps=(1, 3),
+        )  # fmt: skip
+    assert seen[COMPILE] == 0
+
+
+def test_one_window_of_the_published_program_is_that_of_the_default(three: np.ndarray):
+    """But for bytes, which it truncates: no tile, no second window, no padding."""
+    published = enhance(frames(), compat="official", a_prompt="", prompt="").astype(int)
+    rounded = enhance(frames(), a_prompt="", prompt="").astype(int)
+    assert set(np.unique(rounded - published)) == {0, 1}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"prompt": "a fox"},
+        {"negative_prompt": "a hen"},
+        {"a_prompt": ""},
+        {"noise_level": 250},
+        {"seed": 1},
+        {"guidance_scale": 2.0},
+        {"propagation_steps": (0,)},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_every_option_matters(changes: dict, three: np.ndarray):
+    assert (enhance(frames(), **changes) != three).any()
+
+
+@pytest.fixture(scope="module")
+def five() -> DenoisedClip:
+    """Five frames in two windows, denoised in one step."""
+    return denoise(frames(5), steps=1, window=3, window_overlap=1)
+
+
+def test_windows_are_blended(five: DenoisedClip):
+    """The clean latents of the only step are the weighted sum of those of each window."""
+    (tile,) = five.plan.space.tiles
+    boxes = five.plan.boxes(tile)
+    assert [box.frames.start for box in boxes] == [0, 2]
+    np.testing.assert_allclose(five.latents[0], blended(five, boxes), atol=1e-4)
+
+
+def test_tiles_are_crops_of_the_whole():
+    """Noise and input of each tile are those of the whole frames at its place."""
+    denoised = denoise(frames(3, 16, 40), steps=1, tile=24, tile_overlap=0)
+    (tile,) = denoised.plan.space.tiles
+    boxes = denoised.plan.boxes(tile)
+    assert [box.columns.start for box in boxes] == [0, 16]
+    np.testing.assert_allclose(denoised.latents[0], blended(denoised, boxes), atol=1e-4)
+
+
+def blended(denoised: DenoisedClip, boxes: list[pieces.Box]) -> np.ndarray:
+    """Denoises box by box in one step, and adds the weighted results."""
+    chosen, (network, params) = options(steps=1), _network()
+    text = SYSTEM.text([chosen.a_prompt, "blur, worst quality"])
+    text_kv = programs.compute_text_kv(network, params, text)
+    low_res = jnp.asarray(denoised.source.padded()[None])
+    conditions = compute_conditions(
+        low_res, 0, 4, SYSTEM.low_res_schedule, CounterNoise(chosen.seed), chosen.noise_level
+    )
+    steps = SYSTEM.scheduler.ddim_steps(1)
+    levels = [jnp.asarray(x[steps.t[0]]) for x in (_schedule().alphas, _schedule().sigmas)]
+    guidance = jnp.float32(chosen.guidance_scale), jnp.float32(0)
+    total = np.zeros(conditions.start.shape, np.float32)
+    for box in boxes:
+        x0, _ = programs.denoise(
+            network, programs.StepPlan(), params, pieces.take(conditions.start, box), steps.t[0],
+            tuple(levels), text_kv, guidance, conditions.for_windows([box]), programs.StepCache(),
+        )  # fmt: skip
+        place = tuple(slice(s.start, s.stop) for s in (box.frames, box.rows, box.columns))
+        weights = [s.weights for s in (box.frames, box.rows, box.columns)]
+        total[(0, *place)] += np.einsum("f,h,w->fhw", *weights)[..., None] * np.asarray(x0[0])
+    start = np.asarray(conditions.start)
+    return steps.c_x[0] * start + steps.c_x0[0] * total
+
+
+def test_tiles_of_the_published_program():
+    """Each has noise of its own; only its core is used, clipped."""
+    chosen = {"compat": "official", "tile": 16, "tile_overlap": 8}
+    denoised = denoise(frames(3, 16, 32), steps=1, **chosen)
+    tiles = denoised.plan.space.tiles
+    assert [tile.size for tile in tiles] == [(16, 24), (16, 24)]
+    first, second = (np.asarray(x) for x in denoised.latents)
+    assert np.abs(first[:, :, :, 8:] - second[:, :, :, :16]).max() > 0.1
+
+    (canvas,) = SYSTEM.decode_frames(denoised, options(**chosen))
+    network, params = SYSTEM.vae.network, SYSTEM.vae.params
+    for tile, latents, columns in zip(tiles, denoised.latents, [(0, 64), (32, 96)], strict=True):
+        condition = denoised.source.frames[None, :, :, slice(*tile.columns)]
+        decoded = programs.decode(network, params, latents, jnp.asarray(condition))[0]
+        core = jnp.clip(decoded[:, :, slice(*columns)], -1, 1)
+        start, stop = (4 * i for i in tile.core_columns)
+        np.testing.assert_allclose(canvas[:, :, start:stop], core, atol=1e-5)
+
+
+def test_every_frame_is_decoded(five: DenoisedClip):
+    """Also those of a last chunk that starts earlier, whose frames are blended."""
+    decoded = np.concatenate([*SYSTEM.decode_frames(five, options(window=3))])
+    network, params = SYSTEM.vae.network, SYSTEM.vae.params
+    first, last = (
+        programs.decode(
+            network, params, five.latents[0][:, start : start + 3],
+            jnp.asarray(five.source.frames[None, start : start + 3]),
+        )[0]
+        for start in (0, 2)
+    )  # fmt: skip
+    assert decoded.shape == (5, 64, 96, 3)
+    np.testing.assert_allclose(decoded[:2], np.clip(first[:2], -1, 1), atol=1e-5)
+    np.testing.assert_allclose(decoded[3:], np.clip(last[1:], -1, 1), atol=1e-5)
+    both = (first[2] + last[0]) / 2
+    np.testing.assert_allclose(decoded[2], np.clip(both, -1, 1), atol=1e-5)
+
+
+def test_small_frames_are_padded_and_cropped():
+    found = enhance(frames(3, 15, 21), propagation_steps=(1,))
+    assert found.shape == (3, 60, 84, 3)
+
+
+@pytest.mark.parametrize(("up_scale", "size"), [(2.0, (32, 48)), (5.0, (80, 120))])
+def test_any_size(up_scale: float, size: tuple[int, int], three: np.ndarray):
+    found = enhance(frames(), up_scale=up_scale)
+    assert found.shape == (3, *size, 3)
+    assert abs(found.mean() - three.mean()) < 2
+
+
+def test_rate():
+    found = enhance(frames(), fps_scale=2.0)
+    assert len(found) == 6
+    np.testing.assert_array_equal(found[1], found[2])
+
+
+@pytest.mark.parametrize("flow", ["dis", "raft"])
+def test_one_frame_is_not_propagated(flow: str):
+    chosen = options(propagation_steps=(1,), flow=flow)
+    source = read_source(frames(1), RATE, chosen, lambda stage, done, total: None)
+    flows = compute_flows(SYSTEM.raft, source, chosen)
+    assert [each.shape for each in flows] == [(0, 16, 24, 2)] * 2
+    x0 = jnp.ones((1, 1, 16, 24, 4))
+    assert refiner(flows, source.plan.space.tiles[0], chosen)(x0, 1) is x0
+
+
+def test_flow_by_the_network():
+    found = enhance(frames(), propagation_steps=(1,), flow="raft")
+    other = enhance(frames(), propagation_steps=(1,), flow="dis")
+    assert found.shape == other.shape and (found != other).any()
+
+
+def test_propagation_without_weights_of_the_flow():
+    system = dataclasses.replace(SYSTEM, raft=None)
+    chosen = options(propagation_steps=(1,), flow="raft")
+    message = r"propagation_steps \(1,\): expected the weights of RAFT; set .*flow=dis"
+    with pytest.raises(InputError, match=message):
+        system.prepare([chosen])
+    with pytest.raises(InputError, match=message):
+        next(system.enhance(frames(), rate=RATE, options=chosen))
+
+
+def test_frames_of_two_sizes():
+    with pytest.raises(InputError, match=r"frame 1 is \(16, 32, 3\), the first one \(16, 24, 3\)"):
+        enhance([*frames(1), *frames(1, 16, 32)])
+    with pytest.raises(InputError, match="no frames"):
+        enhance([])
+
+
+def test_what_is_planned_is_what_runs(monkeypatch: pytest.MonkeyPatch):
+    """Shapes of a plan are those that a run calls with, and every program can be lowered."""
+    calls: dict[str, list] = {}
+
+    def spied(name: str, function, static: int):
+        def call(*arguments):
+            calls.setdefault(name, []).append(_shapes(arguments[static:]))
+            return function(*arguments)
+
+        return call
+
+    chosen = options(propagation_steps=(1,), flow="raft", prompt="a new one")
+    for name, static in (("embed_text", 1), ("denoise", 2), ("decode", 1)):
+        monkeypatch.setattr(programs, name, spied(name, getattr(programs, name), static))
+    list(SYSTEM.enhance(frames(), rate=RATE, options=chosen))
+    monkeypatch.undo()
+    mesh = jax.make_mesh((1, 1, 1, 1), ("data", "fsdp", "context", "rows"))
+    system = dataclasses.replace(SYSTEM, mesh=mesh)
+    plan = system.plan(Clip(frames=3, height=16, width=24, rate=RATE), chosen)
+    specs = {spec.name: spec for spec in system.programs(plan, chosen)}
+    assert list(specs) == ["text", "flow", "denoise", "decode"]
+    for name, called in (("text", "embed_text"), ("denoise", "denoise"), ("decode", "decode")):
+        if called != "embed_text":
+            assert specs[name].calls == len(calls[called])
+            assert _shapes(specs[name].arguments) == calls[called][-1], name
+    for spec in specs.values():
+        with jax.set_mesh(mesh):
+            spec.function.lower(*spec.static, *spec.arguments)
+
+
+# The guidance pair on two devices; frames, which four do not divide, on the others.
+QUICK: Cases = {"frames": ((3, 16, 24), {}, {})}
+CASES: Cases = {
+    "windows": ((11, 16, 24), {"data": 8}, {}),
+    "rows": ((11, 16, 24), {"data": 2, "rows": 4}, {}),
+    "tiles": ((3, 24, 40), {}, {"tile": 16, "tile_overlap": 0}),
+    "published": ((3, 16, 24), {}, {"compat": "official"}),
+}
+
+
+def assert_as_on_one(cases: Cases, folder: Path) -> None:
+    found = on_eight(folder / "eight.npz", cases)
+    assert found["devices"] == 8
+    for name, (size, _, changes) in cases.items():
+        for kind, one in enhanced(size, None, changes).items():
+            difference = np.linalg.norm(found[f"{name} {kind}"] - one)
+            assert difference < 1e-5 * np.linalg.norm(one), (name, kind)
+
+
+def test_eight_devices_compute_what_one_computes(tmp_path: Path):
+    assert_as_on_one(QUICK, tmp_path)
+
+
+@pytest.mark.slow
+def test_every_mesh_computes_what_one_device_computes(tmp_path: Path):
+    assert_as_on_one(CASES, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("changes", [{"deep_reuse": 2}, {"guidance_reuse": 2}], ids=str)
+def test_reuse_is_close_to_the_whole_work(changes: dict):
+    whole, cheap = (denoise(frames(), steps=4, **each).latents[0] for each in ({}, changes))
+    distance = float(jnp.linalg.norm(cheap - whole) / jnp.linalg.norm(whole))
+    assert 0 < distance < 0.5
+
+
+@pytest.mark.slow
+def test_integers_are_close_to_the_full_network():
+    full = SYSTEM.denoiser
+    network, params = quantised(full.network, full.params, full.config)
+    integers = LoadedNetwork(full.config, network, params)
+    system = dataclasses.replace(SYSTEM, denoiser=integers)
+    low = system.denoise_clip(frames(), rate=RATE, options=options(guidance_scale=2.0))
+    whole = denoise(frames(), guidance_scale=2.0).latents[0]
+    distance = float(jnp.linalg.norm(low.latents[0] - whole) / jnp.linalg.norm(whole))
+    assert 0 < distance < 0.2
+
+
+def _shapes(tree) -> list[tuple[tuple[int, ...], np.dtype]]:
+    return [(np.shape(x), jax.dtypes.canonicalize_dtype(x.dtype)) for x in jax.tree.leaves(tree)]
+
+
+def _network():
+    return SYSTEM.denoiser.network, SYSTEM.denoiser.params
+
+
+def _schedule():
+    return SYSTEM.scheduler.schedule
