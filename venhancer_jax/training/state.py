@@ -1,6 +1,7 @@
 """What training changes: parameters, their average, the optimizer, counters."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -9,6 +10,9 @@ import optax
 from ml_collections import ConfigDict
 
 from venhancer_jax.models.functional import Params
+from venhancer_jax.training.objective import Group
+
+_MAIN = "main"
 
 
 @jax.tree_util.register_dataclass
@@ -45,20 +49,36 @@ class TrainState:
         return cls(zero, zero, zero, params, copy, optimizer.init(params))
 
 
-def optimizer_of(config: ConfigDict) -> optax.GradientTransformation:
+def optimizer_of(config: ConfigDict, groups: Sequence[Group] = ()) -> optax.GradientTransformation:
     """Creates the optimizer of a config.
 
     Args:
       config: config of `training_config`.
+      groups: parameters with an optimizer of their own, whose gradients are clipped by themselves.
     """
-    return make_optimizer(
-        learning_rate=config.learning_rate,
-        warmup_steps=config.warmup_steps,
-        clip_norm=config.clip_norm,
-        weight_decay=config.weight_decay,
-        accumulate=config.accumulate,
-        decay_steps=config.steps // config.accumulate if config.cosine_decay else None,
-    )
+
+    def one(learning_rate: float, accumulate: int) -> optax.GradientTransformation:
+        return make_optimizer(
+            learning_rate=learning_rate,
+            warmup_steps=config.warmup_steps,
+            clip_norm=config.clip_norm,
+            weight_decay=config.weight_decay,
+            accumulate=accumulate,
+            decay_steps=config.steps // config.accumulate if config.cosine_decay else None,
+        )
+
+    if not groups:
+        return one(config.learning_rate, config.accumulate)
+    rates = {_MAIN: config.learning_rate} | {g.prefix: g.learning_rate for g in groups}
+
+    def labels(params: Params) -> dict[str, str]:
+        prefixes = dict.fromkeys(params, _MAIN)
+        for group in groups:
+            prefixes |= dict.fromkeys(group.select(params), group.prefix)
+        return prefixes
+
+    parts = {label: one(rate, 1) for label, rate in rates.items()}
+    return accumulated(optax.partition(parts, labels), config.accumulate)
 
 
 def make_optimizer(
@@ -89,8 +109,15 @@ def make_optimizer(
     optimizer = optax.chain(
         optax.clip_by_global_norm(clip_norm), optax.adamw(rate, weight_decay=weight_decay)
     )
-    if accumulate > 1:
-        return optax.MultiSteps(optimizer, accumulate).gradient_transformation()
+    return accumulated(optimizer, accumulate)
+
+
+def accumulated(
+    optimizer: optax.GradientTransformation, steps: int
+) -> optax.GradientTransformation:
+    """Accumulates the gradients of several steps, whose mean makes one update."""
+    if steps > 1:
+        return optax.MultiSteps(optimizer, steps).gradient_transformation()
     return optimizer
 
 
