@@ -8,7 +8,7 @@ from etils import epath
 from ml_collections import ConfigDict
 
 from venhancer_jax.data.augment import AugmentConfig
-from venhancer_jax.data.pipeline import training_pipeline
+from venhancer_jax.data.pipeline import OPTIONAL_KEYS, training_pipeline
 from venhancer_jax.data.records import is_dataset
 from venhancer_jax.data.sources import (
     FolderSource,
@@ -43,13 +43,7 @@ def batches(config: ConfigDict, data: str, *, seed: int, workers: int = 0) -> An
     Raises:
       InputError: wrong values, or no data there.
     """
-    augment = AugmentConfig(
-        frames=config.frames,
-        height=config.height,
-        width=config.width,
-        rate=parse_fps(config.fps) if config.fps else None,
-        **config.augment.to_dict(),
-    )
+    augment = _augment_config(config)
     count = jax.process_count()
     if config.batch % count:
         raise InputError(f"batch {config.batch}: expected a multiple of the {count} processes")
@@ -75,19 +69,24 @@ def batch_shapes(config: ConfigDict) -> dict[str, jax.ShapeDtypeStruct]:
       InputError: latents, where the objective needs pixels.
     """
     b, f = config.batch, config.frames
-    frames = jax.ShapeDtypeStruct((b, f, config.height, config.width, 3), np.uint8)
+    video = jax.ShapeDtypeStruct((b, f, config.height, config.width, 3), np.uint8)
+    low = jax.ShapeDtypeStruct((b, f, *_augment_config(config).low_size, 3), np.uint8)
+    stored = {}
     if isinstance(source := _source(config.data), LatentSource):
-        if objective_spec(config).needs_frames(config):
+        arrays = source[0].load()
+        names = ("video", "low", *(name for name in OPTIONAL_KEYS if name in arrays))
+        stored = {n: jax.ShapeDtypeStruct((b, *arrays[n].shape), arrays[n].dtype) for n in names}
+        holds_frames = stored["video"].dtype == np.uint8
+        if not holds_frames and objective_spec(config).needs_frames(config):
             raise InputError(
                 f"data {config.data!r} holds latents, but objective {config.objective!r} with"
                 " these weights of the loss needs frames"
             )
-        latents = source[0].load()["video"]
-        frames = jax.ShapeDtypeStruct((b, *latents.shape), latents.dtype)
     return {
-        "video": frames,
-        "low": frames,
-        "key_index": jax.ShapeDtypeStruct(frames.shape[:2], np.int32),
+        "video": video,
+        "low": low,
+        **stored,
+        "key_index": jax.ShapeDtypeStruct(stored.get("video", video).shape[:2], np.int32),
         "scale": jax.ShapeDtypeStruct((b,), np.float32),
         "stride": jax.ShapeDtypeStruct((b,), np.int32),
         "noise_aug": jax.ShapeDtypeStruct((b,), np.int32),
@@ -102,6 +101,16 @@ def count_examples(data: str) -> int | None:
       InputError: no data there.
     """
     return None if data == "synthetic" else len(_source(data))
+
+
+def _augment_config(config: ConfigDict) -> AugmentConfig:
+    return AugmentConfig(
+        frames=config.frames,
+        height=config.height,
+        width=config.width,
+        rate=parse_fps(config.fps) if config.fps else None,
+        **config.augment.to_dict(),
+    )
 
 
 def _source(data: str) -> Any:
