@@ -43,7 +43,7 @@ def batches(config: ConfigDict, data: str, *, seed: int, workers: int = 0) -> An
     Raises:
       InputError: wrong values, or no data there.
     """
-    augment = _augment_config(config)
+    augment = augment_config(config)
     count = jax.process_count()
     if config.batch % count:
         raise InputError(f"batch {config.batch}: expected a multiple of the {count} processes")
@@ -70,7 +70,7 @@ def batch_shapes(config: ConfigDict) -> dict[str, jax.ShapeDtypeStruct]:
     """
     b, f = config.batch, config.frames
     video = jax.ShapeDtypeStruct((b, f, config.height, config.width, 3), np.uint8)
-    low = jax.ShapeDtypeStruct((b, f, *_augment_config(config).low_size, 3), np.uint8)
+    low = jax.ShapeDtypeStruct((b, f, *augment_config(config).low_size, 3), np.uint8)
     stored = {}
     if isinstance(source := _source(config.data), LatentSource):
         arrays = source[0].load()
@@ -103,7 +103,12 @@ def count_examples(data: str) -> int | None:
     return None if data == "synthetic" else len(_source(data))
 
 
-def _augment_config(config: ConfigDict) -> AugmentConfig:
+def augment_config(config: ConfigDict) -> AugmentConfig:
+    """Returns the distribution of the training examples of a config.
+
+    Raises:
+      InputError: wrong values.
+    """
     return AugmentConfig(
         frames=config.frames,
         height=config.height,
