@@ -1,5 +1,6 @@
 """The batches of a run: from `config.data` to arrays."""
 
+import dataclasses
 from typing import Any, Protocol
 
 import jax
@@ -31,7 +32,9 @@ class DataIterator(Protocol):
     def set_state(self, state: Any) -> None: ...
 
 
-def batches(config: ConfigDict, data: str, *, seed: int, workers: int = 0) -> Any:
+def batches(
+    config: ConfigDict, data: str, *, seed: int, workers: int = 0, held_out: bool = False
+) -> Any:
     """Creates endless batches of this process; their `iter` is a `DataIterator`.
 
     Args:
@@ -39,6 +42,7 @@ def batches(config: ConfigDict, data: str, *, seed: int, workers: int = 0) -> An
       data: prepared data set, folder of videos or of latents, or "synthetic".
       seed: seed of the order and of the augmentation.
       workers: number of processes that decode.
+      held_out: whether synthetic clips are others than those of training.
 
     Raises:
       InputError: wrong values, or no data there.
@@ -48,7 +52,7 @@ def batches(config: ConfigDict, data: str, *, seed: int, workers: int = 0) -> An
     if config.batch % count:
         raise InputError(f"batch {config.batch}: expected a multiple of the {count} processes")
     return training_pipeline(
-        _source(data),
+        _source(data, held_out=held_out),
         augment,
         batch=config.batch // count,
         seed=seed,
@@ -118,9 +122,10 @@ def augment_config(config: ConfigDict) -> AugmentConfig:
     )
 
 
-def _source(data: str) -> Any:
+def _source(data: str, *, held_out: bool = False) -> Any:
     if data == "synthetic":
-        return SyntheticSource()
+        whole = SyntheticSource()
+        return dataclasses.replace(whole, first=len(whole)) if held_out else whole
     folder = epath.Path(data)
     if not folder.is_dir():
         raise InputError(f"data {data!r}: expected a folder, or synthetic")

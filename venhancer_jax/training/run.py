@@ -139,7 +139,8 @@ def _validation(
 ) -> Validation | None:
     if not (config.validate_every and config.validate_data):
         return None
-    data = batches(config, config.validate_data, seed=config.seed + _VALIDATION_SEED)
+    seed = config.seed + _VALIDATION_SEED
+    data = batches(config, config.validate_data, seed=seed, held_out=True)
     return Validation(
         task,
         iter(data),
