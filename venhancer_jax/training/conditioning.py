@@ -65,15 +65,7 @@ class LatentConditioning:
         """
         if jnp.issubdtype(frames.dtype, jnp.floating):
             return frames.astype(jnp.float32)
-        vae = self.vae.bind(params)
-
-        def encode_frame(frame: jax.Array) -> tuple[jax.Array, jax.Array]:
-            posterior = vae.encode(to_signed(frame)[:, None])
-            return posterior.mean[:, 0], posterior.std[:, 0]
-
-        mean, std = jax.lax.map(encode_frame, jnp.moveaxis(frames, 1, 0))
-        mean, std = jnp.moveaxis(mean, 0, 1), jnp.moveaxis(std, 0, 1)
-        return self.scaling_factor * (mean + std * jax.random.normal(key, mean.shape))
+        return self.scaling_factor * encode_frames(self.vae, params, frames, key)
 
     def decode(self, frozen: Frozen, latents: jax.Array) -> jax.Array:
         """Decodes latents `[B, F, h, w, C]` to frames `[B, F, H, W, 3]` in about [-1, 1]."""
@@ -100,3 +92,28 @@ class LatentConditioning:
         alphas, sigmas = jnp.asarray(self.schedule.alphas), jnp.asarray(self.schedule.sigmas)
         shape = (-1, 1, 1, 1, 1)
         return alphas[t].reshape(shape), sigmas[t].reshape(shape)
+
+
+def encode_frames(
+    vae: FunctionalModule, params: Params, frames: jax.Array, key: jax.Array
+) -> jax.Array:
+    """Encodes frames to raw latents drawn from the posterior, one frame of a clip at a time.
+
+    Args:
+      vae: autoencoder.
+      params: parameters of the autoencoder.
+      frames: uint8 frames `[B, F, H, W, 3]`.
+      key: random key of the posterior.
+
+    Returns:
+      Latents `[B, F, h, w, C]`, not yet scaled.
+    """
+    bound = vae.bind(params)
+
+    def encode_frame(frame: jax.Array) -> tuple[jax.Array, jax.Array]:
+        posterior = bound.encode(to_signed(frame)[:, None])
+        return posterior.mean[:, 0], posterior.std[:, 0]
+
+    mean, std = jax.lax.map(encode_frame, jnp.moveaxis(frames, 1, 0))
+    mean, std = jnp.moveaxis(mean, 0, 1), jnp.moveaxis(std, 0, 1)
+    return mean + std * jax.random.normal(key, mean.shape)

@@ -101,21 +101,18 @@ def _diffusion(config: ConfigDict, loader: ParamLoader) -> Task:
 def _decoder(config: ConfigDict, loader: ParamLoader) -> Task:
     """Creates the task of training the new layers of the video VAE's decoder."""
     check_choice("trainable", config.trainable, ("added",))
-    samples = bool(config.prior)
     vae = _vae(config, video=True)
-    sources = {"vae": vae}
     _check_data(config, vae)
     added = added_names("vae", vae, condition_channels=0)
     params = starting_params(loader, vae, _NUMBERS["vae"], added, config.start)
     trains, rest = split(params, added, "added")
-    networks = {SYSTEM: _unet(config), "vae": vae, "text": _text(config)}
-    frozen = {}
-    if samples:
-        sources |= networks
-        frozen = {
-            name: loader.params(sources[name], _NUMBERS[name], sharded=name == SYSTEM)
-            for name in (SYSTEM, "text")
-        }
+    # A UNet samples latents.
+    others = {SYSTEM: _unet(config), "text": _text(config)} if config.prior else {}
+    sources = {"vae": vae, **others}
+    frozen = {
+        name: loader.params(source, _NUMBERS[name], sharded=name == SYSTEM)
+        for name, source in others.items()
+    }
     weight, groups, discriminator = config.loss, (), None
     if weight.adversarial:
         sizes = TemporalPatchGANConfig(
@@ -127,9 +124,10 @@ def _decoder(config: ConfigDict, loader: ParamLoader) -> Task:
         trains |= discriminator_params(judge)
         groups = (discriminator_group(config.discriminator.learning_rate),)
     objective = Decoder(
-        _conditioning(networks),
+        vae.network,
+        vae.config.scaling_factor,
         discriminator,
-        samples=samples,
+        _conditioning(sources) if others else None,
         steps=config.validate_steps,
         pixel_weight=weight.pixel,
         perceptual_weight=weight.perceptual,
@@ -150,7 +148,7 @@ def _decoder(config: ConfigDict, loader: ParamLoader) -> Task:
         frozen={"denoiser": rest, **frozen, **loader.perceptual()},
         groups=groups,
         sampler=MakeUpscaling(upscale),
-        encode=objective.sample_clips if samples else None,
+        encode=objective.sample_clips if others else None,
     )
 
 

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from venhancer_jax.models.discriminators.temporal_patchgan import refresh_vectors
 from venhancer_jax.models.functional import FunctionalModule, Params, with_prefix
+from venhancer_jax.training.conditioning import encode_frames
 from venhancer_jax.training.loss import frame_loss, hinge_loss
 from venhancer_jax.training.objective import (
     Batch,
@@ -29,9 +30,10 @@ class Decoder:
     Upscale-A-Video paper, section 3.2.
 
     Attributes:
-      conditioning: networks and noise levels; the decoder of its VAE trains.
+      vae: autoencoder whose decoder trains.
+      scaling_factor: factor from the VAE's latents to those of the UNet.
       discriminator: network that scores patches of clips; None without one.
-      samples: whether latents are sampled by the UNet, where the batch has none; otherwise they are
+      conditioning: networks that sample latents, where the batch has none; None where latents are
         those of the target.
       steps: number of network calls that sample latents.
       pixel_weight: weight of the mean absolute error of frames in [-1, 1].
@@ -39,9 +41,10 @@ class Decoder:
       adversarial_weight: weight of the discriminator's verdict.
     """
 
-    conditioning: Conditioning
-    discriminator: FunctionalModule | None
-    samples: bool = False
+    vae: FunctionalModule
+    scaling_factor: float
+    discriminator: FunctionalModule | None = None
+    conditioning: Conditioning | None = None
     steps: int = 30
     pixel_weight: float = 1.0
     perceptual_weight: float = 0.0
@@ -87,9 +90,8 @@ class Decoder:
           batch: arrays of `Batch`, with `latents [B, F, h, w, C]` where they are stored.
           key: random key of the step.
         """
-        conditioning = self.conditioning
-        latents = self.latents(params, frozen, batch, key) / conditioning.scaling_factor
-        return conditioning.vae.bind(params).decode(latents, to_signed(batch["low"]))
+        latents = self.latents(params, frozen, batch, key) / self.scaling_factor
+        return self.vae.bind(params).decode(latents, to_signed(batch["low"]))
 
     def latents(self, params: Params, frozen: Frozen, batch: Batch, key: jax.Array) -> jax.Array:
         """Returns the latents `[B, F, h, w, C]` of a batch: stored, sampled or encoded.
@@ -102,14 +104,15 @@ class Decoder:
         """
         if "latents" in batch:
             return batch["latents"].astype(jnp.float32)
-        conditioning = self.conditioning
-        if self.samples:
-            example = conditioning.inputs(frozen, batch, key)
-            unet = frozen["upscale_a_video"]
-            start = stream(key, "latents")
-            latents = conditioning.sample(unet, example, start, steps=self.steps)
+        if self.conditioning is not None:
+            example = self.conditioning.inputs(frozen, batch, key)
+            latents = self.conditioning.sample(
+                frozen["upscale_a_video"], example, stream(key, "latents"), steps=self.steps
+            )
         else:
-            latents = conditioning.encode(params, batch["video"], stream(key, "target posterior"))
+            posterior = stream(key, "target posterior")
+            raw = encode_frames(self.vae, params, batch["video"], posterior)
+            latents = self.scaling_factor * raw
         return jax.lax.stop_gradient(latents)
 
     def sample_clips(self, frozen: Frozen, batch: Batch, key: jax.Array) -> dict[str, jax.Array]:
