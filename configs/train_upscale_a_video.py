@@ -8,7 +8,7 @@ Clips are 8 frames of 320x320, low-resolution clips and latents 80x80. Starts fr
 upscaler, whose layers stay frozen. The paper's second phase, 10,000 steps on clips without
 watermarks and captions: `--config.start=published --config.prior=RUN/weights --config.steps=10000
 --config.data=YOUHQ`. `--config.start=published` with the published weights continues their
-training. What the paper leaves open: `venhancer_jax/training/upscale_a_video/__init__.py`.
+training. What the paper leaves open: docs/training.md.
 
 Hardware: TPU v6e-256 (`--plan=v6e-256` says whether it fits), of which two chips share the frames
 of three clips. The paper took 32 A100 of 80 GB. Adam at 1e-4, 70,000 steps and a v-loss as in the

@@ -9,7 +9,7 @@
 
 The first command samples the latents of low-quality clips with the fine-tuned UNet, as the paper
 does; without it, latents are those of the target. Layers of the stock image VAE stay frozen. What
-the paper leaves open: `venhancer_jax/training/upscale_a_video/__init__.py`.
+the paper leaves open: docs/training.md.
 
 Hardware: TPU v6e-256 (`--plan=v6e-256` says whether it fits). L1, LPIPS, and a temporal PatchGAN
 with spectral normalisation and a hinge loss (section 3.2), all in one step.

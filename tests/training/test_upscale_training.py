@@ -5,38 +5,46 @@ import json
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from ml_collections import ConfigDict
-
-from venhancer_jax.configs import (
-    train_upscale_a_video_debug,
-    train_upscale_a_video_decoder_debug,
+from training.forked import start
+from training.upscale_tiny import (
+    FRAMES,
+    NETWORKS,
+    SIDE,
+    SILENT,
+    UNET,
+    decoder_config,
+    diffusion_config,
+    train_on_mesh,
 )
-from venhancer_jax.diffusion.schedule import scaled_linear_schedule
+
+from venhancer_jax.configs import train_upscale_a_video, train_upscale_a_video_decoder
 from venhancer_jax.errors import InputError
-from venhancer_jax.models.autoencoders.vae import VAEConfig
 from venhancer_jax.models.functional import Params
-from venhancer_jax.models.text.null import NullTextConfig
+from venhancer_jax.pipelines import catalog
 from venhancer_jax.pipelines.registry import find_system
+from venhancer_jax.planning.topology import fake_devices
+from venhancer_jax.planning.training import step_spec
+from venhancer_jax.sharding.chips import CHIPS
 from venhancer_jax.training import run
+from venhancer_jax.training.diffusion import Diffusion
 from venhancer_jax.training.loss import perceptual_distance
 from venhancer_jax.training.objective import to_signed
-from venhancer_jax.training.state import TrainState
+from venhancer_jax.training.state import TrainState, optimizer_of
+from venhancer_jax.training.step import make_step
 from venhancer_jax.training.tasks import Task, task_of
 from venhancer_jax.training.upscale_a_video.objectives import Decoder
 from venhancer_jax.weights import iterate_weights
 
-FRAMES, SIDE = 2, 32
-VAE = VAEConfig.x4_image(
-    channels=(8, 8, 8), blocks_per_level=0, groups=4, mid_attention=False
-)
-NETWORKS = {"vae": VAE, "text": NullTextConfig(width=16)}
-WEIGHTS = {"pixel": 2.0, "perceptual": 0.5, "adversarial": 0.3}
+# LPIPS takes long to compile and has no state.
+SHORT = {"loss__perceptual": 0.0}
+LATENTS = np.random.default_rng(2).standard_normal((2, FRAMES, 8, 8, 4)).astype(np.float32)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -48,30 +56,21 @@ def preset() -> Iterator[None]:
         yield
 
 
-def _config(config: ConfigDict, **changes: Any) -> ConfigDict:
-    config = config.unlock()
-    config.frames, config.height, config.width = FRAMES, SIDE, SIDE
-    config.steps, config.warmup_steps, config.log_every, config.save_every = 4, 0, 1, 2
-    config.validate_every, config.augment.real_world = 0, 0.0
-    config.discriminator.width = 2
-    config.update_from_flattened_dict({k.replace("__", "."): v for k, v in changes.items()})
-    return config.lock()
-
-
-def _diffusion(**changes: Any) -> ConfigDict:
-    return _config(train_upscale_a_video_debug.get_config(), **changes)
-
-
-def _decoder(**changes: Any) -> ConfigDict:
-    config = _config(train_upscale_a_video_decoder_debug.get_config()).unlock()
-    config.loss.update(WEIGHTS)
-    config.update_from_flattened_dict({k.replace("__", "."): v for k, v in changes.items()})
-    return config
-
-
 def _moved(before: Mapping[str, Any], after: Mapping[str, Any]) -> set[str]:
     assert before.keys() == after.keys()
     return {n for n in before if not np.array_equal(before[n], after[n])}
+
+
+def _batch() -> dict[str, jax.Array]:
+    generator = np.random.default_rng(0)
+    low = generator.integers(0, 256, (2, FRAMES, SIDE // 4, SIDE // 4, 3), np.uint8)
+    batch = {
+        "video": low.repeat(4, 2).repeat(4, 3),
+        "low": low,
+        "noise_aug": np.array([1, 351], np.int32),
+        "tokens": np.zeros((2, 77), np.int32),
+    }
+    return {name: jnp.asarray(x) for name, x in batch.items()}
 
 
 # The decoder.
@@ -80,12 +79,12 @@ def _moved(before: Mapping[str, Any], after: Mapping[str, Any]) -> set[str]:
 @pytest.fixture(scope="module")
 def decoder_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, TrainState]:
     folder = tmp_path_factory.mktemp("decoder") / "whole"
-    return folder, run.train(_decoder(), folder)
+    return folder, run.train(decoder_config(**SHORT), folder)
 
 
 @pytest.fixture(scope="module")
 def decoder_task() -> Task:
-    return task_of(_decoder())
+    return task_of(decoder_config())
 
 
 def test_a_decoder_starts_as_the_image_decoder(decoder_task: Task):
@@ -104,7 +103,7 @@ def test_a_decoder_resumes_exactly(decoder_run: tuple[Path, TrainState], tmp_pat
     """The vectors of the power iteration and both optimizers too."""
     folder, whole = decoder_run
     shutil.copytree(folder / "checkpoints" / "2", tmp_path / "checkpoints" / "2")
-    resumed = run.train(_decoder(), tmp_path)
+    resumed = run.train(decoder_config(**SHORT), tmp_path)
 
     leaves = zip(jax.tree.leaves_with_path(whole), jax.tree.leaves(resumed), strict=True)
     assert [jax.tree_util.keystr(path) for (path, a), b in leaves if not np.array_equal(a, b)] == []
@@ -117,7 +116,9 @@ def test_new_layers_move_and_all_others_stay(
 ):
     folder, state = decoder_run
 
-    assert _moved(decoder_task.params, state.params) == decoder_task.params.keys()
+    # The scores' last bias has no gradient as long as no score passes the margin of the hinge.
+    bias = {"discriminator.convs.5.bias"}
+    assert _moved(decoder_task.params, state.params) | bias == decoder_task.params.keys()
     stored = dict(iterate_weights(folder / "weights"))
     assert stored.keys() == decoder_task.source.network.shapes.keys()
     frozen = decoder_task.frozen["denoiser"]
@@ -128,32 +129,20 @@ def test_new_layers_move_and_all_others_stay(
         assert np.linalg.norm(x) == pytest.approx(1, rel=1e-5)
 
 
-def _batch(*, latents: bool = False) -> dict[str, jax.Array]:
-    generator = np.random.default_rng(0)
-    low = generator.integers(0, 256, (2, FRAMES, SIDE // 4, SIDE // 4, 3), np.uint8)
-    batch = {
-        "video": low.repeat(4, 2).repeat(4, 3),
-        "low": low,
-        "noise_aug": np.array([1, 351], np.int32),
-        "tokens": np.zeros((2, 77), np.int32),
-    }
-    if latents:
-        shape = (2, FRAMES, SIDE // 4, SIDE // 4, 4)
-        batch["latents"] = 0.1 * generator.standard_normal(shape, np.float32)
-    return {name: jnp.asarray(x) for name, x in batch.items()}
-
-
 def test_each_network_descends_its_own_loss(decoder_task: Task):
     """Against the losses of each network alone, in which the other is a constant."""
     objective, frozen = decoder_task.objective, decoder_task.frozen
     assert isinstance(objective, Decoder) and objective.discriminator is not None
-    judge, batch, key = objective.discriminator, _batch(latents=True), jax.random.key(1)
+    judge, batch, key = objective.discriminator, _batch(), jax.random.key(1)
+    batch["latents"] = jnp.asarray(0.1 * LATENTS)
     generator = np.random.default_rng(1)
     params = {
         name: x + 0.05 * generator.standard_normal(x.shape, np.float32)
         for name, x in decoder_task.params.items()
     }
     prefix = "discriminator."
+    # Scores within the margin of the hinge and beyond it, on both sides.
+    params[f"{prefix}convs.5.bias"] = jnp.linspace(-3.0, 3.0, 8)
     judging = {n.removeprefix(prefix): x for n, x in params.items() if n.startswith(prefix)}
     decoding = {n: x for n, x in params.items() if not n.startswith(prefix)}
     target = to_signed(batch["video"])
@@ -174,15 +163,17 @@ def test_each_network_descends_its_own_loss(decoder_task: Task):
         real, generated = judge(judging, target), judge(judging, frames)
         return jnp.maximum(0, 1 - real).mean() + jnp.maximum(0, 1 + generated).mean()
 
-    @jax.jit
     def expected(decoding: Params, judging: Params) -> Any:
         (loss, (frames, parts)), ours = jax.value_and_grad(decoder_loss, has_aux=True)(decoding)
         hinge, theirs = jax.value_and_grad(judge_loss)(judging, frames)
         return loss, parts, hinge, ours | {prefix + name: x for name, x in theirs.items()}
 
-    found = jax.jit(jax.value_and_grad(objective.loss, has_aux=True))
-    (loss, metrics), gradients = found(params, frozen, batch, key)
-    total, parts, hinge, wanted = expected(decoding, judging)
+    @jax.jit
+    def both(params: Params, decoding: Params, judging: Params) -> Any:
+        found = jax.value_and_grad(objective.loss, has_aux=True)(params, frozen, batch, key)
+        return found, expected(decoding, judging)
+
+    ((loss, metrics), gradients), (total, parts, hinge, wanted) = both(params, decoding, judging)
 
     assert float(loss) == pytest.approx(float(total), rel=1e-5)
     assert all(abs(float(x)) > 1e-3 for x in parts.values()), parts
@@ -207,3 +198,108 @@ def test_without_stored_latents_those_of_the_target_are_decoded(decoder_task: Ta
 
     drawn = (np.asarray(latents[:, 1:]) / 0.08333 - posterior.mean) / posterior.std
     assert abs(drawn.mean()) < 0.1 and abs(drawn.std() - 1) < 0.1
+
+
+# The UNet.
+
+
+@pytest.fixture(scope="module")
+def unet_task() -> Task:
+    return task_of(diffusion_config())
+
+
+def test_a_unet_starts_with_silent_temporal_layers(unet_task: Task):
+    added, frozen = unet_task.params, unet_task.frozen["denoiser"]
+
+    assert added.keys() | frozen.keys() == unet_task.source.network.shapes.keys()
+    image = dataclasses.replace(UNET, temporal=False)
+    assert frozen.keys() == catalog.build("upscale_a_video", image).shapes.keys()
+    silent = {n for n, x in added.items() if n.endswith(".kernel") and not np.any(x)}
+    # The output of each temporal attention and of each temporal module; no residual block.
+    assert len(silent) == SILENT and not any("resnet" in name for name in silent), silent
+
+
+def test_all_temporal_layers_move(unet_task: Task):
+    """Those behind a silent layer from the second step on."""
+    config = diffusion_config()
+    optimizer = optimizer_of(config)
+    step = jax.jit(make_step(unet_task.objective, optimizer, seed=0))
+    state = TrainState.start(unet_task.params, optimizer)
+    for _ in range(3):
+        state, metrics = step(state, unet_task.frozen, _batch() | {"video": LATENTS})
+
+    assert np.isfinite(metrics["loss"]) and int(state.updates) == 3
+    assert _moved(unet_task.params, state.params) == unet_task.params.keys()
+    assert unet_task.all_params(state.ema).keys() == unet_task.source.network.shapes.keys()
+
+
+def test_the_input_has_the_noise_of_its_label(unet_task: Task):
+    assert isinstance(unet_task.objective, Diffusion)
+    conditioning = unet_task.objective.conditioning
+    batch = _batch() | {"video": LATENTS}
+    example = conditioning.example(unet_task.frozen, batch, jax.random.key(0))
+
+    # sqrt(1 - product of 1 - beta) at labels 0 and 350.
+    betas = np.linspace(1e-4**0.5, 0.02**0.5, 1000) ** 2
+    remains = np.cumprod(1 - betas)[[0, 350]]
+    assert example.label.tolist() == [0, 350] and np.array_equal(example.clean, LATENTS)
+    for noised, clean, share in zip(example.low, to_signed(batch["low"]), remains, strict=True):
+        noise = (np.asarray(noised) - share**0.5 * np.asarray(clean)) / (1 - share) ** 0.5
+        assert abs(noise.std() - 1) < 0.2 and abs(noise.mean()) < 0.2
+    # Each frame has noise of its own.
+    noise = np.asarray(example.low[1]) - remains[1] ** 0.5 * np.asarray(to_signed(batch["low"][1]))
+    assert abs(np.corrcoef(noise[0].ravel(), noise[1].ravel())[0, 1]) < 0.3
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"trainable": "controlnet"}, "trainable 'controlnet'"),
+        ({"augment__enlarge": True}, "augment.enlarge=False"),
+        ({"height": 34}, "4 times as large"),
+        ({"augment__strides": (2,)}, "augment.strides"),
+        ({"augment__noise_levels": (1, 400)}, "label is 350"),
+    ],
+)
+def test_wrong_settings_are_named(changes: dict[str, Any], words: str):
+    for config in (diffusion_config(**changes), decoder_config(**changes)):
+        with pytest.raises(InputError, match=words):
+            task_of(config)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("objective", ["diffusion", "decoder"])
+def test_a_mesh_trains_as_one_device(objective: str, tmp_path: Path):
+    process = start(tmp_path / "output.txt", train_on_mesh, objective, tmp_path / "4", devices=4)
+    config = {"diffusion": diffusion_config, "decoder": decoder_config}[objective]
+    run.train(config(batch=4, steps=2), tmp_path / "1")
+    process.join(600)
+    assert process.exitcode == 0, (tmp_path / "output.txt").read_text()
+
+    one, four = (
+        [json.loads(x) for x in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
+        for name in ("1", "4")
+    )
+    for a, b in zip(one, four, strict=True):
+        for name in ("loss", "gradient_norm", "parameter_norm"):
+            assert b[name] == pytest.approx(a[name], rel=1e-4), name
+
+
+@pytest.mark.parametrize("config", [train_upscale_a_video, train_upscale_a_video_decoder])
+def test_the_full_training_is_planned_for_its_chips(config: ModuleType):
+    """Traced, with small networks: compiling for TPUs takes minutes."""
+    chip = next(chip for chip in CHIPS if chip.name == "v6e")
+    settings = config.get_config().unlock()
+    settings.preset = "debug"
+    spec = step_spec(settings, fake_devices(256, chip, "tpu"))
+    state, _, batch = spec.arguments
+
+    shards = spec.mesh.shape["data"] * spec.mesh.shape["fsdp"]
+    assert settings.batch % shards == 0 and spec.mesh.size == 256
+    assert batch["video"].shape == (settings.batch, 8, 320, 320, 3)
+    assert batch["low"].shape == (settings.batch, 8, 80, 80, 3)
+    with jax.set_mesh(spec.mesh):
+        traced = spec.function.trace(*spec.arguments)
+    after, metrics = traced.out_info
+    assert jax.tree.map(jnp.shape, after) == jax.tree.map(jnp.shape, state)
+    assert metrics["loss"].shape == ()

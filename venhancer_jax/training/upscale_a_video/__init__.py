@@ -1,28 +1,9 @@
 """Training of Upscale-A-Video: its objectives, registered by `(system, name)`.
 
 `diffusion` trains the UNet's temporal layers beside the frozen image upscaler, `decoder` the new
-layers of the video VAE's decoder beside its frozen image layers. What the paper leaves open, and
-the choice:
-
-| open | choice | setting |
-| --- | --- | --- |
-| encoder on frames or clips | frame by frame, as the image VAE was trained | |
-| posterior of the target | sampled | |
-| noise level of the input | uniform from 0 to 350, one for a clip, fresh noise on each frame | `augment.noise_levels` (1 more) |
-| null prompts | YouHQ clips have no caption; of the others a tenth lose theirs | `augment.text_dropout` |
-| strength of the degradation | RealBasicVSR's published configuration on every clip | `augment.real_world` |
-| crops | random, from clips at their full size | `augment.shrink` |
-| frame rate | that of each clip | `fps` |
-| Adam | no weight decay, gradients clipped to norm 1, 500 updates of warm-up | `weight_decay`, `clip_norm`, `warmup_steps` |
-| average of the parameters | decay .9999 | `ema_decay` |
-| second phase on YouHQ only | a second run from the first one's weights | `start=published`, `data` |
-| latents that the decoder learns from | DDIM, 30 steps, without guidance, by the fine-tuned UNet, stored once | `training.precompute`, `prior`, `validate_steps` |
-| clips of the decoder | 8 frames, whole, 320x320 as the UNet's | `frames` |
-| batch and length of the decoder's training | 256 clips, 20,000 updates | `batch`, `steps` |
-| weights of L1, LPIPS and verdict | 1, 1 and .01 | `loss` |
-| widths and strides of the discriminator | those of Chang et al. 2019; strides (1, 2, 2), width 64 | `discriminator.width` |
-| discriminator's optimizer | Adam at 1e-4, from the first step on | `discriminator.learning_rate` |
-"""  # noqa: E501
+layers of the video VAE's decoder beside its frozen image layers. docs/training.md lists what the
+paper leaves open, and what is chosen here.
+"""
 
 import dataclasses
 from collections.abc import Mapping
@@ -39,6 +20,7 @@ from venhancer_jax.models.discriminators.temporal_patchgan import (
 from venhancer_jax.models.functional import Constructor, Params, functionalize
 from venhancer_jax.pipelines import catalog
 from venhancer_jax.pipelines.networks import compute_dtype
+from venhancer_jax.pipelines.upscale_a_video.options import MAX_NOISE_LEVEL
 from venhancer_jax.training.data import augment_config
 from venhancer_jax.training.diffusion import Diffusion
 from venhancer_jax.training.objective import Batch, to_signed
@@ -50,7 +32,7 @@ from venhancer_jax.training.tasks import (
     check_choice,
     find_source,
 )
-from venhancer_jax.training.upscale_a_video.conditioning import MAX_LABEL, Conditioning
+from venhancer_jax.training.upscale_a_video.conditioning import Conditioning
 from venhancer_jax.training.upscale_a_video.objectives import (
     Decoder,
     discriminator_group,
@@ -205,10 +187,10 @@ def _check_data(config: ConfigDict, vae: Source) -> None:
         )
     if augment.strides != (1,):
         raise InputError(f"augment.strides {augment.strides}: expected (1,), every frame")
-    if augment.noise_levels[1] > MAX_LABEL + 1:
+    if augment.noise_levels[1] > MAX_NOISE_LEVEL + 1:
         raise InputError(
-            f"augment.noise_levels {augment.noise_levels}: expected at most {MAX_LABEL + 1}, which"
-            f" the network knows by the label {MAX_LABEL}"
+            f"augment.noise_levels {augment.noise_levels}: expected at most {MAX_NOISE_LEVEL + 1},"
+            f" whose label is {MAX_NOISE_LEVEL}"
         )
 
 

@@ -13,9 +13,6 @@ from venhancer_jax.models.functional import Params
 from venhancer_jax.training.conditioning import LatentConditioning
 from venhancer_jax.training.objective import Batch, Frozen, stream, to_signed
 
-# Largest noise level of the low-resolution frames that the network has a label for.
-MAX_LABEL = 350
-
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +43,7 @@ class Conditioning(LatentConditioning):
           batch: arrays of `Batch`.
           key: random key of the step, from which posteriors and the noise of `low` are drawn.
         """
-        clean = self.encode(frozen["vae"], batch["video"], stream(key, "target posterior"))
+        clean = self.encode_clips(frozen, batch, key)["video"]
         example = dataclasses.replace(self.inputs(frozen, batch, key), clean=clean)
         return jax.lax.stop_gradient(example)
 
@@ -67,11 +64,12 @@ class Conditioning(LatentConditioning):
         """Computes the target's latents, which can be stored in its place.
 
         Args:
-          frozen: parameters of `vae` and `text`.
+          frozen: parameters of `vae`.
           batch: arrays of `Batch`.
-          key: random key of the posterior.
+          key: random key of the step.
         """
-        return {"video": self.example(frozen, batch, key).clean, "low": batch["low"]}
+        video = self.encode(frozen["vae"], batch["video"], stream(key, "target posterior"))
+        return {"video": video, "low": batch["low"]}
 
     def predict(
         self, params: Params, frozen: Frozen, example: Example, noised: jax.Array, t: jax.Array
