@@ -159,7 +159,7 @@ def _vae(config: ConfigDict, *, video: bool = False) -> Source:
         return source
     sizes = source.config
     channels = sizes.condition_channels or sizes.channels[0]  # as many as published
-    return _with_sizes("vae", source, condition_channels=channels)
+    return _with_sizes("vae", source, condition_channels=channels, remat=config.remat)
 
 
 def _text(config: ConfigDict) -> Source:
