@@ -33,9 +33,11 @@ from venhancer_jax.planning.topology import fake_devices
 from venhancer_jax.planning.training import step_spec
 from venhancer_jax.sharding.chips import CHIPS
 from venhancer_jax.training import run
+from venhancer_jax.training.data import batch_shapes, batches
 from venhancer_jax.training.diffusion import Diffusion
 from venhancer_jax.training.loss import perceptual_distance
 from venhancer_jax.training.objective import to_signed
+from venhancer_jax.training.precompute import precompute
 from venhancer_jax.training.state import TrainState, optimizer_of
 from venhancer_jax.training.step import make_step
 from venhancer_jax.training.tasks import Task, task_of
@@ -249,6 +251,69 @@ def test_the_input_has_the_noise_of_its_label(unet_task: Task):
     # Each frame has noise of its own.
     noise = np.asarray(example.low[1]) - remains[1] ** 0.5 * np.asarray(to_signed(batch["low"][1]))
     assert abs(np.corrcoef(noise[0].ravel(), noise[1].ravel())[0, 1]) < 0.3
+
+
+def test_sampling_is_ddim_with_whole_strides(unet_task: Task):
+    """Against the formulas in NumPy, with a v in which every input shows."""
+
+    def denoiser(params: Params, x: jax.Array, t: jax.Array, text: Any, label: Any) -> jax.Array:
+        at = (t / 1000 + label / 500)[:, None, None, None, None]
+        return jnp.sin(2 * x[..., :4] + at) * params["weight"] + 0.1 * x[..., 4:5]
+
+    assert isinstance(unet_task.objective, Diffusion)
+    conditioning = dataclasses.replace(
+        unet_task.objective.conditioning,
+        denoiser=denoiser,  # pyright: ignore[reportArgumentType]
+    )
+    params, key = {"weight": jnp.float32(0.7)}, jax.random.key(5)
+    example = conditioning.inputs(unet_task.frozen, _batch(), key)
+    found = jax.jit(conditioning.sample, static_argnames="steps")(params, example, key, steps=3)
+
+    remains = np.cumprod(1 - np.linspace(1e-4**0.5, 0.02**0.5, 1000) ** 2)
+    x = np.asarray(jax.random.normal(key, found.shape), np.float64)
+    for t, after in ((667, 334), (334, 1), (1, 0)):
+        inputs = jnp.concatenate([x, example.low], -1)
+        v = np.asarray(denoiser(params, inputs, jnp.full(2, t), None, example.label))
+        alpha, sigma = remains[t] ** 0.5, (1 - remains[t]) ** 0.5
+        clean, noise = alpha * x - sigma * v, alpha * v + sigma * x
+        x = remains[after] ** 0.5 * clean + (1 - remains[after]) ** 0.5 * noise
+    np.testing.assert_allclose(found, x, rtol=1e-4, atol=1e-5)
+
+
+def test_stored_latents_come_with_their_frames(tmp_path: Path):
+    generator = np.random.default_rng(0)
+    for i in range(2):
+        np.savez(
+            tmp_path / f"{i}.npz",
+            video=generator.integers(0, 256, (FRAMES, SIDE, SIDE, 3), np.uint8),
+            low=generator.integers(0, 256, (FRAMES, SIDE // 4, SIDE // 4, 3), np.uint8),
+            latents=LATENTS[i],
+            key_index=np.arange(FRAMES, dtype=np.int32),
+            scale=np.float32(4),
+            stride=np.int32(1),
+            tokens=np.zeros(77, np.int32),
+        )
+    config = decoder_config(data=str(tmp_path))
+    batch = next(iter(batches(config, config.data, seed=0)))
+
+    assert {n: (x.shape, x.dtype) for n, x in batch_shapes(config).items()} == {
+        n: (x.shape, x.dtype) for n, x in batch.items()
+    }
+    assert sorted(x.sum() for x in batch["latents"]) == sorted(x.sum() for x in LATENTS)
+
+
+@pytest.mark.slow
+def test_the_decoder_learns_from_the_latents_of_the_unet(tmp_path: Path):
+    """The commands of the docs, one after the other."""
+    run.train(diffusion_config(steps=1), tmp_path / "unet")
+    prior = {"prior": str(tmp_path / "unet" / "weights"), "validate_steps": 2}
+    precompute(decoder_config(**prior), tmp_path / "pairs", 2)
+    state = run.train(decoder_config(data=str(tmp_path / "pairs"), steps=1), tmp_path / "decoder")
+
+    with np.load(tmp_path / "pairs" / "000000.npz") as arrays:
+        assert arrays["video"].dtype == np.uint8 and np.isfinite(arrays["latents"]).all()
+        assert np.std(arrays["latents"]) > 0.1
+    assert int(state.updates) == 1
 
 
 @pytest.mark.parametrize(
