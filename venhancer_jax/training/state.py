@@ -57,18 +57,15 @@ def optimizer_of(config: ConfigDict, groups: Sequence[Group] = ()) -> optax.Grad
       groups: parameters with an optimizer of their own, whose gradients are clipped by themselves.
     """
 
-    def one(learning_rate: float, accumulate: int) -> optax.GradientTransformation:
+    def one(learning_rate: float) -> optax.GradientTransformation:
         return make_optimizer(
             learning_rate=learning_rate,
             warmup_steps=config.warmup_steps,
             clip_norm=config.clip_norm,
             weight_decay=config.weight_decay,
-            accumulate=accumulate,
             decay_steps=config.steps // config.accumulate if config.cosine_decay else None,
         )
 
-    if not groups:
-        return one(config.learning_rate, config.accumulate)
     rates = {_MAIN: config.learning_rate} | {g.prefix: g.learning_rate for g in groups}
 
     def labels(params: Params) -> dict[str, str]:
@@ -77,7 +74,9 @@ def optimizer_of(config: ConfigDict, groups: Sequence[Group] = ()) -> optax.Grad
             prefixes |= dict.fromkeys(group.select(params), group.prefix)
         return prefixes
 
-    parts = {label: one(rate, 1) for label, rate in rates.items()}
+    if not groups:
+        return accumulated(one(config.learning_rate), config.accumulate)
+    parts = {label: one(rate) for label, rate in rates.items()}
     return accumulated(optax.partition(parts, labels), config.accumulate)
 
 
@@ -87,17 +86,15 @@ def make_optimizer(
     warmup_steps: int = 0,
     clip_norm: float = 1.0,
     weight_decay: float = 0.01,
-    accumulate: int = 1,
     decay_steps: int | None = None,
 ) -> optax.GradientTransformation:
-    """Creates AdamW with linear warm-up, clipping by global norm, and gradient accumulation.
+    """Creates AdamW with linear warm-up and clipping by global norm.
 
     Args:
       learning_rate: rate after the warm-up; 1e-5 in the paper.
       warmup_steps: number of updates of the warm-up.
       clip_norm: largest global norm of a gradient.
       weight_decay: decoupled weight decay.
-      accumulate: number of steps whose mean gradient makes one update.
       decay_steps: number of updates, with the warm-up, after which the rate has fallen to zero
         along a cosine; None keeps the rate.
     """
@@ -106,10 +103,9 @@ def make_optimizer(
         rate = optax.warmup_cosine_decay_schedule(0.0, learning_rate, warmup_steps, decay_steps)
     elif warmup_steps:
         rate = optax.linear_schedule(0.0, learning_rate, warmup_steps)
-    optimizer = optax.chain(
+    return optax.chain(
         optax.clip_by_global_norm(clip_norm), optax.adamw(rate, weight_decay=weight_decay)
     )
-    return accumulated(optimizer, accumulate)
 
 
 def accumulated(
