@@ -9,6 +9,7 @@ own. The folder keeps the checkpoints and the converted weights.
 """
 
 import json
+import multiprocessing
 import os
 import sys
 import time
@@ -47,7 +48,14 @@ def _measured(part: Part, folder: Path) -> dict[str, Any]:
     source, weights = folder / "released" / part.files[-1], folder / "weights" / part.folder
     back = source.with_name(f"back_{source.name}")
     source.parent.mkdir(parents=True, exist_ok=True)
-    make_checkpoint(part.network, part.layout, source, DTYPE.value, config=part.config)
+    # In a process of its own, as processes that are started inherit the peak memory of this one.
+    maker = multiprocessing.get_context("spawn").Process(
+        target=make_checkpoint,
+        args=(part.network, part.layout, source, DTYPE.value),
+        kwargs={"config": part.config, "wrapper": part.wrapper},
+    )
+    maker.start()
+    maker.join()
     there = _run(part.network, str(source), str(weights))
     again = _run("back", str(weights), str(back))
     first, second = open_state_dict(source), open_state_dict(back)

@@ -18,7 +18,13 @@ from venhancer_jax.pipelines import catalog
 
 
 def make_checkpoint(
-    network: str, layout: str, path: Path, dtype: str = "float32", *, config: Any = None
+    network: str,
+    layout: str,
+    path: Path,
+    dtype: str = "float32",
+    *,
+    config: Any = None,
+    wrapper: str = "",
 ) -> None:
     """Writes a checkpoint, a flat state dict, through PyTorch.
 
@@ -28,6 +34,7 @@ def make_checkpoint(
       path: file to write.
       dtype: type of the tensors.
       config: sizes; by default the published ones.
+      wrapper: start of all names of tensors.
     """
     import torch
 
@@ -42,7 +49,9 @@ def make_checkpoint(
         tensors |= entry.write(np.asarray(draw.astype(dtype)))
     constants = layout_constants(network, config, layout)
     tensors |= write_constants(constants, dict.fromkeys(constants), np.dtype(dtype))
-    content = {name: torch.from_numpy(np.ascontiguousarray(x)) for name, x in tensors.items()}
+    content = {
+        wrapper + name: torch.from_numpy(np.ascontiguousarray(x)) for name, x in tensors.items()
+    }
     torch.save(content, path)
 
 

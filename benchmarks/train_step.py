@@ -62,13 +62,14 @@ def main(argv: list[str]) -> None:
         config.data = config.prior = config.vae = config.text = ""
         config.data = "synthetic"
     mesh = device_mesh(config.mesh)
-    task, optimizer = task_of(config, mesh), optimizer_of(config)
+    task = task_of(config, mesh)
+    optimizer = optimizer_of(config, task.groups)
     parameters = count_parameters(task.params)
     like = state_shapes(task.params, optimizer, mesh)
     begin = functools.partial(TrainState.start, optimizer=optimizer)
     shardings = jax.tree.map(lambda x: x.sharding, like)
     state = jax.jit(begin, out_shardings=shardings, donate_argnums=0)(task.params)
-    jitted = compile_step(config, task.objective, optimizer, mesh, like)
+    jitted = compile_step(config, task.objective, optimizer, mesh, like, task.groups)
     shapes = batch_shapes(config)
     flops = model_flops(task.objective, like.params, task.frozen, shapes)
     batch = make_global_batch(random_batch(shapes), batch_sharding(mesh))

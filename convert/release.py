@@ -20,6 +20,7 @@ class Part:
       folder: name of its weight folder.
       layout: layout of its published checkpoint.
       config: published sizes.
+      wrapper: start of all names in the published checkpoint, such as `module.`.
       optional: whether a folder may lack it.
     """
 
@@ -28,6 +29,7 @@ class Part:
     folder: str
     layout: str
     config: Any
+    wrapper: str = ""
     optional: bool = False
 
 

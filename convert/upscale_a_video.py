@@ -16,6 +16,7 @@ from venhancer_jax.convert.transformers import ATTENTION, SPATIAL
 from venhancer_jax.errors import InputError
 from venhancer_jax.models.autoencoders.vae import VAEConfig
 from venhancer_jax.models.layers.positions import rotary_frequencies
+from venhancer_jax.models.raft.raft import RaftConfig
 from venhancer_jax.models.text.clip import ClipTextConfig
 from venhancer_jax.models.upscale_a_video.config import UpscaleUNetConfig
 
@@ -176,6 +177,15 @@ RELEASE = Release(
             folder="text_encoder",
             layout="transformers",
             config=ClipTextConfig.x4_upscaler(),
+        ),
+        Part(
+            network="raft",
+            files=("propagator/raft-things.pth",),
+            folder="propagator",
+            layout="plain",
+            config=RaftConfig(),
+            wrapper="module.",
+            optional=True,
         ),
     ),
     settings=(

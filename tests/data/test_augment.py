@@ -8,7 +8,7 @@ from venhancer_jax.data.augment import (
     AugmentConfig,
     augment,
     crop,
-    downsample_then_upsample,
+    downsample,
     key_frames,
     pick_frames,
     sample_augment_params,
@@ -149,7 +149,19 @@ def test_same_generator_same_example():
 
 def test_scale_one_leaves_frames_as_they_are():
     frames = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3), np.uint8)
-    np.testing.assert_array_equal(downsample_then_upsample(frames, 1, AugmentConfig()), frames)
+    np.testing.assert_array_equal(downsample(frames, 1, AugmentConfig()), frames)
+
+
+def test_the_low_video_can_stay_small():
+    frames = np.random.default_rng(0).integers(0, 256, (2, 24, 16, 3), np.uint8)
+    for real_world in (0.0, 1.0):
+        changes = {"frames": 2, "height": 24, "width": 16, "scales": (4.0,), "strides": (1,)}
+        config = AugmentConfig(**changes, enlarge=False, real_world=real_world)
+        example = augment(frames, "", config, np.random.default_rng(1))
+        assert example["low"].shape == (2, *config.low_size, 3) == (2, 6, 4, 3)
+        assert AugmentConfig(**changes).low_size == (24, 16)
+        if not real_world:
+            np.testing.assert_array_equal(example["low"], downsample(frames, 4, config))
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -219,6 +231,7 @@ def test_clips_that_are_too_short_or_too_slow():
     [
         {"strides": (0, 1)},
         {"scales": (0.5,)},
+        {"scales": (2.0, 4.0), "enlarge": False},
         {"noise_levels": (5, 1)},
         {"noise_levels": (0, 300)},
         {"text_dropout": 2},

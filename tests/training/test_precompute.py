@@ -11,8 +11,8 @@ from training.tiny import tiny_config
 from venhancer_jax.errors import InputError
 from venhancer_jax.training import precompute
 from venhancer_jax.training.data import batch_shapes, batches
+from venhancer_jax.training.diffusion import Diffusion
 from venhancer_jax.training.tasks import Task
-from venhancer_jax.training.venhancer.objectives import Diffusion
 
 
 def _config(weights: Path, **changes) -> ConfigDict:

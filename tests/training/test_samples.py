@@ -16,9 +16,10 @@ from venhancer_jax.pipelines.system import LoadedNetwork
 from venhancer_jax.pipelines.text import TextFeatures
 from venhancer_jax.pipelines.venhancer.options import VEnhancerOptions
 from venhancer_jax.sharding.mesh import device_mesh
+from venhancer_jax.training.diffusion import Diffusion
 from venhancer_jax.training.tasks import Sample, Task, task_of
 from venhancer_jax.training.validation import Validation, picture_of
-from venhancer_jax.training.venhancer.objectives import Diffusion, OneStep
+from venhancer_jax.training.venhancer.objectives import OneStep
 from venhancer_jax.training.venhancer.samples import Enhancement, make_sampler
 from venhancer_jax.video.probe import probe
 from venhancer_jax.video.read import read_frames

@@ -9,6 +9,7 @@ import pytest
 
 from venhancer_jax.training.config import training_config
 from venhancer_jax.training.metrics import mean_metrics
+from venhancer_jax.training.objective import Group
 from venhancer_jax.training.state import TrainState, make_optimizer, optimizer_of
 from venhancer_jax.training.step import make_step, model_flops
 
@@ -152,6 +153,62 @@ def test_an_update_that_is_not_finite_is_skipped():
 
     assert int(state.skipped) == 1 and not metrics["finite"]
     assert np.array_equal(state.params["x"], START)
+
+
+class Adversaries:
+    """Two groups, each with the batch as its gradient; one of them has a counter."""
+
+    def loss(self, params, frozen, batch, key):
+        loss = jnp.sum(params["x"] * batch["gradient"])
+        other = jnp.sum(params["other.x"] * batch["gradient"] * 100)
+        return loss + other + 0 * params["other.count"], {"count": params["other.count"]}
+
+
+def _run_groups(gradients: Any, groups: tuple[Group, ...], **changes: Any) -> Any:
+    optimizer = optimizer_of(_config(**changes), groups)
+    step = jax.jit(make_step(Adversaries(), optimizer, seed=0, groups=groups))
+    params = {"x": jnp.asarray(START), "other.x": jnp.asarray(START), "other.count": jnp.zeros(())}
+    states, metrics = [TrainState.start(params, optimizer)], []
+    for gradient in gradients:
+        state, values = step(states[-1], {}, {"gradient": jnp.asarray(gradient, jnp.float32)})
+        states.append(state)
+        metrics.append(values)
+    return states, metrics
+
+
+def _count(params: Any) -> Any:
+    assert set(params) == {"other.x", "other.count"}
+    return {"other.count": params["other.count"] + 1}
+
+
+def test_each_group_has_an_optimizer_of_its_own():
+    group = Group(prefix="other.", learning_rate=0.5)
+    states, _ = _run_groups([np.ones(3), 2 * np.ones(3)], (group,), clip_norm=1.0)
+    alone, _ = _run([np.ones(3), 2 * np.ones(3)], clip_norm=1.0)
+
+    # The large gradient of the other group clips itself only.
+    np.testing.assert_array_equal(states[2].params["x"], alone[2].params["x"])
+    np.testing.assert_allclose(states[1].params["other.x"], START - 0.5, atol=1e-5)
+    assert float(states[2].params["other.count"]) == 0
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_a_group_is_refreshed_before_each_step(accumulate: int):
+    group = Group(prefix="other.", learning_rate=0.5, refresh=_count)
+    gradients = [np.ones(3), np.full(3, np.nan), np.ones(3), np.ones(3)]
+    states, metrics = _run_groups(gradients, (group,), accumulate=accumulate)
+
+    assert [float(s.params["other.count"]) for s in states] == [0, 1, 1, 2, 3]
+    assert [float(m["count"]) for m in metrics] == [1, 2, 2, 3]
+    assert [int(s.updates) for s in states][-1] == 3 // accumulate
+
+
+def test_a_run_without_groups_has_the_state_of_one_optimizer():
+    config = _config()
+    state = optimizer_of(config).init({"x": jnp.zeros(3)})
+    plain = make_optimizer(learning_rate=config.learning_rate).init({"x": jnp.zeros(3)})
+
+    assert jax.tree.structure(state) == jax.tree.structure(plain)
 
 
 def test_metrics_are_means_over_the_steps_that_counted():

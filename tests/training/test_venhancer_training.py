@@ -10,9 +10,9 @@ import pytest
 from training.tiny import batch, on_devices, tiny_config
 
 from venhancer_jax.errors import InputError
+from venhancer_jax.training.diffusion import Diffusion
 from venhancer_jax.training.objective import stream, to_signed
 from venhancer_jax.training.tasks import Task, task_of
-from venhancer_jax.training.venhancer.objectives import Diffusion
 from venhancer_jax.training.venhancer.start import split
 from venhancer_jax.weights import iterate_weights
 

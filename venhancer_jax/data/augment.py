@@ -34,6 +34,8 @@ class AugmentConfig:
       shrink: whether clips are first shrunk until they just cover an example.
       strides: values of m, the number of frames from one key frame to the next.
       scales: values of s, the enlargement, from 1 up.
+      enlarge: whether `low` has the size of the target; otherwise it has the size that it was
+        shrunk to, and there is one scale.
       last_is_key: whether the last frame is a key frame for every stride. In the paper the number
         of frames is one more than a multiple of m; with a fixed number the last interval may be
         shorter, and without this key frame the last frames would be extrapolated.
@@ -55,6 +57,7 @@ class AugmentConfig:
     shrink: bool = True
     strides: tuple[int, ...] = tuple(range(1, 9))
     scales: tuple[float, ...] = tuple(range(1, 9))
+    enlarge: bool = True
     last_is_key: bool = True
     interpolation: FrameInterpolation = "previous"
     down: str = "bilinear"
@@ -74,6 +77,10 @@ class AugmentConfig:
             raise InputError(f"strides={self.strides}: expected whole numbers from 1 up")
         if not self.scales or any(s < 1 for s in self.scales):
             raise InputError(f"scales={self.scales}: expected numbers from 1 up")
+        if not self.enlarge and len(self.scales) > 1:
+            raise InputError(
+                f"scales={self.scales} with enlarge=False: expected one, as a batch has one shape"
+            )
         if not 1 <= self.noise_levels[0] <= self.noise_levels[1] <= 1000:
             raise InputError(f"noise_levels={self.noise_levels}: expected two of 1 to 1000")
         for name in ("text_dropout", "real_world"):
@@ -87,6 +94,13 @@ class AugmentConfig:
             )
         if self.rate is not None and self.rate <= 0:
             raise InputError(f"rate={self.rate}: expected frames per second, above 0, or None")
+
+    @property
+    def low_size(self) -> tuple[int, int]:
+        """Returns `(height, width)` of `low`, in pixels."""
+        if self.enlarge:
+            return self.height, self.width
+        return shrunk_size((self.height, self.width), self.scales[0])
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -228,8 +242,19 @@ def key_frames(frames: int, stride: int, *, last_is_key: bool = True) -> np.ndar
     return keys
 
 
-def downsample_then_upsample(frames: np.ndarray, scale: float, config: AugmentConfig) -> np.ndarray:
-    """Shrinks frames and enlarges them again.
+def shrunk_size(size: tuple[int, ...], scale: float, *, least: int = 1) -> tuple[int, int]:
+    """Computes the size of frames after shrinking.
+
+    Args:
+      size: height and width.
+      scale: ratio of the sizes, from 1 up.
+      least: smallest height and width.
+    """
+    return max(least, round(size[0] / scale)), max(least, round(size[1] / scale))
+
+
+def downsample(frames: np.ndarray, scale: float, config: AugmentConfig) -> np.ndarray:
+    """Shrinks frames.
 
     Args:
       frames: pictures, uint8 `[K, H, W, 3]`.
@@ -237,15 +262,13 @@ def downsample_then_upsample(frames: np.ndarray, scale: float, config: AugmentCo
       config: kernels.
 
     Returns:
-      uint8 `[K, H, W, 3]`.
+      uint8 `[K, H / scale, W / scale, 3]`: the small video would be a file, of bytes.
     """
-    size = frames.shape[1:3]
-    small = max(1, round(size[0] / scale)), max(1, round(size[1] / scale))
-    if small == size:
+    small = shrunk_size(frames.shape[1:3], scale)
+    if small == frames.shape[1:3]:
         return frames
     shrunk = resample(frames.astype(np.float32), small, config.down, antialias=config.antialias)
-    # The small video would be a file, of bytes.
-    return _enlarge(to_uint8(shrunk), size, config)
+    return to_uint8(shrunk)
 
 
 def augment(
@@ -261,7 +284,7 @@ def augment(
 
     Returns:
       `video`: the target, uint8 `[F, H, W, 3]`.
-      `low`: the degraded key frames at the target's size, uint8 `[F, H, W, 3]`, with frames between
+      `low`: the degraded key frames at `config.low_size`, uint8 `[F, h, w, 3]`, with frames between
         and after them by `config.interpolation`, so that the shape does not depend on the stride.
       `key_index`: int32 `[F]`, the position of each key frame in `low`, which is its own index, and
         -1 for frames between, as in the ControlNet's input.
@@ -274,10 +297,12 @@ def augment(
     keys = key_frames(len(frames), params.stride, last_is_key=config.last_is_key)
     size = frames.shape[1:3]
     if params.real_world:
-        small = max(2, round(size[0] / params.scale)), max(2, round(size[1] / params.scale))
-        low = _enlarge(real_world.degrade(frames[keys], small, rng), size, config)
+        small = shrunk_size(size, params.scale, least=2)
+        low = real_world.degrade(frames[keys], small, rng)
     else:
-        low = downsample_then_upsample(frames[keys], params.scale, config)
+        low = downsample(frames[keys], params.scale, config)
+    if config.enlarge:
+        low = _enlarge(low, size, config)
     key_index = np.full(len(frames), -1, np.int32)
     key_index[keys] = keys
     return {

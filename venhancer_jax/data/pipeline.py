@@ -34,6 +34,8 @@ _AHEAD = 2
 # is gone, not damage here and there.
 _PATIENCE = 100
 _LATENT_KEYS = ("video", "low", "key_index", "scale", "stride", "tokens")
+# Arrays of precomputed examples that some objectives store besides.
+OPTIONAL_KEYS = ("latents",)
 
 
 def training_pipeline(
@@ -174,7 +176,7 @@ def latent_example(
     missing = [key for key in _LATENT_KEYS if key not in arrays]
     if missing:
         raise InputError(f"the file lacks the arrays {', '.join(missing)}")
-    chosen = {key: arrays[key] for key in _LATENT_KEYS}
+    chosen = {key: arrays[key] for key in (*_LATENT_KEYS, *OPTIONAL_KEYS) if key in arrays}
     chosen["noise_aug"] = np.asarray(sample_noise_level(config, rng), np.int32)
     if sample_text_dropout(config, rng):
         chosen["tokens"] = _empty_text()

@@ -249,8 +249,18 @@ class PreparedSource:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SyntheticSource:
-    """Moving patterns for benchmarks and tests."""
+    """Moving patterns for benchmarks and tests.
 
+    Attributes:
+      first: number of the first pattern, by which sources differ.
+      length: number of clips.
+      frames: frames of a clip.
+      height: rows of a frame.
+      width: columns of a frame.
+      rate: frames per second.
+    """
+
+    first: int = 0
     length: int = 1000
     frames: int = 64
     height: int = 320
@@ -262,7 +272,8 @@ class SyntheticSource:
 
     def __getitem__(self, index: int) -> Clip:
         facts = ClipFacts(frames=self.frames, height=self.height, width=self.width, rate=self.rate)
-        return SyntheticClip(index, facts, f"synthetic {index}", "moving patterns")
+        number = self.first + index
+        return SyntheticClip(number, facts, f"synthetic {number}", "moving patterns")
 
 
 @dataclasses.dataclass

@@ -74,11 +74,11 @@ def step_spec(config: ConfigDict, devices: Sequence[Any]) -> ProgramSpec:
     mesh = device_mesh(config.mesh, list(devices))
     check_batch(config.batch, mesh)
     task = task_of(config, mesh, abstract=True)
-    optimizer = optimizer_of(config)
+    optimizer = optimizer_of(config, task.groups)
     state = state_shapes(task.params, optimizer, mesh)
     return ProgramSpec(
         name="step",
-        function=compile_step(config, task.objective, optimizer, mesh, state),
+        function=compile_step(config, task.objective, optimizer, mesh, state, task.groups),
         arguments=(state, dict(task.frozen), place_batch_shapes(batch_shapes(config), mesh)),
         mesh=mesh,
         shards=mesh.shape["data"] * mesh.shape["fsdp"],

@@ -45,7 +45,8 @@ class TrainOptions:
     seed: int = whole(0, low=0, high=2**32 - 1, group=_OPTIMIZER, about="seed of all randomness")
     system: str = string(DEFAULT_SYSTEM, group=_MODEL, about="system whose networks train")
     objective: str = string("diffusion", group=_LOSS,
-        about="what is learned: diffusion (the paper's), one_step, or autoencoder (the VAE)",
+        about="what is learned: diffusion (the paper's), or another objective of the system:"
+        " one_step, autoencoder (the VAE), decoder (its temporal layers)",
     )  # fmt: skip
     preset: str = string("tiny", group=_MODEL,
         about="sizes of networks without a weight folder, such as debug",
@@ -58,12 +59,13 @@ class TrainOptions:
         "", group=_MODEL, about="weight folder of the text encoder; empty: fresh weights"
     )
     trainable: str = choice(
-        "controlnet", ("controlnet", "all"), group=_MODEL, about="parameters that train"
-    )
+        "controlnet", ("controlnet", "added", "all"), group=_MODEL,
+        about="parameters that train; added: layers that the system adds to an image network",
+    )  # fmt: skip
     start: str = choice(
         "prior", STARTS, group=_MODEL, old_name="copy_prior",
-        about="published: all weights of config.prior; prior: its UNet only, copied into the"
-        " ControlNet, whose other layers start at zero",
+        about="published: all weights of config.prior; prior: its image layers only, where a"
+        " ControlNet starts as their copy, and whatever else the system adds starts silent",
     )  # fmt: skip
     dtype: str = choice(
         "auto", DTYPES, group=_MODEL,
@@ -73,12 +75,21 @@ class TrainOptions:
         "none", REMATS, group=_MODEL, about="what a gradient computes again instead of storing"
     )
     loss: dict[str, float] = table(
-        {"latent": 1.0, "pixel": 1.0, "perceptual": 0.0, "kl": 1e-6}, group=_LOSS,
+        {"latent": 1.0, "pixel": 1.0, "perceptual": 0.0, "kl": 1e-6, "adversarial": 0.0},
+        group=_LOSS,
         about={
             "latent": "weight of the absolute error of latents (one_step)",
-            "pixel": "weight of the absolute error of frames (one_step, autoencoder)",
-            "perceptual": "weight of LPIPS (one_step, autoencoder)",
+            "pixel": "weight of the absolute error of frames (one_step, autoencoder, decoder)",
+            "perceptual": "weight of LPIPS (one_step, autoencoder, decoder)",
             "kl": "weight of the KL divergence of latents (autoencoder)",
+            "adversarial": "weight of the discriminator's verdict (decoder)",
+        },
+    )  # fmt: skip
+    discriminator: dict[str, Any] = table(
+        {"width": 64, "learning_rate": 1e-4}, group=_LOSS,
+        about={
+            "width": "channels of the first convolution (decoder)",
+            "learning_rate": "learning rate after the warm-up (decoder)",
         },
     )  # fmt: skip
     one_step_start: int = whole(
@@ -105,9 +116,11 @@ class TrainOptions:
             "shrink": True,
             "strides": tuple(range(1, 9)),
             "scales": tuple(float(s) for s in range(1, 9)),
+            "enlarge": True,
             "interpolation": "previous",
             "down": "bilinear",
             "noise_levels": (1, 300),
+            "text_dropout": 0.1,
             "real_world": 0.0,
         },
         group=_DATA,
@@ -115,9 +128,11 @@ class TrainOptions:
             "shrink": "shrink clips to the size of an example first, instead of cropping only",
             "strides": "frames from a key frame to the next, drawn in proportion to their values",
             "scales": "enlargements, drawn in proportion to their values",
+            "enlarge": "enlarge the low-quality clip to the size of the example",
             "interpolation": "frames between key frames: previous (key frame) or flow",
             "down": "kernel that shrinks: bilinear, bicubic or area",
-            "noise_levels": "least and largest time step of the noise on key frames",
+            "noise_levels": "least and largest time step, from 1, of the noise on the input",
+            "text_dropout": "share of examples with an empty prompt",
             "real_world": "share of examples with real-world degradations",
         },
     )
@@ -227,7 +242,7 @@ def checked_config(config: ConfigDict) -> ConfigDict:
         del checked.copy_prior
     for key, default in training_config().items():
         # Configs of earlier versions have no such keys.
-        if key in ("system", "start", "max_skipped") and key not in checked:
+        if key in ("system", "start", "max_skipped", "discriminator") and key not in checked:
             checked[key] = default
         if key not in checked:
             raise InputError(f"the config lacks {key}: start from training_config()")

@@ -1,5 +1,6 @@
 """The batches of a run: from `config.data` to arrays."""
 
+import dataclasses
 from typing import Any, Protocol
 
 import jax
@@ -8,7 +9,7 @@ from etils import epath
 from ml_collections import ConfigDict
 
 from venhancer_jax.data.augment import AugmentConfig
-from venhancer_jax.data.pipeline import training_pipeline
+from venhancer_jax.data.pipeline import OPTIONAL_KEYS, training_pipeline
 from venhancer_jax.data.records import is_dataset
 from venhancer_jax.data.sources import (
     FolderSource,
@@ -31,7 +32,9 @@ class DataIterator(Protocol):
     def set_state(self, state: Any) -> None: ...
 
 
-def batches(config: ConfigDict, data: str, *, seed: int, workers: int = 0) -> Any:
+def batches(
+    config: ConfigDict, data: str, *, seed: int, workers: int = 0, held_out: bool = False
+) -> Any:
     """Creates endless batches of this process; their `iter` is a `DataIterator`.
 
     Args:
@@ -39,22 +42,17 @@ def batches(config: ConfigDict, data: str, *, seed: int, workers: int = 0) -> An
       data: prepared data set, folder of videos or of latents, or "synthetic".
       seed: seed of the order and of the augmentation.
       workers: number of processes that decode.
+      held_out: whether synthetic clips are others than those of training.
 
     Raises:
       InputError: wrong values, or no data there.
     """
-    augment = AugmentConfig(
-        frames=config.frames,
-        height=config.height,
-        width=config.width,
-        rate=parse_fps(config.fps) if config.fps else None,
-        **config.augment.to_dict(),
-    )
+    augment = augment_config(config)
     count = jax.process_count()
     if config.batch % count:
         raise InputError(f"batch {config.batch}: expected a multiple of the {count} processes")
     return training_pipeline(
-        _source(data),
+        _source(data, held_out=held_out),
         augment,
         batch=config.batch // count,
         seed=seed,
@@ -75,19 +73,24 @@ def batch_shapes(config: ConfigDict) -> dict[str, jax.ShapeDtypeStruct]:
       InputError: latents, where the objective needs pixels.
     """
     b, f = config.batch, config.frames
-    frames = jax.ShapeDtypeStruct((b, f, config.height, config.width, 3), np.uint8)
+    video = jax.ShapeDtypeStruct((b, f, config.height, config.width, 3), np.uint8)
+    low = jax.ShapeDtypeStruct((b, f, *augment_config(config).low_size, 3), np.uint8)
+    stored = {}
     if isinstance(source := _source(config.data), LatentSource):
-        if objective_spec(config).needs_frames(config):
+        arrays = source[0].load()
+        names = ("video", "low", *(name for name in OPTIONAL_KEYS if name in arrays))
+        stored = {n: jax.ShapeDtypeStruct((b, *arrays[n].shape), arrays[n].dtype) for n in names}
+        holds_frames = stored["video"].dtype == np.uint8
+        if not holds_frames and objective_spec(config).needs_frames(config):
             raise InputError(
                 f"data {config.data!r} holds latents, but objective {config.objective!r} with"
                 " these weights of the loss needs frames"
             )
-        latents = source[0].load()["video"]
-        frames = jax.ShapeDtypeStruct((b, *latents.shape), latents.dtype)
     return {
-        "video": frames,
-        "low": frames,
-        "key_index": jax.ShapeDtypeStruct(frames.shape[:2], np.int32),
+        "video": video,
+        "low": low,
+        **stored,
+        "key_index": jax.ShapeDtypeStruct(stored.get("video", video).shape[:2], np.int32),
         "scale": jax.ShapeDtypeStruct((b,), np.float32),
         "stride": jax.ShapeDtypeStruct((b,), np.int32),
         "noise_aug": jax.ShapeDtypeStruct((b,), np.int32),
@@ -104,9 +107,25 @@ def count_examples(data: str) -> int | None:
     return None if data == "synthetic" else len(_source(data))
 
 
-def _source(data: str) -> Any:
+def augment_config(config: ConfigDict) -> AugmentConfig:
+    """Returns the distribution of the training examples of a config.
+
+    Raises:
+      InputError: wrong values.
+    """
+    return AugmentConfig(
+        frames=config.frames,
+        height=config.height,
+        width=config.width,
+        rate=parse_fps(config.fps) if config.fps else None,
+        **config.augment.to_dict(),
+    )
+
+
+def _source(data: str, *, held_out: bool = False) -> Any:
     if data == "synthetic":
-        return SyntheticSource()
+        whole = SyntheticSource()
+        return dataclasses.replace(whole, first=len(whole)) if held_out else whole
     folder = epath.Path(data)
     if not folder.is_dir():
         raise InputError(f"data {data!r}: expected a folder, or synthetic")

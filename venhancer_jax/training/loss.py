@@ -1,4 +1,4 @@
-"""Losses: v-prediction, absolute error of frames, LPIPS."""
+"""Losses: v-prediction, absolute error of frames, LPIPS, hinge losses of a discriminator."""
 
 import jax
 import jax.numpy as jnp
@@ -51,6 +51,16 @@ def frame_loss(
         metrics["perceptual_error"] = distance.mean()
         loss += perceptual_weight * metrics["perceptual_error"]
     return loss, metrics
+
+
+def hinge_loss(real: jax.Array, generated: jax.Array) -> jax.Array:
+    """Computes the discriminator's loss (Lim and Ye 2017, "Geometric GAN").
+
+    Args:
+      real: scores of real examples, of any shape.
+      generated: scores of generated examples, of any shape.
+    """
+    return jnp.mean(jax.nn.relu(1 - real)) + jnp.mean(jax.nn.relu(1 + generated))
 
 
 def perceptual_params() -> Params:

@@ -1,7 +1,8 @@
 """What a training objective is: a pure function from parameters and a batch to a loss."""
 
+import dataclasses
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import jax
@@ -31,6 +32,34 @@ class Objective(Protocol):
           key: random key of the step.
         """
         ...
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Group:
+    """Parameters with an optimizer of their own, beside those that the config's optimizer updates.
+
+    All groups train in one step: the loss is the sum of their losses, each of which stops the
+    gradients of the other groups' parameters.
+
+    Attributes:
+      prefix: start of the names of the group's parameters.
+      learning_rate: learning rate after the warm-up.
+      refresh: computes what no gradient updates, such as vectors of a power iteration, from the
+        group's parameters by their whole names, before each step; None where there is nothing.
+    """
+
+    prefix: str
+    learning_rate: float
+    refresh: Callable[[Params], Params] | None = None
+
+    def select(self, params: Params) -> Params:
+        """Selects the group's parameters, by their whole names."""
+        return {name: x for name, x in params.items() if name.startswith(self.prefix)}
+
+
+def gradient_only(loss: jax.Array) -> jax.Array:
+    """Returns zero with the gradient of a loss, which is descended but not reported."""
+    return loss - jax.lax.stop_gradient(loss)
 
 
 def stream(key: jax.Array, name: str) -> jax.Array:

@@ -54,7 +54,8 @@ def train(config: ConfigDict, workdir: epath.PathLike) -> TrainState:
     check_batch(config.batch, mesh)
     shapes = batch_shapes(config)
     data = iter(batches(config, config.data, seed=config.seed, workers=config.workers))
-    task, optimizer = task_of(config, mesh), optimizer_of(config)
+    task = task_of(config, mesh)
+    optimizer = optimizer_of(config, task.groups)
     work = Work(
         flops=model_flops(task.objective, task.params, task.frozen, shapes),
         peak_flops=1e12 * config.peak_tflops or peak_flops(jax.devices()[0].device_kind),
@@ -71,7 +72,7 @@ def train(config: ConfigDict, workdir: epath.PathLike) -> TrainState:
     _write_config(config, workdir)
     writer = MetricsWriter(workdir, after=start)
     profiler = Profiler(workdir / "profile", first=config.profile_from, steps=config.profile_steps)
-    compiled = compile_step(config, task.objective, optimizer, mesh, state)
+    compiled = compile_step(config, task.objective, optimizer, mesh, state, task.groups)
 
     def step(state: TrainState, frozen: Frozen, batch: Batch) -> tuple[TrainState, Metrics]:
         with jax.set_mesh(mesh):
@@ -138,7 +139,8 @@ def _validation(
 ) -> Validation | None:
     if not (config.validate_every and config.validate_data):
         return None
-    data = batches(config, config.validate_data, seed=config.seed + _VALIDATION_SEED)
+    seed = config.seed + _VALIDATION_SEED
+    data = batches(config, config.validate_data, seed=seed, held_out=True)
     return Validation(
         task,
         iter(data),

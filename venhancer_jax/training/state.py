@@ -1,6 +1,7 @@
 """What training changes: parameters, their average, the optimizer, counters."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -9,6 +10,9 @@ import optax
 from ml_collections import ConfigDict
 
 from venhancer_jax.models.functional import Params
+from venhancer_jax.training.objective import Group
+
+_MAIN = "main"
 
 
 @jax.tree_util.register_dataclass
@@ -45,20 +49,35 @@ class TrainState:
         return cls(zero, zero, zero, params, copy, optimizer.init(params))
 
 
-def optimizer_of(config: ConfigDict) -> optax.GradientTransformation:
+def optimizer_of(config: ConfigDict, groups: Sequence[Group] = ()) -> optax.GradientTransformation:
     """Creates the optimizer of a config.
 
     Args:
       config: config of `training_config`.
+      groups: parameters with an optimizer of their own, whose gradients are clipped by themselves.
     """
-    return make_optimizer(
-        learning_rate=config.learning_rate,
-        warmup_steps=config.warmup_steps,
-        clip_norm=config.clip_norm,
-        weight_decay=config.weight_decay,
-        accumulate=config.accumulate,
-        decay_steps=config.steps // config.accumulate if config.cosine_decay else None,
-    )
+
+    def one(learning_rate: float) -> optax.GradientTransformation:
+        return make_optimizer(
+            learning_rate=learning_rate,
+            warmup_steps=config.warmup_steps,
+            clip_norm=config.clip_norm,
+            weight_decay=config.weight_decay,
+            decay_steps=config.steps // config.accumulate if config.cosine_decay else None,
+        )
+
+    rates = {_MAIN: config.learning_rate} | {g.prefix: g.learning_rate for g in groups}
+
+    def labels(params: Params) -> dict[str, str]:
+        prefixes = dict.fromkeys(params, _MAIN)
+        for group in groups:
+            prefixes |= dict.fromkeys(group.select(params), group.prefix)
+        return prefixes
+
+    if not groups:
+        return accumulated(one(config.learning_rate), config.accumulate)
+    parts = {label: one(rate) for label, rate in rates.items()}
+    return accumulated(optax.partition(parts, labels), config.accumulate)
 
 
 def make_optimizer(
@@ -67,17 +86,15 @@ def make_optimizer(
     warmup_steps: int = 0,
     clip_norm: float = 1.0,
     weight_decay: float = 0.01,
-    accumulate: int = 1,
     decay_steps: int | None = None,
 ) -> optax.GradientTransformation:
-    """Creates AdamW with linear warm-up, clipping by global norm, and gradient accumulation.
+    """Creates AdamW with linear warm-up and clipping by global norm.
 
     Args:
       learning_rate: rate after the warm-up; 1e-5 in the paper.
       warmup_steps: number of updates of the warm-up.
       clip_norm: largest global norm of a gradient.
       weight_decay: decoupled weight decay.
-      accumulate: number of steps whose mean gradient makes one update.
       decay_steps: number of updates, with the warm-up, after which the rate has fallen to zero
         along a cosine; None keeps the rate.
     """
@@ -86,11 +103,17 @@ def make_optimizer(
         rate = optax.warmup_cosine_decay_schedule(0.0, learning_rate, warmup_steps, decay_steps)
     elif warmup_steps:
         rate = optax.linear_schedule(0.0, learning_rate, warmup_steps)
-    optimizer = optax.chain(
+    return optax.chain(
         optax.clip_by_global_norm(clip_norm), optax.adamw(rate, weight_decay=weight_decay)
     )
-    if accumulate > 1:
-        return optax.MultiSteps(optimizer, accumulate).gradient_transformation()
+
+
+def accumulated(
+    optimizer: optax.GradientTransformation, steps: int
+) -> optax.GradientTransformation:
+    """Accumulates the gradients of several steps, whose mean makes one update."""
+    if steps > 1:
+        return optax.MultiSteps(optimizer, steps).gradient_transformation()
     return optimizer
 
 

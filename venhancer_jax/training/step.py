@@ -1,7 +1,7 @@
 """One training step: pure, and compiled for a mesh."""
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 import jax
@@ -16,7 +16,7 @@ from venhancer_jax.models.functional import Params
 from venhancer_jax.sharding.flops import count_flops
 from venhancer_jax.sharding.mesh import AXES, replicated
 from venhancer_jax.sharding.params import BATCH, all_gathered, batch_sharding, fsdp_sharding
-from venhancer_jax.training.objective import Batch, Frozen, Metrics, Objective
+from venhancer_jax.training.objective import Batch, Frozen, Group, Metrics, Objective
 from venhancer_jax.training.state import TrainState, update_ema
 
 Step = Callable[[TrainState, Frozen, Batch], tuple[TrainState, Metrics]]
@@ -28,6 +28,7 @@ def make_step(
     *,
     seed: int,
     ema_decay: float = 0.9999,
+    groups: Sequence[Group] = (),
 ) -> Step:
     """Creates a step for `jax.jit(..., donate_argnums=0)`.
 
@@ -40,6 +41,7 @@ def make_step(
       seed: seed of all randomness; each step's key depends on seed and step only, so that a
         resumed run equals one without an interruption.
       ema_decay: decay of the average of the parameters, per update.
+      groups: parameters with an optimizer of their own, some of which are refreshed.
 
     Returns:
       Function `(state, frozen, batch) -> (state, metrics)`; the metrics are device arrays.
@@ -47,13 +49,17 @@ def make_step(
 
     def step(state: TrainState, frozen: Frozen, batch: Batch) -> tuple[TrainState, Metrics]:
         key = jax.random.fold_in(jax.random.key(seed), state.step)
+        before = state.params
+        for group in groups:
+            if group.refresh is not None:
+                before = before | group.refresh(group.select(before))
 
         def loss_of(params: Params) -> tuple[jax.Array, Metrics]:
             return objective.loss(params, frozen, batch, key)
 
-        (loss, metrics), gradients = jax.value_and_grad(loss_of, has_aux=True)(state.params)
-        updates, optimizer_state = optimizer.update(gradients, state.optimizer, state.params)
-        params = cast(Params, optax.apply_updates(state.params, updates))
+        (loss, metrics), gradients = jax.value_and_grad(loss_of, has_aux=True)(before)
+        updates, optimizer_state = optimizer.update(gradients, state.optimizer, before)
+        params = cast(Params, optax.apply_updates(before, updates))
         # Steps that only accumulate gradients are no updates.
         updated = jnp.asarray(
             optimizer_state.mini_step == 0
@@ -87,6 +93,7 @@ def compile_step(
     optimizer: optax.GradientTransformation,
     mesh: Mesh,
     state: TrainState,
+    groups: Sequence[Group] = (),
 ) -> Any:
     """Creates the step under `jax.jit`, to be called or lowered where the mesh is in use.
 
@@ -96,9 +103,14 @@ def compile_step(
       optimizer: optimizer of the run.
       mesh: devices of the run.
       state: state before the step, arrays or shapes with shardings; the next state keeps these.
+      groups: parameters with an optimizer of their own.
     """
     step = make_step(
-        ShardedObjective(objective), optimizer, seed=config.seed, ema_decay=config.ema_decay
+        ShardedObjective(objective),
+        optimizer,
+        seed=config.seed,
+        ema_decay=config.ema_decay,
+        groups=groups,
     )
     shardings = jax.tree.map(lambda x: x.sharding, state)
     return jax.jit(step, donate_argnums=0, out_shardings=(shardings, replicated(mesh)))

@@ -22,7 +22,7 @@ from venhancer_jax.sharding.params import fsdp_sharding
 from venhancer_jax.sharding.processes import fetch_to_host
 from venhancer_jax.training.initialization import init_sharded_params
 from venhancer_jax.training.loss import perceptual_params
-from venhancer_jax.training.objective import Batch, Frozen, Objective
+from venhancer_jax.training.objective import Batch, Frozen, Group, Objective
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,6 +86,7 @@ class Task:
       objective: loss to descend.
       params: parameters that train, at the start.
       frozen: all other parameters, by network; "denoiser" are those of the network that trains.
+      groups: parts of `params` with an optimizer of their own; they are no parameters of `name`.
       sampler: creates the sampler of validation pictures; None for no pictures.
       encode: function `(frozen, batch, key) -> arrays [B, ...]` that computes the parts of a batch
         that can be stored; None where nothing can.
@@ -98,6 +99,7 @@ class Task:
     objective: Objective
     params: Params
     frozen: Frozen
+    groups: tuple[Group, ...] = ()
     sampler: MakeSampler | None = None
     encode: Callable[[Frozen, Batch, jax.Array], dict[str, jax.Array]] | None = None
     finish: Callable[[Any, Params, Any], Any] | None = None
@@ -109,7 +111,9 @@ class Task:
 
     def all_params(self, params: Params) -> Params:
         """Returns all parameters of the network that trains: `params` and its frozen ones."""
-        return params | dict(self.frozen.get("denoiser", {}))
+        others = {name for group in self.groups for name in group.select(params)}
+        trained = {name: x for name, x in params.items() if name not in others}
+        return trained | dict(self.frozen.get("denoiser", {}))
 
     def params_by_network(self, params: Params) -> dict[str, Params]:
         """Returns all parameters of every network, with `params` for those that train."""

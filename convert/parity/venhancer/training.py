@@ -19,11 +19,11 @@ from venhancer_jax.diffusion.schedule import cosine_interpolated_schedule
 from venhancer_jax.errors import InputError
 from venhancer_jax.models.functional import Params
 from venhancer_jax.pipelines import catalog
+from venhancer_jax.training.diffusion import Diffusion
 from venhancer_jax.training.loss import v_target
 from venhancer_jax.training.state import TrainState, make_optimizer
 from venhancer_jax.training.step import make_step
 from venhancer_jax.training.venhancer.conditioning import Conditioning
-from venhancer_jax.training.venhancer.objectives import Diffusion
 from venhancer_jax.training.venhancer.start import split
 
 # Relative tolerances: of losses; of gradients, some of which are zero but for rounding; and of

@@ -11,6 +11,7 @@ from venhancer_jax.models.layers.chunking import map_chunks
 from venhancer_jax.models.layers.convolutions import SpatialConv
 from venhancer_jax.models.layers.linear import Linear
 from venhancer_jax.models.layers.norms import GroupNorm
+from venhancer_jax.models.remat import Remat, rematerialised
 
 # Fewer than a 720p frame has with the channels of the first level.
 _CHUNK_ELEMENTS = 2**27
@@ -182,6 +183,7 @@ class Level(nnx.Module):
         blocks: int,
         block: Callable[..., nnx.Module] = SpatialResBlock,
         resample: Callable[..., nnx.Module] | None,
+        remat: Remat = "none",
         groups: int,
         dtype: DTypeLike,
         rngs: nnx.Rngs,
@@ -197,9 +199,10 @@ class Level(nnx.Module):
             for i in range(blocks)
         )
         self.resample = resample and resample(channels_out, dtype=dtype, rngs=rngs)
+        self.remat: Remat = remat
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """Transforms and resamples `[B, F, H, W, C]`."""
         for resnet in self.resnets:
-            x = resnet(x)
+            x = rematerialised(resnet, self.remat)(x)
         return x if self.resample is None else self.resample(x)

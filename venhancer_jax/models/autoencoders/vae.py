@@ -34,6 +34,7 @@ from venhancer_jax.models.layers.attention import Implementation
 from venhancer_jax.models.layers.convolutions import Downsample, SpatialConv, Upsample
 from venhancer_jax.models.layers.initializers import fan_in_normal, zeros
 from venhancer_jax.models.layers.linear import Linear
+from venhancer_jax.models.remat import Remat
 
 _LOG_VARIANCE = -8.0
 # Zeros below and to the right only: even sizes are halved.
@@ -60,6 +61,7 @@ class VAEConfig:
       condition_channels: channels of the decoder's branch that sees low-resolution frames of the
         size of the latents, and whose residual blocks have 3-D convolutions; 0 without it.
       attention: implementation of attention.
+      remat: rematerialisation policy of the decoder's blocks, a name of `models.remat`.
       dtype: type of the decoder's activations and weights; statistics, the last convolutions and
         their activations are float32.
       encoder_dtype: type of the encoder's activations and weights.
@@ -76,6 +78,7 @@ class VAEConfig:
     norm_over_frames: bool = False
     condition_channels: int = 0
     attention: Implementation = "auto"
+    remat: Remat = "none"
     dtype: DTypeLike = jnp.float32
     encoder_dtype: DTypeLike = jnp.float32
 
@@ -240,6 +243,7 @@ class Decoder(nnx.Module):
                 blocks=config.blocks_per_level + 1,
                 block=block,
                 resample=Upsample if i < len(config.channels) - 1 else None,
+                remat=config.remat,
                 groups=groups,
                 dtype=dtype,
                 rngs=rngs,

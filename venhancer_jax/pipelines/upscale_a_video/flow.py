@@ -68,7 +68,7 @@ def bidirectional_flow(
             for row, ratio in enumerate(ratios[: both.shape[2]]):
                 both[:, :, row] *= np.float32(ratio)
         else:
-            both = both * np.float32(ratios[::-1])
+            both = both * np.array(ratios[::-1], np.float32)
     return both[:, 0], both[:, 1]
 
 
@@ -110,7 +110,7 @@ def resize_flows(flows: np.ndarray, size: tuple[int, int], *, official: bool = F
     if (height, width) == tuple(size):
         return flows
     of_rows, of_columns = size[0] / height, size[1] / width
-    ratios = np.float32([of_columns, of_columns if official else of_rows])
+    ratios = np.array([of_columns, of_columns if official else of_rows], np.float32)
     return resize_area(flows, size) * ratios
 
 

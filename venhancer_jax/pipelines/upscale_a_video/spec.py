@@ -90,6 +90,7 @@ SPEC = SystemSpec(
     load=load,
     load_abstract=load_abstract,
     planned_scale=SCALE,
+    training="venhancer_jax.training.upscale_a_video",
     conversion="venhancer_jax.convert.upscale_a_video",
     parity="venhancer_jax.convert.parity.upscale_a_video",
 )

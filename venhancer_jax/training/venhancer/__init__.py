@@ -9,10 +9,18 @@ from venhancer_jax.diffusion.schedule import cosine_interpolated_schedule
 from venhancer_jax.models.functional import Params
 from venhancer_jax.pipelines.networks import compute_dtype
 from venhancer_jax.training import autoencoder
+from venhancer_jax.training.diffusion import Diffusion
 from venhancer_jax.training.objective import Objective
-from venhancer_jax.training.tasks import ObjectiveSpec, ParamLoader, Source, Task, find_source
+from venhancer_jax.training.tasks import (
+    ObjectiveSpec,
+    ParamLoader,
+    Source,
+    Task,
+    check_choice,
+    find_source,
+)
 from venhancer_jax.training.venhancer.conditioning import Conditioning
-from venhancer_jax.training.venhancer.objectives import Diffusion, OneStep
+from venhancer_jax.training.venhancer.objectives import OneStep
 from venhancer_jax.training.venhancer.samples import make_sampler
 from venhancer_jax.training.venhancer.start import split, starting_params
 
@@ -42,6 +50,7 @@ def _task(
     perceptual: dict[str, Params],
 ) -> Task:
     """Creates the task of training UNet and ControlNet, with a frozen VAE and text encoder."""
+    check_choice("trainable", config.trainable, ("controlnet", "all"))
     sources = _sources(config)
     params = starting_params(loader, sources["venhancer"], config.start)
     trains, rest = split(params, config.trainable)

@@ -3,11 +3,10 @@
 import dataclasses
 
 import jax
-import jax.numpy as jnp
 
-from venhancer_jax.diffusion.schedule import Schedule
-from venhancer_jax.models.functional import FunctionalModule, Params
-from venhancer_jax.training.objective import Batch, Frozen, stream, to_signed
+from venhancer_jax.models.functional import Params
+from venhancer_jax.training.conditioning import LatentConditioning
+from venhancer_jax.training.objective import Batch, Frozen, stream
 
 
 @jax.tree_util.register_dataclass
@@ -35,23 +34,8 @@ class Example:
     text: jax.Array
 
 
-@dataclasses.dataclass(frozen=True)
-class Conditioning:
-    """The networks of the system in training.
-
-    Attributes:
-      denoiser: UNet and ControlNet, trained in all or in part.
-      vae: frozen autoencoder between pixels and latents.
-      text: frozen text encoder.
-      scaling_factor: factor from the VAE's latents to those of the denoiser.
-      schedule: noise levels.
-    """
-
-    denoiser: FunctionalModule
-    vae: FunctionalModule
-    text: FunctionalModule
-    scaling_factor: float
-    schedule: Schedule
+class Conditioning(LatentConditioning):
+    """The networks of the system in training; the denoiser is UNet and ControlNet."""
 
     def example(self, frozen: Frozen, batch: Batch, key: jax.Array) -> Example:
         """Encodes a batch, without gradients.
@@ -61,10 +45,10 @@ class Conditioning:
           batch: arrays of `Batch`.
           key: random key of the step, from which posteriors and the hint's noise are drawn.
         """
-        low = self._encode(frozen["vae"], batch["low"], stream(key, "hint posterior"))
+        low = self.encode(frozen["vae"], batch["low"], stream(key, "hint posterior"))
         hint_t = batch["noise_aug"] - 1
         example = Example(
-            clean=self._encode(frozen["vae"], batch["video"], stream(key, "target posterior")),
+            clean=self.encode(frozen["vae"], batch["video"], stream(key, "target posterior")),
             low=low,
             hint=self.diffuse(low, hint_t, stream(key, "hint noise"))[0],
             hint_t=hint_t,
@@ -107,48 +91,3 @@ class Conditioning:
             scale=example.scale,
             key_index=example.key_index,
         )
-
-    def decode(self, frozen: Frozen, latents: jax.Array) -> jax.Array:
-        """Decodes latents `[B, F, h, w, C]` to frames `[B, F, H, W, 3]` in about [-1, 1]."""
-        return self.vae.bind(frozen["vae"]).decode(latents / self.scaling_factor)
-
-    def diffuse(
-        self, latents: jax.Array, t: jax.Array, key: jax.Array
-    ) -> tuple[jax.Array, jax.Array]:
-        """Adds noise to latents; returns the noisy latents and the noise.
-
-        Args:
-          latents: clean latents `[B, F, h, w, C]`.
-          t: time steps `[B]`.
-          key: random key of the noise.
-        """
-        alpha, sigma = self.levels(t)
-        noise = self.draw_noise(key, latents.shape)
-        return alpha * latents + sigma * noise, noise
-
-    def draw_noise(self, key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-        """Draws standard normal noise of a shape; the replay of recordings overrides it."""
-        return jax.random.normal(key, shape)
-
-    def levels(self, t: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Returns alpha and sigma `[B, 1, 1, 1, 1]` at time steps `t [B]`."""
-        alphas, sigmas = jnp.asarray(self.schedule.alphas), jnp.asarray(self.schedule.sigmas)
-        shape = (-1, 1, 1, 1, 1)
-        return alphas[t].reshape(shape), sigmas[t].reshape(shape)
-
-    def _encode(self, params: Params, frames: jax.Array, key: jax.Array) -> jax.Array:
-        """Encodes uint8 frames to latents drawn from the posterior, one frame of a clip at a time.
-
-        Floating arrays are precomputed latents and pass unchanged.
-        """
-        if jnp.issubdtype(frames.dtype, jnp.floating):
-            return frames.astype(jnp.float32)
-        vae = self.vae.bind(params)
-
-        def encode_frame(frame: jax.Array) -> tuple[jax.Array, jax.Array]:
-            posterior = vae.encode(to_signed(frame)[:, None])
-            return posterior.mean[:, 0], posterior.std[:, 0]
-
-        mean, std = jax.lax.map(encode_frame, jnp.moveaxis(frames, 1, 0))
-        mean, std = jnp.moveaxis(mean, 0, 1), jnp.moveaxis(std, 0, 1)
-        return self.scaling_factor * (mean + std * jax.random.normal(key, mean.shape))

@@ -1,0 +1,21 @@
+"""Trains the new decoder layers of a very small video VAE on synthetic clips for two minutes.
+
+    python train.py --config=configs/train_upscale_a_video_decoder_debug.py --workdir=/tmp/debug
+
+Hardware: any two cores. The validation loss, on clips that do not train, falls; the weights are
+useless.
+"""
+
+from ml_collections import ConfigDict
+
+from venhancer_jax.configs import train_upscale_a_video_debug, train_upscale_a_video_decoder
+
+
+def get_config() -> ConfigDict:
+    config = train_upscale_a_video_debug.get_config().unlock()
+    decoder = train_upscale_a_video_decoder.get_config()
+    config.objective = decoder.objective
+    config.loss = decoder.loss
+    config.discriminator.width = 8
+    config.discriminator.learning_rate = 1e-3
+    return config.lock()

@@ -1,0 +1,1 @@
+"""Networks that tell generated videos from real ones, used in training only."""
