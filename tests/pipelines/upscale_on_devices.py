@@ -66,11 +66,10 @@ def main(result: str, cases: Cases, *, decodes: bool) -> None:
     from venhancer_jax.startup import use_compilation_cache
 
     use_compilation_cache()
-    found = {
-        f"{name} {kind}": x
-        for name, case in cases.items()
-        for kind, x in enhanced(*case, decodes=decodes).items()
-    }
+    found: dict[str, np.ndarray] = {}
+    for name, case in cases.items():
+        results = enhanced(*case, decodes=decodes)
+        found |= {f"{name} {kind}": x for kind, x in results.items()}
     np.savez(result, devices=np.array(jax.device_count()), **found)
 
 
