@@ -3,6 +3,7 @@
 import functools
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from pipelines.tiny_system import random_params
 
@@ -34,7 +35,11 @@ def tiny_upscaler(**changes) -> UpscaleAVideo:
     networks = {}
     for name, config in CONFIGS.items():
         network = catalog.build(name, config)
-        networks[name] = LoadedNetwork(config, network, random_params(network))
+        params = random_params(network)
+        if jax.device_count() == 1:
+            # Where loaded parameters are, so that what is compiled for these serves those.
+            params = jax.device_put(params, jax.devices()[0])
+        networks[name] = LoadedNetwork(config, network, params)
     text = TextFeatures(TEXT, lambda: networks["text"])
     return UpscaleAVideo(
         networks["upscale_a_video"], networks["vae"], text, networks["raft"], **changes

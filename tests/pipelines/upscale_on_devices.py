@@ -18,13 +18,9 @@ Cases = Mapping[str, tuple[tuple[int, int, int], dict[str, int] | None, dict[str
 
 
 def enhanced(
-    size: tuple[int, int, int],
-    mesh: Mapping[str, int] | None,
-    changes: Mapping[str, Any],
-    *,
-    decodes: bool,
+    size: tuple[int, int, int], mesh: Mapping[str, int] | None, changes: Mapping[str, Any]
 ) -> dict[str, np.ndarray]:
-    """Returns latents of a clip, propagated along its flow, and if requested its pixels."""
+    """Returns latents and pixels of a clip, propagated along its flow."""
     from pipelines.tiny_system import clip
     from pipelines.tiny_upscaler import tiny_upscaler
 
@@ -36,14 +32,11 @@ def enhanced(
         system = dataclasses.replace(system, mesh=inference_mesh(None, mesh))
     options = UpscaleAVideoOptions(steps=2, propagation_steps=(1,), flow="dis", **changes)
     denoised = system.denoise_clip(clip(*size), rate=Fraction(10), options=options)
-    found = {"latents": np.asarray(denoised.latents[0])}
-    if decodes:
-        pixels = [np.asarray(piece) for piece in system.decode_frames(denoised, options)]
-        found["pixels"] = np.concatenate(pixels)
-    return found
+    pixels = [np.asarray(piece) for piece in system.decode_frames(denoised, options)]
+    return {"latents": np.asarray(denoised.latents[0]), "pixels": np.concatenate(pixels)}
 
 
-def on_eight(result: Path, cases: Cases, *, decodes: bool) -> dict[str, np.ndarray]:
+def on_eight(result: Path, cases: Cases) -> dict[str, np.ndarray]:
     """Enhances clips in a process with eight devices; returns the results by case and kind."""
     environment = os.environ | {
         "XLA_FLAGS": (
@@ -53,14 +46,14 @@ def on_eight(result: Path, cases: Cases, *, decodes: bool) -> dict[str, np.ndarr
         "PYTHONPATH": os.pathsep.join([str(TESTS.parent), str(TESTS)]),
     }
     process = subprocess.run(
-        [sys.executable, __file__, str(result), json.dumps(cases), json.dumps(decodes)],
+        [sys.executable, __file__, str(result), json.dumps(cases)],
         env=environment, capture_output=True, text=True, timeout=900,
     )  # fmt: skip
     assert process.returncode == 0, process.stderr
     return dict(np.load(result))
 
 
-def main(result: str, cases: Cases, *, decodes: bool) -> None:
+def main(result: str, cases: Cases) -> None:
     import jax
 
     from venhancer_jax.startup import use_compilation_cache
@@ -68,10 +61,10 @@ def main(result: str, cases: Cases, *, decodes: bool) -> None:
     use_compilation_cache()
     found: dict[str, np.ndarray] = {}
     for name, case in cases.items():
-        results = enhanced(*case, decodes=decodes)
+        results = enhanced(*case)
         found |= {f"{name} {kind}": x for kind, x in results.items()}
     np.savez(result, devices=np.array(jax.device_count()), **found)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], json.loads(sys.argv[2]), decodes=json.loads(sys.argv[3]))
+    main(sys.argv[1], json.loads(sys.argv[2]))
