@@ -167,6 +167,13 @@ def test_tiles_of_the_published_program():
     tiles = denoised.plan.space.tiles
     assert [tile.size for tile in tiles] == [(16, 24), (16, 24)]
 
+    alone = SYSTEM.denoise_clip(
+        [frame[:, 8:] for frame in frames(3, 16, 32)], rate=RATE,
+        options=options(steps=1, compat="official"),
+        noise=lambda stream, _, shape: CounterNoise(10)(stream, 1, shape),
+    )  # fmt: skip
+    np.testing.assert_allclose(denoised.latents[1], alone.latents[0], atol=1e-5)
+
     (canvas,) = SYSTEM.decode_frames(denoised, options(**chosen))
     network, params = SYSTEM.vae.network, SYSTEM.vae.params
     for tile, latents, columns in zip(tiles, denoised.latents, [(0, 64), (32, 96)], strict=True):
@@ -324,7 +331,7 @@ def test_loaded_networks_are_those_that_were_saved(checkpoint: Path):
         (loaded.text.load(), SYSTEM.text.load()),
     ):
         assert ours.params.keys() == theirs.params.keys()
-        assert all(jnp.array_equal(ours.params[name], x) for name, x in theirs.params.items())
+        assert all(np.array_equal(ours.params[name], x) for name, x in theirs.params.items())
 
 
 def command(checkpoint: Path) -> list[str]:
