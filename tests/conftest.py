@@ -23,9 +23,14 @@ from venhancer_jax.startup import use_compilation_cache
 use_compilation_cache()
 
 
+# Collections of the many objects of a trace cost a tenth of the time; modules end with one.
+gc.set_threshold(100_000, 20, 100)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     # The longest folder comes first, so that both workers end together.
     items.sort(key=lambda item: item.path.parent.name != "training")
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True, scope="module")
