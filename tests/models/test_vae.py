@@ -19,6 +19,7 @@ from venhancer_jax.convert import vae as tables
 from venhancer_jax.models.autoencoders.blocks import SpatialAttention
 from venhancer_jax.models.autoencoders.vae import VAE, DiagonalGaussian, VAEConfig
 from venhancer_jax.models.functional import (
+    Constructor,
     FunctionalModule,
     Params,
     count_parameters,
@@ -197,7 +198,7 @@ def test_sizes_of_presets():
 
 
 def build(config: VAEConfig) -> FunctionalModule:
-    return functionalize(lambda rngs: VAE(config, rngs))
+    return functionalize(Constructor(VAE, config))
 
 
 def bind(network: FunctionalModule, params: Params) -> VAE:
