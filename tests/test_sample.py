@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -34,14 +35,43 @@ QUICK = [
 ]  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def first_video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A video of 3 frames and 0.3 seconds, 10 frames a second."""
+    return video(tmp_path_factory.mktemp("video") / "in.mp4")
+
+
 @pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Works in a folder with a video of 3 frames and 0.3 seconds, 10 frames a second."""
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first_video: Path) -> Path:
+    """Works in a folder with the first video, in.mp4."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    video("in.mp4")
+    shutil.copy(first_video, "in.mp4")
     return tmp_path
+
+
+@pytest.fixture(scope="module")
+def wrong_files(tmp_path_factory: pytest.TempPathFactory, first_video: Path) -> Path:
+    """A folder of files that are no good input."""
+    folder = tmp_path_factory.mktemp("wrong")
+    whole = first_video.read_bytes()
+    (folder / "cut.mp4").write_bytes(whole[: len(whole) // 2])
+    (folder / "empty.mp4").touch()
+    (folder / "text.mp4").write_text("no video\n" * 100)
+    (folder / "text.pt").write_text("no checkpoint\n" * 100)
+    (folder / "blank.txt").write_text("\n")
+    (folder / "nothing_here").mkdir()
+    (folder / "link.mp4").symlink_to("in.mp4")
+    (folder / "out.mp4").write_bytes(b"an older file")
+    save_file({"some.tensor": np.zeros(3, np.float32)}, folder / "other.safetensors")
+    make_video(folder / "frameless.mp4", [])
+    with av.open(str(folder / "sound.m4a"), "w", format="mp4") as container:
+        stream = container.add_stream("aac", rate=48000)
+        samples = av.AudioFrame.from_ndarray(np.zeros((2, 1024), np.float32), format="fltp")
+        samples.sample_rate = 48000
+        container.mux(stream.encode(samples) + stream.encode(None))
+    return folder
 
 
 @pytest.fixture
@@ -67,7 +97,7 @@ def fast_system(system: VEnhancer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(programs, "denoise", lambda *args: (args[3], StepCache()))
 
 
-def video(name: str, frames: int = 3, seconds: float = 0.3, **options) -> Path:
+def video(name: str | Path, frames: int = 3, seconds: float = 0.3, **options) -> Path:
     """A video of 24x32 pixels with a tone."""
     path = Path(name)
     path.parent.mkdir(exist_ok=True)
@@ -177,23 +207,10 @@ WRONG_SETTINGS = [
 
 @pytest.mark.usefixtures("no_weights")
 @pytest.mark.parametrize(("setting", "message"), WRONG_SETTINGS, ids=lambda text: text[:40])
-def test_wrong_settings(setting: str, message: str, folder: Path, capsys: pytest.CaptureFixture):
-    whole = Path("in.mp4").read_bytes()
-    Path("cut.mp4").write_bytes(whole[: len(whole) // 2])
-    Path("empty.mp4").touch()
-    Path("text.mp4").write_text("no video\n" * 100)
-    Path("text.pt").write_text("no checkpoint\n" * 100)
-    Path("blank.txt").write_text("\n")
-    Path("nothing_here").mkdir()
-    Path("link.mp4").symlink_to("in.mp4")
-    Path("out.mp4").write_bytes(b"an older file")
-    save_file({"some.tensor": np.zeros(3, np.float32)}, "other.safetensors")
-    make_video(Path("frameless.mp4"), [])
-    with av.open("sound.m4a", "w", format="mp4") as container:
-        stream = container.add_stream("aac", rate=48000)
-        samples = av.AudioFrame.from_ndarray(np.zeros((2, 1024), np.float32), format="fltp")
-        samples.sample_rate = 48000
-        container.mux(stream.encode(samples) + stream.encode(None))
+def test_wrong_settings(
+    setting: str, message: str, folder: Path, wrong_files: Path, capsys: pytest.CaptureFixture
+):
+    shutil.copytree(wrong_files, folder, symlinks=True, dirs_exist_ok=True)
     chosen = settings(input="in.mp4", output="out.mp4")
     refused(capsys, [*chosen, f"--config.{setting}"], message, folder)
 
