@@ -12,7 +12,7 @@ from venhancer_jax.errors import InputError
 from venhancer_jax.sharding.mesh import constrain, inference_mesh
 
 # Eight devices in all: the guidance pair on two, frames that the devices do not divide on four.
-QUICK: Cases = {"guided": {"frames": 5, "mesh": {}}}
+QUICK: Cases = {"guided": {"frames": 3, "mesh": {}}}
 CASES: Cases = {
     "frames": {"frames": 8, "mesh": {"data": 1, "context": 8}},
     "uneven": {"frames": 5, "mesh": {"data": 1, "context": 8}},
