@@ -28,7 +28,7 @@ gc.set_threshold(100_000, 20, 100)
 
 
 # Folders whose files take long: they come first, so that both workers end together.
-_LONG = ("training", "pipelines", "models", "sharding", "planning", "convert", "tests")
+_LONG = ("training", "pipelines", "models", "sharding", "planning", "convert", "cli", "tests")
 
 
 def pytest_configure(config: pytest.Config) -> None:
