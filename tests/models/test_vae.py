@@ -28,7 +28,7 @@ from venhancer_jax.models.functional import (
 
 CHANNELS = (32, 64, 64, 96)
 CONFIGS = {"svd": VAEConfig.svd(channels=CHANNELS), "sd21": VAEConfig.sd21(channels=CHANNELS)}
-TINY = VAEConfig.tiny(blocks_per_level=0)
+TINY = VAEConfig.tiny()
 REFERENCES = {"svd": "AutoencoderKLTemporalDecoder", "sd21": "AutoencoderKL"}
 
 
