@@ -50,4 +50,5 @@ def _compiled_programs_end_with_their_module() -> Iterator[None]:
     yield
     jax.clear_caches()
     gc.collect()
+    gc.freeze()  # the next collection does not visit what is left
     release_freed_memory()
