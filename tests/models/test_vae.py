@@ -27,10 +27,7 @@ from venhancer_jax.models.functional import (
 )
 
 CHANNELS = (32, 64, 64, 96)
-CONFIGS = {
-    "svd": VAEConfig.svd(channels=CHANNELS, blocks_per_level=1),
-    "sd21": VAEConfig.sd21(channels=CHANNELS, blocks_per_level=1),
-}
+CONFIGS = {"svd": VAEConfig.svd(channels=CHANNELS), "sd21": VAEConfig.sd21(channels=CHANNELS)}
 TINY = VAEConfig.tiny()
 REFERENCES = {"svd": "AutoencoderKLTemporalDecoder", "sd21": "AutoencoderKL"}
 
