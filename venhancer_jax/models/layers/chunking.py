@@ -47,7 +47,7 @@ def map_chunks(
         return jax.lax.dynamic_update_index_in_dim(results, result, index, 0), None
 
     chunks = tuple(split(x) for x in arrays)
-    result = jax.eval_shape(function, *(x[0] for x in chunks))
+    result = jax.eval_shape(checkpointed, tuple(x[0] for x in chunks))
     # Unlike the zeros that `jax.lax.map` starts with, a value of the input keeps the compiler from
     # holding the results of all loops of a program from its start.
     anything = jax.lax.stop_gradient(arrays[0][(0,) * arrays[0].ndim])
