@@ -28,7 +28,7 @@ RULES: dict[str, tuple[str, ...]] = {
 # A window of 32 frames has two for each device of an axis of this size.
 _MAX_CONTEXT = 16
 # Intermediate results of this size stay in the caches of a processor core.
-_CACHE_BYTES = 6 * 2**20
+_CACHE_BYTES = 12 * 2**20
 
 
 def device_mesh(sizes: Mapping[str, int], devices: Sequence[Any] | None = None) -> Mesh:
