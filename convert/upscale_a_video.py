@@ -189,9 +189,5 @@ RELEASE = Release(
             optional=True,
         ),
     ),
-    settings=(
-        "model_index.json",
-        "scheduler/scheduler_config.json",
-        "low_res_scheduler/scheduler_config.json",
-    ),
+    settings=("model_index.json", released.SCHEDULER, released.LOW_RES_SCHEDULER),
 )
