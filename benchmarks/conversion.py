@@ -1,13 +1,15 @@
-"""Time and memory of converting a full-size checkpoint there and back, as JSON.
+"""Time and memory of converting full-size checkpoints there and back, as JSON.
 
     python -m benchmarks.conversion --folder=/tmp/conversion
+    python -m benchmarks.conversion --system=upscale_a_video --folder=/tmp/conversion
 
-Makes a checkpoint of the published layout with generated weights (2,180 tensors, 7.6 GiB),
-converts it, converts it back, and compares every tensor bit by bit. Each conversion runs in a
-process of its own. The folder keeps the checkpoint and the converted weights.
+Makes the checkpoints of a system in their published layouts with generated weights, converts them,
+converts them back, and compares every tensor bit by bit. Each conversion runs in a process of its
+own. The folder keeps the checkpoints and the converted weights.
 """
 
 import json
+import multiprocessing
 import os
 import sys
 import time
@@ -18,36 +20,65 @@ from absl import app, flags
 
 from benchmarks.make_checkpoint import make_checkpoint
 from venhancer_jax.convert.read import open_state_dict
+from venhancer_jax.convert.release import Part, all_releases
+from venhancer_jax.pipelines.registry import DEFAULT_SYSTEM
 
+SYSTEM = flags.DEFINE_enum("system", DEFAULT_SYSTEM, sorted(all_releases()), "whose checkpoints")
 FOLDER = flags.DEFINE_string("folder", None, "where to work; needs 25 GB", required=True)
-DTYPE = flags.DEFINE_enum("dtype", "float32", ["float32", "float16"], "of the checkpoint")
+DTYPE = flags.DEFINE_enum("dtype", "float32", ["float32", "float16"], "of the checkpoints")
 
 
 def main(argv: list[str]) -> None:
     del argv
     folder = Path(FOLDER.value)
-    folder.mkdir(parents=True, exist_ok=True)
-    source, weights, back = folder / "venhancer.pt", folder / "weights", folder / "back.pt"
-    make_checkpoint("venhancer", "venhancer", source, DTYPE.value)
-    facts: dict[str, Any] = {
-        "tensors": len(open_state_dict(source)),
-        "bytes": source.stat().st_size,
+    parts = [_measured(part, folder) for part in all_releases()[SYSTEM.value].parts]
+    facts = {
+        "system": SYSTEM.value,
+        "tensors": sum(part["tensors"] for part in parts),
+        "bytes": sum(part["bytes"] for part in parts),
+        "bit_equal": all(part["bit_equal"] for part in parts),
+        "parts": parts,
     }
-    facts["there"] = _run("venhancer", str(source), str(weights))
-    facts["back"] = _run("back", str(weights), str(back))
-    first, second = open_state_dict(source), open_state_dict(back)
-    facts["bit_equal"] = first.shapes == second.shapes and all(
-        first[name].tobytes() == second[name].tobytes() for name in first
-    )
-    back.unlink()
     print(json.dumps(facts, indent=2))
+
+
+def _measured(part: Part, folder: Path) -> dict[str, Any]:
+    """Makes, converts and compares the checkpoint of one network."""
+    # PyTorch writes the files; they are the last of the names that a part may have.
+    source, weights = folder / "released" / part.files[-1], folder / "weights" / part.folder
+    back = source.with_name(f"back_{source.name}")
+    source.parent.mkdir(parents=True, exist_ok=True)
+    # In a process of its own, as processes that are started inherit the peak memory of this one.
+    maker = multiprocessing.get_context("spawn").Process(
+        target=make_checkpoint,
+        args=(part.network, part.layout, source, DTYPE.value),
+        kwargs={"config": part.config, "wrapper": part.wrapper},
+    )
+    maker.start()
+    maker.join()
+    there = _run(part.network, str(source), str(weights))
+    again = _run("back", str(weights), str(back))
+    first, second = open_state_dict(source), open_state_dict(back)
+    facts = {
+        "file": part.files[-1],
+        "tensors": len(first),
+        "bytes": source.stat().st_size,
+        "there": there,
+        "back": again,
+        "bit_equal": first.shapes == second.shapes
+        and all(first[name].tobytes() == second[name].tobytes() for name in first),
+    }
+    back.unlink()
+    return facts
 
 
 def _run(*arguments: str) -> dict[str, float]:
     """Runs `python -m convert` and reads the memory of that process alone."""
     start = time.perf_counter()
     command = [sys.executable, "-m", "convert", *arguments]
-    pid = os.posix_spawn(sys.executable, command, os.environ)
+    # What conversions print is not part of the JSON.
+    quiet = [(os.POSIX_SPAWN_DUP2, 2, 1)]
+    pid = os.posix_spawn(sys.executable, command, os.environ, file_actions=quiet)
     _, status, usage = os.wait4(pid, 0)
     if status:
         raise RuntimeError(f"{' '.join(command)} failed")

@@ -6,6 +6,7 @@ What it holds enhances nothing; it stands in for the real one where none can be 
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from absl import app, flags
@@ -16,26 +17,42 @@ from venhancer_jax.models.autoencoders.vae import VAEConfig
 from venhancer_jax.pipelines import catalog
 
 
-def make_checkpoint(network: str, layout: str, path: Path, dtype: str = "float32") -> None:
-    """Writes the checkpoint, with a `state_dict` wrapper, through PyTorch."""
+def make_checkpoint(
+    network: str,
+    layout: str,
+    path: Path,
+    dtype: str = "float32",
+    *,
+    config: Any = None,
+    wrapper: str = "",
+) -> None:
+    """Writes a checkpoint, a flat state dict, through PyTorch.
+
+    Args:
+      network: name of the network.
+      layout: names and shapes of the tensors.
+      path: file to write.
+      dtype: type of the tensors.
+      config: sizes; by default the published ones.
+      wrapper: start of all names of tensors.
+    """
     import torch
 
-    config = catalog.config_class(network)()
-    if isinstance(config, VAEConfig):
+    config = config or catalog.config_class(network)()
+    if config == VAEConfig():
         config = VAEConfig.svd() if layout == "svd" else VAEConfig.sd21()
     generator = np.random.default_rng(0)
     tensors = {}
     for entry in layout_entries(network, config, layout):
-        for name in entry.theirs:
-            draw = generator.standard_normal(entry.their_shape, dtype=np.float32)
-            near_one = entry.ours.endswith("scale")
-            draw = draw * np.float32(0.02) + np.float32(near_one)
-            tensors[name] = torch.from_numpy(np.asarray(draw.astype(dtype)))
-        tensors |= {name: tensors[entry.theirs[0]].clone() for name in entry.aliases}
+        draw = generator.standard_normal(entry.shape, dtype=np.float32)
+        draw = draw * np.float32(0.02) + np.float32(entry.ours.endswith("scale"))
+        tensors |= entry.write(np.asarray(draw.astype(dtype)))
     constants = layout_constants(network, config, layout)
-    for name, value in write_constants(constants, None, np.dtype(dtype)).items():
-        tensors[name] = torch.from_numpy(np.array(value))
-    torch.save({"state_dict": tensors}, path)
+    tensors |= write_constants(constants, dict.fromkeys(constants), np.dtype(dtype))
+    content = {
+        wrapper + name: torch.from_numpy(np.ascontiguousarray(x)) for name, x in tensors.items()
+    }
+    torch.save(content, path)
 
 
 def main(argv: list[str]) -> None:

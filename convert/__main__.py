@@ -4,7 +4,9 @@
     python -m convert vae diffusion_pytorch_model.safetensors weights/svd_vae
     python -m convert text open_clip_pytorch_model.bin weights/openclip
     python -m convert back weights/venhancer_v2 venhancer_v2.pt
+    python -m convert upscale_a_video pretrained_models/upscale_a_video weights/upscale_a_video
 
+A published folder of all networks of a system is converted as one, to a folder of weight folders.
 A checkpoint may also be named as on the Hugging Face hub: jwhejwhe/VEnhancer/venhancer_v2.pt.
 """
 
@@ -12,13 +14,16 @@ import argparse
 import ast
 import dataclasses
 import sys
+from pathlib import Path
 from typing import Any
 
 from venhancer_jax.convert.checkpoint import convert_back
-from venhancer_jax.convert.fetch import convert_file, resolve
+from venhancer_jax.convert.fetch import convert_file, convert_release, resolve
 from venhancer_jax.convert.layouts import all_layouts
+from venhancer_jax.convert.release import all_releases
 from venhancer_jax.errors import InputError
 from venhancer_jax.pipelines import catalog
+from venhancer_jax.weights import is_weights
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -51,15 +56,22 @@ def main(argv: list[str] | None = None) -> int:
             convert_back(args.folder, args.target, layout=args.layout)
             print(f"wrote {args.target}")
         else:
-            config = _config(args.command, args.size)
-            convert_file(
-                args.command, resolve(args.source), args.folder, config=config, dtype=args.dtype
-            )
-            print(f"wrote {args.folder}")
+            _convert(args)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+def _convert(args: argparse.Namespace) -> None:
+    """Converts a checkpoint, or a published folder of all networks of a system."""
+    release = all_releases().get(args.command)
+    if release and Path(args.source).is_dir() and not is_weights(args.source):
+        convert_release(release, args.source, args.folder, dtype=args.dtype)
+        return
+    config = _config(args.command, args.size)
+    convert_file(args.command, resolve(args.source), args.folder, config=config, dtype=args.dtype)
+    print(f"wrote {args.folder}")
 
 
 def _config(network: str, sizes: list[str]) -> catalog.Config:

@@ -9,12 +9,20 @@ import numpy as np
 
 from venhancer_jax import weights
 from venhancer_jax.convert.constants import read_constants, write_constants
-from venhancer_jax.convert.layouts import all_layouts, layout_constants, layout_entries
+from venhancer_jax.convert.layouts import (
+    all_layouts,
+    layout_constants,
+    layout_entries,
+    most_alike,
+)
 from venhancer_jax.convert.read import StateDict, open_state_dict
 from venhancer_jax.convert.rules import Entry, check
 from venhancer_jax.errors import InputError
 from venhancer_jax.files import atomic_file
 from venhancer_jax.pipelines import catalog
+
+# Start of all names of a network that PyTorch trained on several devices.
+WRAPPER = "module."
 
 
 def convert(
@@ -42,15 +50,22 @@ def convert(
       InputError: no such checkpoint, or one that does not fit the network.
     """
     layouts = all_layouts()[network]
-    tensors = open_state_dict(source).part(layouts.prefix)
-    stored, layout = layouts.detect(config or catalog.config_class(network)(), tensors)
-    entries = layout_entries(network, stored, layout)
-    constants = layout_constants(network, stored, layout)
+    whole = open_state_dict(source)
+    # Names of a network that was saved inside a data-parallel wrapper.
+    wrapper = WRAPPER if all(name.startswith(WRAPPER) for name in whole) else ""
+    tensors = whole.part(wrapper).part(layouts.prefix)
     try:
+        stored, layout = layouts.detect(config or catalog.config_class(network)(), tensors)
+        entries = layout_entries(network, stored, layout)
+        constants = layout_constants(network, stored, layout)
         check(entries, tensors.shapes, ignored=layouts.ignored, constants=constants)
         found = read_constants(constants, tensors)
     except InputError as error:
+        other = most_alike(tensors)
+        if other not in ("", network):
+            error = f"it looks like a checkpoint of {other!r}, expected one of {network!r}; {error}"
         raise InputError(f"{source}: {error}") from None
+    stored = layouts.beside(stored, Path(source))
     stored_about = dict(about or {}) | {
         "network": network,
         "config": catalog.config_to_dict(stored),
@@ -59,6 +74,8 @@ def convert(
     }
     if constants:
         stored_about["constants"] = found
+    if wrapper:
+        stored_about["wrapper"] = wrapper
     weights.save_weights(folder, _converted(entries, tensors, dtype), stored_about)
 
 
@@ -82,7 +99,7 @@ def convert_back(folder: str | Path, target: str | Path, *, layout: str | None =
     layout = layout or str(about["layout"])
     if layout not in tables:
         raise InputError(f"layout {layout!r}: expected one of {', '.join(tables)}")
-    if target.suffix not in (".pt", ".ckpt", ".bin", ".safetensors"):
+    if target.suffix not in (".pt", ".pth", ".ckpt", ".bin", ".safetensors"):
         raise InputError(f"{target}: expected a name that ends in .pt or .safetensors")
     config = catalog.config_from_dict(network, about["config"])
     by_name = {entry.ours: entry for entry in layout_entries(network, config, layout)}
@@ -95,6 +112,8 @@ def convert_back(folder: str | Path, target: str | Path, *, layout: str | None =
     kept = about.get("constants") if layout == about.get("layout") else None
     dtype = next(iter(tensors.values())).dtype
     tensors |= write_constants(constants, kept, dtype)
+    if wrapper := about.get("wrapper"):
+        tensors = {f"{wrapper}{name}": tensor for name, tensor in tensors.items()}
     target.parent.mkdir(parents=True, exist_ok=True)
     with atomic_file(target) as partial:
         _save(tensors, Path(partial), target.suffix)

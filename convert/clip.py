@@ -2,7 +2,9 @@
 
 import dataclasses
 import functools
+import json
 from collections.abc import Collection
+from pathlib import Path
 
 import numpy as np
 
@@ -11,6 +13,7 @@ from venhancer_jax.convert.hub import HubFile
 from venhancer_jax.convert.rules import Layouts, Source, Table, linear, under
 from venhancer_jax.errors import InputError
 from venhancer_jax.models.text.clip import ClipTextConfig
+from venhancer_jax.text.tokenizer import pad_number
 
 # Starts of tensor names outside the text tower: the image tower, and a constant of open_clip.
 IGNORED = ("attn_mask", "visual.", "vision_model.", "visual_projection.")
@@ -54,7 +57,8 @@ def transformers_clip(config: ClipTextConfig, *, prefix: str = "text_model.") ->
       prefix: start of all tensor names but those of projection and temperature; empty in the state
         dict of a `CLIPTextModel` of transformers 5.
     """
-    positions = Constant("embeddings.position_ids", np.arange(config.length)[None])
+    indices = np.arange(config.length)[None]
+    positions = Constant("embeddings.position_ids", indices, optional=True)
     table = under("", prefix, {"token_embedding": "embeddings.token_embedding"})
     table |= under("", prefix, {"position_ids": positions})
     table |= under("", prefix, {"positional_embedding": "embeddings.position_embedding.weight"})
@@ -104,6 +108,32 @@ def detect(config: ClipTextConfig, names: Collection[str]) -> tuple[ClipTextConf
     )
 
 
+def read_pad_token(config: ClipTextConfig, path: Path) -> ClipTextConfig:
+    """Returns a config with the padding token of the tokenizer beside a text tower of diffusers.
+
+    Args:
+      config: sizes of the tower.
+      path: checkpoint file, such as `text_encoder/model.safetensors`, whose tokenizer is described
+        in `tokenizer/special_tokens_map.json`.
+
+    Raises:
+      InputError: a tokenizer file without a padding token of CLIP.
+    """
+    file = path.absolute().parent.parent / "tokenizer" / "special_tokens_map.json"
+    if not file.is_file():
+        return config
+    try:
+        token = json.loads(file.read_text())["pad_token"]
+        token = token["content"] if isinstance(token, dict) else token
+    except (ValueError, LookupError, TypeError, UnicodeDecodeError):
+        raise InputError(f"{file}: expected JSON with a pad_token, such as !") from None
+    try:
+        pad_number(token)
+    except InputError as error:
+        raise InputError(f"{file}: {error}") from None
+    return dataclasses.replace(config, pad_token=token)
+
+
 def _logit_scale(config: ClipTextConfig) -> dict[str, Source]:
     return under("", "", {"logit_scale": "logit_scale"}) if config.logit_scale else {}
 
@@ -118,6 +148,7 @@ LAYOUTS = {
         detect=detect,
         prefix="cond_stage_model.model.",
         ignored=IGNORED,
+        beside=read_pad_token,
     )
 }
 PUBLISHED = {

@@ -25,11 +25,14 @@ class Constant:
       value: array that the tensor holds, in the type of an exported checkpoint.
       varies: whether checkpoints hold other values, as in a counter, which are stored with the
         weights; otherwise another value is an error.
+      optional: whether some versions of the PyTorch module lack it, so that it is exported only
+        with a checkpoint that had it.
     """
 
     name: str
     value: np.ndarray = dataclasses.field(compare=False)
     varies: bool = False
+    optional: bool = False
 
 
 def read_constants(
@@ -75,12 +78,12 @@ def write_constants(
     Args:
       constants: constants of the table, by name.
       stored: result of `read_constants` for the converted checkpoint; None to write all of
-        `constants` with their own values.
+        `constants` that are not optional, with their own values.
       dtype: type of floating-point constants.
     """
     tensors = {}
     for name, constant in constants.items():
-        if stored is not None and name not in stored:
+        if name not in stored if stored is not None else constant.optional:
             continue
         kept = None if stored is None else stored[name]
         value = constant.value

@@ -8,6 +8,7 @@ commit in the weight folder; later runs use the file of that commit.
 import dataclasses
 import hashlib
 import inspect
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,7 @@ from venhancer_jax.convert import hub, rules
 from venhancer_jax.convert.checkpoint import convert
 from venhancer_jax.convert.hub import HubFile
 from venhancer_jax.convert.layouts import all_layouts, all_published
+from venhancer_jax.convert.release import Release, find_parts
 from venhancer_jax.errors import InputError
 from venhancer_jax.pipelines import catalog
 from venhancer_jax.startup import cache_folder
@@ -127,6 +129,31 @@ def convert_file(
     convert(network, file.path, folder, config=config, dtype=dtype, about=about)
 
 
+def convert_release(
+    release: Release, source: str | Path, folder: str | Path, *, dtype: str | None = None
+) -> None:
+    """Converts a published folder to a folder of weight folders.
+
+    Args:
+      release: what the published folder holds.
+      source: published folder.
+      folder: folder to write the weight folders into; each appears whole or not at all.
+      dtype: type of the weights, by default the type of each tensor.
+
+    Raises:
+      InputError: a folder that lacks a part, or a checkpoint of another network.
+    """
+    source, folder = Path(source), Path(folder)
+    for part, path in find_parts(release, source).items():
+        target = folder / part.folder
+        convert_file(part.network, CheckpointFile(path), target, config=part.config, dtype=dtype)
+        print(f"wrote {target}", flush=True)
+    for name in release.settings:
+        if (source / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source / name, folder / name)
+
+
 def _checked(network: str, folder: epath.Path) -> epath.Path:
     found = weights.read_about(folder).get("network")
     if found != network:
@@ -170,13 +197,15 @@ def _cached(network: str, checkpoint: str) -> epath.Path | None:
 def _cache_folder_of(network: str, file: CheckpointFile) -> Path:
     """Returns the folder of a conversion, whose name changes with the checkpoint and the rules.
 
-    The checkpoint is not read: size and time stand for the content of a local file.
+    The checkpoint is not read: size and time stand for the content of a local file. Files beside
+    it are.
     """
     if file.commit:
         source = f"{file.origin!r} {file.commit}"
     else:
         stat = file.path.stat()
-        source = f"{file.path.resolve()} {stat.st_size} {stat.st_mtime_ns}"
+        described = all_layouts()[network].beside(catalog.config_class(network)(), file.path)
+        source = f"{file.path.resolve()} {stat.st_size} {stat.st_mtime_ns} {described!r}"
     facts = [network, source, rules_digest(network), venhancer_jax.__version__]
     key = hashlib.sha256("\n".join(facts).encode()).hexdigest()[:12]
     return _converted_folder() / f"{file.path.stem}-{key}"

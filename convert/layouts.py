@@ -1,5 +1,7 @@
 """Layouts and published checkpoints of all networks: the shared ones, then those of each system."""
 
+from collections.abc import Iterable
+
 from venhancer_jax.convert import clip, raft, vae
 from venhancer_jax.convert.constants import Constant
 from venhancer_jax.convert.hub import HubFile
@@ -28,6 +30,26 @@ def layout_entries(network: str, config: catalog.Config, layout: str) -> list[En
     """
     shapes = {n: leaf.shape for n, leaf in catalog.build(network, config).shapes.items()}
     return entries(all_layouts()[network].tables[layout](config), shapes)
+
+
+def most_alike(names: Iterable[str]) -> str:
+    """Returns the network that most tensors of a checkpoint are named after.
+
+    Args:
+      names: names of all tensors of the checkpoint.
+
+    Returns:
+      Name of the network; empty if no network has most of the names.
+    """
+    layers = {name.rpartition(".")[0] for name in names}
+    shares = {}
+    for network, layouts in all_layouts().items():
+        config = catalog.config_class(network)()
+        for table in layouts.tables.values():
+            known = {n for rule in table(config).values() for n in getattr(rule, "names", ())}
+            shares[network] = max(shares.get(network, 0), len(layers & known))
+    best = max(shares, key=lambda network: shares[network])
+    return best if 2 * shares[best] > len(layers) else ""
 
 
 def layout_constants(network: str, config: catalog.Config, layout: str) -> dict[str, Constant]:

@@ -1,10 +1,9 @@
-"""Rules of RAFT's checkpoints, whose names may start with the `module.` of a data-parallel wrapper.
+"""Rules of RAFT's checkpoints.
 
 A shortcut's batch norm is registered under two names, and every batch norm counts its batches.
 """
 
 from collections.abc import Collection
-from functools import partial
 
 import numpy as np
 
@@ -13,7 +12,6 @@ from venhancer_jax.convert.rules import Layouts, Source, aliased, under
 from venhancer_jax.errors import InputError
 from venhancer_jax.models.raft.raft import RaftConfig
 
-_WRAPPER = "module."
 _UPDATE = {
     "motion.correlation1": "encoder.convc1",
     "motion.correlation2": "encoder.convc2",
@@ -31,20 +29,15 @@ _UPDATE = {
 }
 
 
-def raft(config: RaftConfig, *, wrapper: str = "") -> dict[str, Source | Constant]:
-    """Returns the table of the large RAFT.
-
-    Args:
-      config: sizes.
-      wrapper: start of all names in the state dict.
-    """
+def raft(config: RaftConfig) -> dict[str, Source | Constant]:
+    """Returns the table of the large RAFT."""
     del config  # sizes change no name
-    table = under("", f"{wrapper}update_block.", _UPDATE)
+    table = under("", "update_block.", _UPDATE)
     for ours, theirs, norms in (
         ("feature_encoder.", "fnet.", False),
         ("context_encoder.", "cnet.", True),
     ):
-        table |= under(ours, f"{wrapper}{theirs}", _encoder(norms=norms))
+        table |= under(ours, theirs, _encoder(norms=norms))
     return table
 
 
@@ -80,17 +73,14 @@ def _batch_norm(ours: str, theirs: str, *aliases: str) -> dict[str, str | Source
 
 
 def _detect(config: RaftConfig, names: Collection[str]) -> tuple[RaftConfig, str]:
-    for layout, wrapper in (("wrapped", _WRAPPER), ("plain", "")):
-        if f"{wrapper}update_block.mask.2.weight" in names:
-            return config, layout
+    if "update_block.mask.2.weight" in names:
+        return config, "plain"
     raise InputError(
-        "no checkpoint of the large RAFT: expected update_block.mask.2.weight, possibly after"
-        f" {_WRAPPER!r}, among {len(names)} tensors, found {sorted(names)[:5]}"
+        "no checkpoint of the large RAFT: expected update_block.mask.2.weight among"
+        f" {len(names)} tensors, found {sorted(names)[:5]}"
     )
 
 
 LAYOUTS = {
-    "raft": Layouts(
-        tables={"wrapped": partial(raft, wrapper=_WRAPPER), "plain": raft}, detect=_detect
-    )
+    "raft": Layouts(tables={"plain": raft}, detect=_detect),
 }

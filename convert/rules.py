@@ -16,6 +16,7 @@ A table also names the constants of the state dict, under any name that no layer
 import dataclasses
 import math
 from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -154,12 +155,15 @@ class Layouts:
         the parts that are stored, and the name of the layout.
       prefix: start of the network's tensor names in checkpoints of several networks.
       ignored: starts of tensor names that belong to other networks.
+      beside: function from a config and the path of a checkpoint to the config that files beside
+        the checkpoint describe.
     """
 
     tables: Mapping[str, Callable[[Any], Table]]
     detect: Callable[[Any, Collection[str]], tuple[Any, str]]
     prefix: str = ""
     ignored: tuple[str, ...] = ()
+    beside: Callable[[Any, Path], Any] = lambda config, path: config
 
 
 def entries(table: Table, shapes: Mapping[str, tuple[int, ...]]) -> list[Entry]:

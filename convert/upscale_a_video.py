@@ -10,10 +10,14 @@ from collections.abc import Collection
 
 from venhancer_jax.convert.constants import Constant
 from venhancer_jax.convert.hub import HubFile
+from venhancer_jax.convert.release import Part, Release
 from venhancer_jax.convert.rules import Layouts, Source, Table, conv1x1, temporal_conv, under
 from venhancer_jax.convert.transformers import ATTENTION, SPATIAL
 from venhancer_jax.errors import InputError
+from venhancer_jax.models.autoencoders.vae import VAEConfig
 from venhancer_jax.models.layers.positions import rotary_frequencies
+from venhancer_jax.models.raft.raft import RaftConfig
+from venhancer_jax.models.text.clip import ClipTextConfig
 from venhancer_jax.models.upscale_a_video.config import UpscaleUNetConfig
 
 MLP: Table = {"linear1": "linear_1", "linear2": "linear_2"}
@@ -142,3 +146,51 @@ PUBLISHED = {
         "stabilityai/stable-diffusion-2-1-base", "unet/diffusion_pytorch_model.safetensors"
     ),
 }
+# The published folder; its UNet is the network that the system is named after.
+RELEASE = Release(
+    parts=(
+        Part(
+            network="upscale_a_video",
+            files=("unet/unet_video.bin",),
+            folder="unet",
+            layout="video",
+            config=UpscaleUNetConfig.upscale_a_video(),
+        ),
+        Part(
+            network="vae",
+            files=("vae/vae_3d.bin",),
+            folder="vae",
+            layout="diffusers_old",
+            config=VAEConfig.x4_image(),
+        ),
+        Part(
+            network="vae",
+            files=("vae/vae_video.bin",),
+            folder="vae_video",
+            layout="diffusers_old",
+            config=VAEConfig.x4_video(),
+            optional=True,
+        ),
+        Part(
+            network="text",
+            files=("text_encoder/model.safetensors", "text_encoder/pytorch_model.bin"),
+            folder="text_encoder",
+            layout="transformers",
+            config=ClipTextConfig.x4_upscaler(),
+        ),
+        Part(
+            network="raft",
+            files=("propagator/raft-things.pth",),
+            folder="propagator",
+            layout="plain",
+            config=RaftConfig(),
+            wrapper="module.",
+            optional=True,
+        ),
+    ),
+    settings=(
+        "model_index.json",
+        "scheduler/scheduler_config.json",
+        "low_res_scheduler/scheduler_config.json",
+    ),
+)

@@ -1,6 +1,7 @@
 """Rules of the VEnhancer checkpoints (v1 and v2 have one layout)."""
 
 from venhancer_jax.convert.hub import HubFile
+from venhancer_jax.convert.release import Part, Release
 from venhancer_jax.convert.rules import (
     Layouts,
     Source,
@@ -108,6 +109,17 @@ LAYOUTS = {
         tables={"venhancer": venhancer}, detect=lambda config, names: (config, "venhancer")
     )
 }
+RELEASE = Release(
+    parts=(
+        Part(
+            network="venhancer",
+            files=("venhancer_v2.pt",),
+            folder="venhancer",
+            layout="venhancer",
+            config=UNet3DConfig.venhancer(),
+        ),
+    )
+)
 PUBLISHED = {
     "venhancer_v1": HubFile("jwhejwhe/VEnhancer", "venhancer_paper.pt"),
     "venhancer_v2": HubFile("jwhejwhe/VEnhancer", "venhancer_v2.pt"),

@@ -164,7 +164,7 @@ def test_another_layout_and_type(tmp_path: Path, text: Tensors):
 def test_tensors_of_other_networks_may_have_any_type(tmp_path: Path):
     tensors = checkpoint("text", TEXT, "transformers")
     content = of_torch(tensors)
-    content["text_model.embeddings.position_ids"] = torch.arange(7)
+    content["visual.positions"] = torch.arange(7)
     torch.save(content, tmp_path / "source.pt")
     convert("text", tmp_path / "source.pt", tmp_path / "weights", config=TEXT)
     convert_back(tmp_path / "weights", tmp_path / "back.pt")

@@ -2,6 +2,7 @@
 
 import dataclasses
 from fractions import Fraction
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -10,13 +11,17 @@ import pytest
 from pipelines.jax_events import COMPILE, events
 from pipelines.tiny_system import clip
 from pipelines.tiny_upscaler import tiny_upscaler
+from pipelines.upscale_on_devices import Cases, enhanced, on_eight
 
 from venhancer_jax.diffusion.noise import CounterNoise
 from venhancer_jax.errors import InputError
+from venhancer_jax.models.int8 import quantised
 from venhancer_jax.pipelines import pieces, programs
-from venhancer_jax.pipelines.system import Clip
+from venhancer_jax.pipelines.system import Clip, LoadedNetwork
 from venhancer_jax.pipelines.upscale_a_video.conditions import compute_conditions
+from venhancer_jax.pipelines.upscale_a_video.motion import compute_flows, refiner
 from venhancer_jax.pipelines.upscale_a_video.options import UpscaleAVideoOptions
+from venhancer_jax.pipelines.upscale_a_video.source import read_source
 from venhancer_jax.pipelines.upscale_a_video.system import DenoisedClip
 
 SYSTEM = tiny_upscaler()
@@ -85,23 +90,26 @@ def test_every_option_matters(changes: dict, three: np.ndarray):
     assert (enhance(frames(), **changes) != three).any()
 
 
-def test_windows_are_blended():
+@pytest.fixture(scope="module")
+def five() -> DenoisedClip:
+    """Five frames in two windows, denoised in one step."""
+    return denoise(frames(5), steps=1, window=3, window_overlap=1)
+
+
+def test_windows_are_blended(five: DenoisedClip):
     """The clean latents of the only step are the weighted sum of those of each window."""
-    source = frames(11)
-    denoised = denoise(source, steps=1)
-    (whole,), plan = denoised.latents, denoised.plan
-    (tile,) = plan.space.tiles
-    boxes = plan.boxes(tile)
-    assert [len(box.frames) for box in boxes] == [8, 8]
-    np.testing.assert_allclose(whole, blended(denoised, boxes), atol=1e-4)
+    (tile,) = five.plan.space.tiles
+    boxes = five.plan.boxes(tile)
+    assert [box.frames.start for box in boxes] == [0, 2]
+    np.testing.assert_allclose(five.latents[0], blended(five, boxes), atol=1e-4)
 
 
 def test_tiles_are_crops_of_the_whole():
     """Noise and input of each tile are those of the whole frames at its place."""
-    denoised = denoise(frames(3, 24, 40), steps=1, tile=16, tile_overlap=0)
+    denoised = denoise(frames(3, 16, 40), steps=1, tile=24, tile_overlap=0)
     (tile,) = denoised.plan.space.tiles
     boxes = denoised.plan.boxes(tile)
-    assert len({box.shape for box in boxes}) == 1 and len(boxes) > 1
+    assert [box.columns.start for box in boxes] == [0, 16]
     np.testing.assert_allclose(denoised.latents[0], blended(denoised, boxes), atol=1e-4)
 
 
@@ -132,16 +140,16 @@ def blended(denoised: DenoisedClip, boxes: list[pieces.Box]) -> np.ndarray:
 
 def test_tiles_of_the_published_program():
     """Each has noise of its own; only its core is used, clipped."""
-    chosen = {"compat": "official", "tile": 24, "tile_overlap": 8}
-    denoised = denoise(frames(1, 16, 48), steps=1, **chosen)
+    chosen = {"compat": "official", "tile": 16, "tile_overlap": 8}
+    denoised = denoise(frames(3, 16, 32), steps=1, **chosen)
     tiles = denoised.plan.space.tiles
-    assert [x.shape[2:4] for x in denoised.latents] == [tile.size for tile in tiles]
-    assert [tile.size for tile in tiles] == [(16, 32), (16, 32)]
-    assert float(jnp.abs(denoised.latents[0] - denoised.latents[1]).max()) > 0.1
+    assert [tile.size for tile in tiles] == [(16, 24), (16, 24)]
+    first, second = (np.asarray(x) for x in denoised.latents)
+    assert np.abs(first[:, :, :, 8:] - second[:, :, :, :16]).max() > 0.1
 
     (canvas,) = SYSTEM.decode_frames(denoised, options(**chosen))
     network, params = SYSTEM.vae.network, SYSTEM.vae.params
-    for tile, latents, columns in zip(tiles, denoised.latents, [(0, 96), (32, 128)], strict=True):
+    for tile, latents, columns in zip(tiles, denoised.latents, [(0, 64), (32, 96)], strict=True):
         condition = denoised.source.frames[None, :, :, slice(*tile.columns)]
         decoded = programs.decode(network, params, latents, jnp.asarray(condition))[0]
         core = jnp.clip(decoded[:, :, slice(*columns)], -1, 1)
@@ -149,12 +157,22 @@ def test_tiles_of_the_published_program():
         np.testing.assert_allclose(canvas[:, :, start:stop], core, atol=1e-5)
 
 
-def test_chunks_to_decode_overlap_at_most_as_planned():
-    """Every frame is decoded, also those of a last chunk that starts earlier."""
-    denoised = denoise(frames(4))
-    decoded = np.concatenate([*SYSTEM.decode_frames(denoised, options())])
-    assert decoded.shape == (4, 64, 96, 3)
-    assert np.abs(decoded).max() <= 1 and decoded.std(axis=(1, 2, 3)).min() > 0.05
+def test_every_frame_is_decoded(five: DenoisedClip):
+    """Also those of a last chunk that starts earlier, whose frames are blended."""
+    decoded = np.concatenate([*SYSTEM.decode_frames(five, options(window=3))])
+    network, params = SYSTEM.vae.network, SYSTEM.vae.params
+    first, last = (
+        programs.decode(
+            network, params, five.latents[0][:, start : start + 3],
+            jnp.asarray(five.source.frames[None, start : start + 3]),
+        )[0]
+        for start in (0, 2)
+    )  # fmt: skip
+    assert decoded.shape == (5, 64, 96, 3)
+    np.testing.assert_allclose(decoded[:2], np.clip(first[:2], -1, 1), atol=1e-5)
+    np.testing.assert_allclose(decoded[3:], np.clip(last[1:], -1, 1), atol=1e-5)
+    both = (first[2] + last[0]) / 2
+    np.testing.assert_allclose(decoded[2], np.clip(both, -1, 1), atol=1e-5)
 
 
 def test_small_frames_are_padded_and_cropped():
@@ -175,9 +193,14 @@ def test_rate():
     np.testing.assert_array_equal(found[1], found[2])
 
 
-def test_one_frame_is_not_propagated():
-    still = frames(1)
-    np.testing.assert_array_equal(enhance(still, propagation_steps=(1,)), enhance(still))
+@pytest.mark.parametrize("flow", ["dis", "raft"])
+def test_one_frame_is_not_propagated(flow: str):
+    chosen = options(propagation_steps=(1,), flow=flow)
+    source = read_source(frames(1), RATE, chosen, lambda stage, done, total: None)
+    flows = compute_flows(SYSTEM.raft, source, chosen)
+    assert [each.shape for each in flows] == [(0, 16, 24, 2)] * 2
+    x0 = jnp.ones((1, 1, 16, 24, 4))
+    assert refiner(flows, source.plan.space.tiles[0], chosen)(x0, 1) is x0
 
 
 def test_flow_by_the_network():
@@ -231,6 +254,54 @@ def test_what_is_planned_is_what_runs(monkeypatch: pytest.MonkeyPatch):
     for spec in specs.values():
         with jax.set_mesh(mesh):
             spec.function.lower(*spec.static, *spec.arguments)
+
+
+# The guidance pair on two devices; frames, which four do not divide, on the others.
+QUICK: Cases = {"frames": ((3, 16, 24), {}, {})}
+CASES: Cases = {
+    "windows": ((11, 16, 24), {"data": 8}, {}),
+    "rows": ((11, 16, 24), {"data": 2, "rows": 4}, {}),
+    "tiles": ((3, 24, 40), {}, {"tile": 16, "tile_overlap": 0}),
+    "published": ((3, 16, 24), {}, {"compat": "official"}),
+}
+
+
+def assert_as_on_one(cases: Cases, folder: Path) -> None:
+    found = on_eight(folder / "eight.npz", cases)
+    assert found["devices"] == 8
+    for name, (size, _, changes) in cases.items():
+        for kind, one in enhanced(size, None, changes).items():
+            difference = np.linalg.norm(found[f"{name} {kind}"] - one)
+            assert difference < 1e-5 * np.linalg.norm(one), (name, kind)
+
+
+def test_eight_devices_compute_what_one_computes(tmp_path: Path):
+    assert_as_on_one(QUICK, tmp_path)
+
+
+@pytest.mark.slow
+def test_every_mesh_computes_what_one_device_computes(tmp_path: Path):
+    assert_as_on_one(CASES, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("changes", [{"deep_reuse": 2}, {"guidance_reuse": 2}], ids=str)
+def test_reuse_is_close_to_the_whole_work(changes: dict):
+    whole, cheap = (denoise(frames(), steps=4, **each).latents[0] for each in ({}, changes))
+    distance = float(jnp.linalg.norm(cheap - whole) / jnp.linalg.norm(whole))
+    assert 0 < distance < 0.5
+
+
+@pytest.mark.slow
+def test_integers_are_close_to_the_full_network():
+    full = SYSTEM.denoiser
+    network, params = quantised(full.network, full.params, full.config)
+    integers = LoadedNetwork(full.config, network, params)
+    system = dataclasses.replace(SYSTEM, denoiser=integers)
+    low = system.denoise_clip(frames(), rate=RATE, options=options(guidance_scale=2.0))
+    whole = denoise(frames(), guidance_scale=2.0).latents[0]
+    distance = float(jnp.linalg.norm(low.latents[0] - whole) / jnp.linalg.norm(whole))
+    assert 0 < distance < 0.2
 
 
 def _shapes(tree) -> list[tuple[tuple[int, ...], np.dtype]]:

@@ -63,7 +63,7 @@ def enhanced(
 
 
 def gradients(mesh: Mapping[str, int] | None = None) -> dict[str, np.ndarray]:
-    """Of a transformer over frames and one over pixels, in more than one chunk."""
+    """Of transformers over pixels and over frames, without and with positions, in chunks."""
     import jax.numpy as jnp
     from flax import nnx
     from pipelines.tiny_system import random_params
@@ -72,16 +72,18 @@ def gradients(mesh: Mapping[str, int] | None = None) -> dict[str, np.ndarray]:
     from venhancer_jax.models.layers.transformer import SpatialTransformer, TemporalTransformer
     from venhancer_jax.sharding.mesh import inference_mesh
 
-    class Both(nnx.Module):
+    class All(nnx.Module):
         def __init__(self, rngs: nnx.Rngs):
-            options = {"head_dim": 16, "implementation": "auto", "dtype": jnp.float32}
-            self.spatial = SpatialTransformer(32, context_width=8, rngs=rngs, **options)
-            self.temporal = TemporalTransformer(32, pixels_at_once=5, rngs=rngs, **options)
+            options = {"implementation": "auto", "dtype": jnp.float32, "rngs": rngs}
+            self.spatial = SpatialTransformer(32, context_width=8, head_dim=16, **options)
+            self.temporal = TemporalTransformer(32, pixels_at_once=5, head_dim=16, **options)
+            both = {"only_cross": True, "temporal_pixels_at_once": 5, "head_dim": 32}
+            self.both = SpatialTransformer(32, context_width=8, **both, **options)
 
         def __call__(self, x: jax.Array, text: jax.Array) -> jax.Array:
-            return self.temporal(self.spatial(x, text))
+            return self.both(self.temporal(self.spatial(x, text)), text, text)
 
-    network = functionalize(Both)
+    network = functionalize(All)
     draw = np.random.default_rng(0).standard_normal
     x, text = draw((2, 5, 6, 8, 32), np.float32), draw((2, 3, 8), np.float32)
     gradient = jax.jit(jax.grad(lambda params: jnp.square(network(params, x, text)).mean()))

@@ -5,7 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import transformers
 
+from venhancer_jax.errors import InputError
+from venhancer_jax.text import tokenizer
 from venhancer_jax.text.tokenizer import END, START, clean, tokenize
 
 GOLDEN = Path(__file__).parents[1] / "goldens" / "venhancer" / "tokens.json"
@@ -112,3 +115,23 @@ def test_typed_special_tokens():
 def test_one_string_is_refused():
     with pytest.raises(TypeError, match="expected a list of texts"):
         tokenize("a good video")
+
+
+@pytest.mark.parametrize("pad", ["!", "<|endoftext|>"])
+def test_padding_is_that_of_transformers(pad: str):
+    ours = json.loads(tokenizer._tokenizer().to_str())["model"]
+    names = {"<start_of_text>": "<|startoftext|>", "<end_of_text>": "<|endoftext|>"}
+    vocabulary = {names.get(token, token): number for token, number in ours["vocab"].items()}
+    theirs = transformers.CLIPTokenizer(
+        vocab=vocabulary, merges=[tuple(pair) for pair in ours["merges"]], pad_token=pad
+    )
+    # The padding token of Stable Diffusion 2 is an exclamation mark, which texts have too.
+    texts = ["", "a cat!", "Wow!! best quality, extremely detailed", "long " * 50 + "! text " * 50]
+    wanted = theirs(texts, padding="max_length", max_length=77, truncation=True).input_ids
+    assert tokenize(texts, pad=pad).tolist() == wanted
+    assert tokenize(texts).tolist() != wanted
+
+
+def test_an_unknown_padding_token_is_refused():
+    with pytest.raises(InputError, match=r"pad token '\[PAD\]'"):
+        tokenize(["a"], pad="[PAD]")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from venhancer_jax.pipelines.programs import to_bytes
-from venhancer_jax.video.resize import pad, resize_bilinear, to_signed
+from venhancer_jax.video.resize import pad, resize_area, resize_bicubic, resize_bilinear, to_signed
 
 FRAMES = np.random.default_rng(0).standard_normal((2, 11, 18, 3), np.float32)
 
@@ -14,6 +14,18 @@ FRAMES = np.random.default_rng(0).standard_normal((2, 11, 18, 3), np.float32)
 def test_resize_is_that_of_pytorch(size: tuple[int, int], antialias: bool):
     found = resize_bilinear(FRAMES, size, antialias=antialias)
     np.testing.assert_allclose(found, of_pytorch(size=size, antialias=antialias), atol=5e-6)
+
+
+@pytest.mark.parametrize("size", [(44, 72), (29, 31), (7, 12)])
+def test_bicubic_is_that_of_pytorch(size: tuple[int, int]):
+    expected = of_pytorch(size=size, mode="bicubic", align_corners=False)
+    np.testing.assert_allclose(resize_bicubic(FRAMES, size), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [(5, 9), (3, 7), (1, 1), (22, 20)])
+def test_area_is_adaptive_pooling(size: tuple[int, int]):
+    expected = of_pytorch(size=size, mode="area")
+    np.testing.assert_allclose(resize_area(FRAMES, size), expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("scale", [2.6, 0.7])
@@ -74,7 +86,8 @@ def test_bytes_survive_the_way_there_and_back():
 def of_pytorch(**options) -> np.ndarray:
     torch = pytest.importorskip("torch")
     planes = torch.from_numpy(FRAMES).permute(0, 3, 1, 2)
-    resized = torch.nn.functional.interpolate(
-        planes, mode="bilinear", align_corners=False, **options
+    options = (
+        options if "mode" in options else {"mode": "bilinear", "align_corners": False, **options}
     )
+    resized = torch.nn.functional.interpolate(planes, **options)
     return resized.permute(0, 2, 3, 1).numpy()

@@ -55,7 +55,9 @@ def propagate(
         weights = share * consistency_mask(flow, back, alpha1, alpha2).astype(frames.dtype)
         first, rest = (frames[-1], frames[:-1]) if reverse else (frames[0], frames[1:])
 
-        def step(neighbour: jax.Array, of_frame: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
+        def step(
+            neighbour: jax.Array, of_frame: tuple[jax.Array, ...]
+        ) -> tuple[jax.Array, jax.Array]:
             frame, flow, weight = of_frame
             flow = jnp.broadcast_to(flow, (len(frame), *flow.shape))
             warped = warp(neighbour, flow, interpolation)

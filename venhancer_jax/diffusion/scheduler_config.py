@@ -82,9 +82,9 @@ class SchedulerConfig:
         for key in ("beta_start", "beta_end"):
             valid = _is_number(found[key]) and 0 < found[key] < 1
             _expect(name, key, found[key], valid, "a number between 0 and 1")
-        levels = {key: float(found[key]) for key in ("beta_start", "beta_end")}
+        levels = cls(beta_start=float(found["beta_start"]), beta_end=float(found["beta_end"]))
         if not sampling:
-            return cls(**levels)
+            return levels
         kind, offset = found["prediction_type"], found["steps_offset"]
         expected = f"one of {', '.join(PREDICTIONS)}"
         _expect(name, "prediction_type", kind, kind in tuple(PREDICTIONS), expected)
@@ -92,8 +92,8 @@ class SchedulerConfig:
         _expect(name, "steps_offset", offset, valid, f"an integer from 0 to {STEPS - 1}")
         to_one = found["set_alpha_to_one"]
         _expect(name, "set_alpha_to_one", to_one, isinstance(to_one, bool), "true or false")
-        return cls(
-            **levels,
+        return dataclasses.replace(
+            levels,
             prediction_type=kind,
             steps_offset=offset,
             set_alpha_to_one=to_one,

@@ -31,7 +31,7 @@ class SpecBuilder:
         self._mesh, self._networks, self._held = mesh, networks, held_bytes
         self._everywhere = replicated(mesh)
         with jax.set_mesh(mesh):
-            self._by_piece = NamedSharding(mesh, partition_spec(programs.PIECES))
+            self._by_piece = NamedSharding(mesh, partition_spec(programs.PIECES[:1]))
 
     def array(self, *shape: int, dtype: Any = jnp.float32) -> jax.ShapeDtypeStruct:
         """Describes an array that every device has whole."""

@@ -184,11 +184,20 @@ def suggest(
             basis=f"arrays counted, {share:.0%} of the present temporaries",
         )
 
+    def possible(**changes: Any) -> PlannedClip | None:
+        """Returns the enhancement with other options, None if the system cannot do that."""
+        try:
+            changed = planned.with_options(**changes)
+            changed.system.plan(changed.clip, changed.options)
+        except InputError:
+            return None
+        return changed
+
     def fewer_frames() -> Iterator[Suggestion]:
         for frames in range(plan.window - 1, 1, -1):
-            changed = planned.with_options(window=frames)
+            changed = possible(window=frames)
             # A window has at least two key frames, however far apart they are.
-            if changed.plan.window <= frames:
+            if changed is not None and changed.plan.window <= frames:
                 yield expect(f"windows of {frames} frames, --config.window={frames}", changed)
 
     def more_chips() -> Iterator[Suggestion]:
@@ -200,8 +209,8 @@ def suggest(
     def smaller_output() -> Iterator[Suggestion]:
         for percent in range(95, 5, -5):
             size = tuple(max(16, side * percent // 100 // 2 * 2) for side in plan.output.size)
-            changed = planned.with_options(target_size=size)
-            yield expect(f"a smaller output, --config.target_size={size[0]},{size[1]}", changed)
+            if (changed := possible(target_size=size)) is not None:
+                yield expect(f"a smaller output, --config.target_size={size[0]},{size[1]}", changed)
 
     for candidates in (fewer_frames, more_chips, smaller_output):
         yield from first_that_fits(stats, candidates())

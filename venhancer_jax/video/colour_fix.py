@@ -66,5 +66,7 @@ def blur(frames: np.ndarray, reach: int) -> np.ndarray:
 
 def _moments(frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Computes mean and standard deviation of each channel of each frame, `[F, 1, 1, 3]`."""
-    variance = frames.var((1, 2), ddof=1, keepdims=True)
-    return frames.mean((1, 2), keepdims=True), np.sqrt(variance + 1e-5)
+    # Summed in float32, the variance of a million pixels is off by a thousandth.
+    mean = frames.mean((1, 2), dtype=np.float64, keepdims=True)
+    variance = frames.var((1, 2), dtype=np.float64, ddof=1, keepdims=True)
+    return mean.astype(np.float32), np.sqrt(variance + 1e-5).astype(np.float32)

@@ -20,9 +20,10 @@ from venhancer_jax.errors import InputError
 from venhancer_jax.models.functional import functionalize
 from venhancer_jax.models.layers.convolutions import Downsample, Upsample
 from venhancer_jax.models.layers.embeddings import MLP, sinusoidal_embedding
+from venhancer_jax.models.layers.multi_head import Attention, TemporalAttention
 from venhancer_jax.models.layers.positions import distance_buckets, rotary_frequencies, rotate
 from venhancer_jax.models.layers.resnet import ResBlock, TemporalResBlock
-from venhancer_jax.models.layers.transformer import Attention, FeedForward, TemporalAttention
+from venhancer_jax.models.layers.transformer import FeedForward
 from venhancer_jax.models.upscale_a_video.blocks import (
     DOWN_PADDING,
     TemporalModule,
@@ -117,7 +118,8 @@ def _replay_relative_bias(recording: Recording) -> list[Case]:
     heads = recording.info["heads"]
 
     def build(rngs: nnx.Rngs) -> TemporalAttention:
-        return TemporalAttention(32 * heads, head_dim=32, pixels_at_once=1, rngs=rngs, **_FLOAT)
+        options: dict[str, Any] = {"pixels_at_once": 1, "implementation": "auto", **_FLOAT}
+        return TemporalAttention(32 * heads, head_dim=32, rngs=rngs, **options)
 
     # The bias alone: the recording has no projections.
     network = functionalize(build)
@@ -142,7 +144,8 @@ def _replay_temporal_attention(recording: Recording) -> list[Case]:
     head_dim = width // recording.info["heads"]
 
     def build(rngs: nnx.Rngs) -> TemporalAttention:
-        return TemporalAttention(width, head_dim=head_dim, pixels_at_once=4, rngs=rngs, **_FLOAT)
+        options: dict[str, Any] = {"pixels_at_once": 4, "implementation": "auto", **_FLOAT}
+        return TemporalAttention(width, head_dim=head_dim, rngs=rngs, **options)
 
     module = _Module(recording, build, rules.TEMPORAL_ATTENTION)
     # The recorded batch is one of pixels.

@@ -64,7 +64,8 @@ def replay_propagation(recording: Recording) -> list[Case]:
     calls, names = recording.info.get("calls", {}), "flows_forward, flows_backward"
     for name in tensors:
         if match := re.fullmatch(r"warp_(nearest|bilinear)(_halfpix)?", name):
-            interpolation, half = match.groups()
+            interpolation: Any = match[1]
+            half = match[2]
             frame = channels_last(tensors["x"])[:, 0 if half else 1]
             flow = tensors["flow_halfpix"] if half else _flows(tensors, names)[0][:1]
             ours = jax.jit(partial(warp, interpolation=interpolation))(frame, flow)
@@ -102,10 +103,10 @@ def _verdict(name: str, ours: Any, recorded: np.ndarray) -> Case:
 
 def _step(config: SchedulerConfig, what: str, i: int, tensors: Any) -> Any:
     """Computes x0 or the next latents of one step, by the code that samples."""
-    steps, schedule = config.ddim_steps(_STEPS), config.schedule
+    steps, levels = config.ddim_steps(_STEPS), config.schedule
     x, v = jnp.asarray(tensors["sample"]), jnp.asarray(tensors["v"])
     t = steps.t[i]
-    x0 = v_to_x0(x, v, schedule.alphas[t], schedule.sigmas[t])
+    x0 = v_to_x0(x, v, float(levels.alphas[t]), float(levels.sigmas[t]))
     if what == "x0":
         return x0
     bump = tensors["x0_bump"] if what == "prev_bumped" else 0
@@ -114,15 +115,15 @@ def _step(config: SchedulerConfig, what: str, i: int, tensors: Any) -> Any:
 
 def _half_step(config: SchedulerConfig, what: str, i: int, tensors: Any) -> np.ndarray:
     """Computes one step in float16, in the order of operations of the reference implementation."""
-    schedule, times = config.schedule, config.times(_STEPS)
+    times, schedule = config.times(_STEPS), config.schedule
+    levels: Any = np.stack([schedule.alphas, schedule.sigmas]).astype(np.float16)
     x, v = tensors["sample"].astype(np.float16), tensors["v"].astype(np.float16)
     t, before = times[i], times[i] - STEPS // _STEPS
-    alpha, sigma = np.float16(schedule.alphas[t]), np.float16(schedule.sigmas[t])
+    alpha, sigma = (level[t] for level in levels)
     x0: Any = v_to_x0(x, v, alpha, sigma)
     if what == "x0":
         return x0
     if before < 0 and config.set_alpha_to_one:
         return x0
-    alpha_next = np.float16(schedule.alphas[max(before, 0)])
-    sigma_next = np.float16(schedule.sigmas[max(before, 0)])
+    alpha_next, sigma_next = (level[max(before, 0)] for level in levels)
     return alpha_next * x0 + sigma_next * np.asarray(v_to_noise(x, v, alpha, sigma))

@@ -41,7 +41,7 @@ def replay_pipeline(recording: Recording) -> list[Case]:
     info, tensors, name = recording.info, recording.tensors, recording.name
     system, cases = _system(recording), []
     for run, steps in info["propagation_steps"].items():
-        if not any(f"{what}_{run}" in tensors for what in ("latents", "video")):
+        if not any(f"_{run}" in key for key in tensors):
             continue
         options = _options(info, tuple(steps))
         source = _source(tensors, options)
@@ -52,11 +52,10 @@ def replay_pipeline(recording: Recording) -> list[Case]:
             text=_text(tensors["prompt_embeds"], options),
             flows=_flows(tensors, source) if steps else None,
         )
-        if (recorded := tensors.get(f"latents_{run}")) is not None:
-            (latents,) = denoised.latents
-            cases.append(
-                compare(f"{name}/latents_{run}", latents, channels_last(recorded), FULL_SIZE)
-            )
+        for i, latents in enumerate(denoised.latents):
+            key = f"latents_{run}" if len(denoised.latents) == 1 else f"latents_{run}_{i}"
+            if (recorded := tensors.get(key)) is not None:
+                cases.append(compare(f"{name}/{key}", latents, channels_last(recorded), FULL_SIZE))
         if (recorded := tensors.get(f"video_{run}")) is not None:
             pieces = system.decode_frames(denoised, options)
             video = np.concatenate([np.asarray(piece) for piece in pieces])
@@ -135,7 +134,8 @@ def _text(recorded: np.ndarray, options: UpscaleAVideoOptions) -> jnp.ndarray:
 def _system(recording: Recording) -> UpscaleAVideo:
     """Builds the system of a recording."""
     info = recording.info
-    prefixes = info.get("prefix") or {}
+    prefix = info.get("prefix") or {}
+    prefixes = {"unet": prefix, "vae": prefix} if isinstance(prefix, str) else prefix
 
     def network(kind: str, role: str, config: Any, layout: str) -> LoadedNetwork:
         layers = kind, config, layout
@@ -152,5 +152,5 @@ def _system(recording: Recording) -> UpscaleAVideo:
         TextFeatures(text, lambda: LoadedNetwork(text, catalog.build("text", text), {})),
         None,
         SchedulerConfig.from_dict(info["scheduler"]),
-        SchedulerConfig.from_dict(info["low_res"], sampling=False).schedule,
+        SchedulerConfig.from_dict(info.get("low_res", info["scheduler"]), sampling=False).schedule,
     )

@@ -24,9 +24,9 @@ from venhancer_jax.convert.transformers import (
 from venhancer_jax.errors import InputError
 from venhancer_jax.models.functional import functionalize
 from venhancer_jax.models.layers.convolutions import Downsample, Upsample
+from venhancer_jax.models.layers.multi_head import Attention
 from venhancer_jax.models.layers.resnet import TemporalConvLayer, VideoResBlock
 from venhancer_jax.models.layers.transformer import (
-    Attention,
     FeedForward,
     SpatialTransformer,
     TemporalTransformer,

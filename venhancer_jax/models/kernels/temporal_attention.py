@@ -7,6 +7,7 @@ are masked. Most products are discarded, but time goes into memory traffic, not 
 """
 
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -30,9 +31,12 @@ def suits(tokens: jax.Array) -> bool:
     return is_tpu and tokens.dtype == jnp.bfloat16 and tokens.shape[1] <= _MOST_FRAMES
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
 def temporal_attention(
-    query: jax.Array, key: jax.Array, value: jax.Array, head_dim: int
+    query: jax.Array,
+    key: jax.Array,
+    value: jax.Array,
+    head_dim: int,
+    bias: jax.Array | None = None,
 ) -> jax.Array:
     """Computes softmax attention over the frames of each pixel, on one device.
 
@@ -44,18 +48,32 @@ def temporal_attention(
       key: keys, shaped like `query`.
       value: values, shaped like `query`.
       head_dim: channels of each head; divides D.
+      bias: numbers added to the scores `[heads, F, F]` by query and key; None for none.
 
     Returns:
       `[B, F, N, D]`.
     """
+    return _temporal_attention(query, key, value, bias, head_dim)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(4,))
+def _temporal_attention(
+    query: jax.Array, key: jax.Array, value: jax.Array, bias: jax.Array | None, head_dim: int
+) -> jax.Array:
     batch, frames, pixels, width = query.shape
     filled = -pixels % _HELD
     padded = [jnp.pad(x, ((0, 0), (0, 0), (0, filled), (0, 0))) for x in (query, key, value)]
     block = pl.BlockSpec((1, frames, _HELD, width), lambda b, n: (b, 0, n, 0))
+    specs = [block] * 3
+    if bias is not None:
+        # One number for each row (frame, pixel) and column of the scores.
+        bias = bias.astype(jnp.float32).repeat(_AT_ONCE, axis=1).repeat(_AT_ONCE, axis=2)
+        padded.append(bias)
+        specs.append(pl.BlockSpec(bias.shape, lambda b, n: (0, 0, 0)))
     out = pl.pallas_call(
-        functools.partial(_kernel, head_dim=head_dim),
+        functools.partial(_kernel, head_dim=head_dim, has_bias=bias is not None),
         grid=(batch, (pixels + filled) // _HELD),
-        in_specs=[block] * 3,
+        in_specs=specs,
         out_specs=block,
         out_shape=jax.ShapeDtypeStruct(padded[0].shape, query.dtype),
         scratch_shapes=[pltpu.VMEM((frames, _HELD, width), jnp.float32)],
@@ -65,15 +83,24 @@ def temporal_attention(
     return out[:, :, :pixels]
 
 
-def attend_by_pixel(query: jax.Array, key: jax.Array, value: jax.Array, head_dim: int) -> jax.Array:
+def attend_by_pixel(
+    query: jax.Array,
+    key: jax.Array,
+    value: jax.Array,
+    head_dim: int,
+    bias: jax.Array | None = None,
+) -> jax.Array:
     """Computes `temporal_attention` by XLA."""
     q, k, v = (x.reshape(*x.shape[:-1], -1, head_dim) for x in (query, key, value))
     scores = jnp.einsum("bfnhd,bgnhd->bnhfg", q, k, preferred_element_type=jnp.float32)
-    weights = jax.nn.softmax(scores * head_dim**-0.5).astype(v.dtype)
+    scores = scores * head_dim**-0.5
+    scores = scores if bias is None else scores + bias.astype(jnp.float32)
+    weights = jax.nn.softmax(scores).astype(v.dtype)
     return jnp.einsum("bnhfg,bgnhd->bfnhd", weights, v).reshape(query.shape)
 
 
-def _kernel(query, key, value, out, scratch, *, head_dim: int):
+def _kernel(query, key, value, *others, head_dim: int, has_bias: bool):
+    *bias, out, scratch = others
     frames, _, width = query.shape[1:]
     rows = frames * _AT_ONCE
     # Row (frame, pixel) sees column (frame', pixel') of the same pixel only.
@@ -89,7 +116,10 @@ def _kernel(query, key, value, out, scratch, *, head_dim: int):
             scores = jax.lax.dot_general(
                 q8, k8, (((1,), (1,)), ((), ())), preferred_element_type=jnp.float32
             )
-            scores = jnp.where(other, _MASKED, scores * head_dim**-0.5)
+            scores = scores * head_dim**-0.5
+            if has_bias:
+                scores = scores + bias[0][head]
+            scores = jnp.where(other, _MASKED, scores)
             weights = jnp.exp(scores - scores.max(axis=1, keepdims=True))
             total = weights.sum(axis=1, keepdims=True)
             attended = jnp.dot(weights.astype(query.dtype), v8, preferred_element_type=jnp.float32)
@@ -97,13 +127,18 @@ def _kernel(query, key, value, out, scratch, *, head_dim: int):
     out[0] = scratch[...].astype(out.dtype)
 
 
-def _forward(query: jax.Array, key: jax.Array, value: jax.Array, head_dim: int):
-    return temporal_attention(query, key, value, head_dim), (query, key, value)
+def _forward(
+    query: jax.Array, key: jax.Array, value: jax.Array, bias: jax.Array | None, head_dim: int
+):
+    saved = (query, key, value, bias)
+    return _temporal_attention(*saved, head_dim), saved
 
 
-def _backward(head_dim: int, saved: tuple[jax.Array, ...], gradient: jax.Array):
-    _, of_inputs = jax.vjp(lambda q, k, v: attend_by_pixel(q, k, v, head_dim), *saved)
-    return of_inputs(gradient)
+def _backward(head_dim: int, saved: tuple[Any, ...], gradient: jax.Array):
+    def attend(q: jax.Array, k: jax.Array, v: jax.Array, bias: jax.Array | None) -> jax.Array:
+        return attend_by_pixel(q, k, v, head_dim, bias)
+
+    return jax.vjp(attend, *saved)[1](gradient)
 
 
-temporal_attention.defvjp(_forward, _backward)
+_temporal_attention.defvjp(_forward, _backward)

@@ -17,17 +17,20 @@ def rotary_frequencies() -> np.ndarray:
     return np.float32(1) / np.float32(10000) ** exponents
 
 
-def rotate(x: jax.Array) -> jax.Array:
+def rotate(x: jax.Array, axis: int = -2) -> jax.Array:
     """Rotates neighbouring channels by angles that grow with the frame (arXiv 2104.09864).
 
     Args:
-      x: queries or keys `[..., F, D]`, F frames from position 0 on; at least `ROTARY_CHANNELS`
+      x: queries or keys `[..., F, ..., D]`, F frames from position 0 on; at least `ROTARY_CHANNELS`
         channels, of which the first ones are rotated in pairs.
+      axis: position of the frames.
 
     Returns:
-      `[..., F, D]`, in the type of `x`.
+      `[..., F, ..., D]`, in the type of `x`.
     """
-    angles = np.arange(x.shape[-2], dtype=np.float32)[:, None] * rotary_frequencies()
+    angles = np.arange(x.shape[axis], dtype=np.float32)[:, None] * rotary_frequencies()
+    between = x.ndim - 2 - axis % x.ndim
+    angles = np.expand_dims(angles, tuple(range(1, 1 + between)))
     cos, sin = jnp.asarray(np.cos(angles)), jnp.asarray(np.sin(angles))
     rotated = x[..., :ROTARY_CHANNELS].astype(jnp.float32)
     even, odd = rotated[..., ::2], rotated[..., 1::2]

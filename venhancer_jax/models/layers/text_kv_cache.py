@@ -7,7 +7,8 @@ step to the next. The networks take a `TextKVCache` in place of the features.
 import jax
 from flax import nnx
 
-from venhancer_jax.models.layers.transformer import KeysValues, SpatialTransformer
+from venhancer_jax.models.layers.multi_head import KeysValues
+from venhancer_jax.models.layers.transformer import SpatialTransformer
 
 # Keys and values by the name of the transformer: "unet.encoder.input_blocks.1.spatial"; those of
 # the first attention, where it attends to the text too, by that name and `.first`.

@@ -90,7 +90,7 @@ class UpscaleUNetConfig:
             "channels": (32, 64),
             "blocks_per_level": 1,
             "attention_levels": (1,),
-            "only_cross_levels": (0,),
+            "only_cross_levels": (1,),
             "heads": (1, 2),
             "context_width": 16,
         }

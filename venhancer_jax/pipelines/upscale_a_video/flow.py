@@ -10,7 +10,7 @@ import numpy as np
 from venhancer_jax.models.functional import FunctionalModule, Params
 from venhancer_jax.models.layers.chunking import map_chunks
 from venhancer_jax.models.raft.raft import ITERATIONS, STRIDE
-from venhancer_jax.sharding.mesh import num_shards, put_sharded
+from venhancer_jax.sharding.mesh import constrain, num_shards, put_sharded
 from venhancer_jax.sharding.params import all_gathered
 from venhancer_jax.sharding.shard_map import Axes, shard_map_over
 from venhancer_jax.video.flow import dis_flow
@@ -68,7 +68,7 @@ def bidirectional_flow(
             for row, ratio in enumerate(ratios[: both.shape[2]]):
                 both[:, :, row] *= np.float32(ratio)
         else:
-            both = both * np.float32(ratios[::-1])
+            both = both * np.array(ratios[::-1], np.float32)
     return both[:, 0], both[:, 1]
 
 
@@ -110,7 +110,7 @@ def resize_flows(flows: np.ndarray, size: tuple[int, int], *, official: bool = F
     if (height, width) == tuple(size):
         return flows
     of_rows, of_columns = size[0] / height, size[1] / width
-    ratios = np.float32([of_columns, of_columns if official else of_rows])
+    ratios = np.array([of_columns, of_columns if official else of_rows], np.float32)
     return resize_area(flows, size) * ratios
 
 
@@ -176,13 +176,17 @@ def _map_pieces(
     pieces: Sequence[jax.Array],
     out_axes: Axes,
 ) -> jax.Array:
-    """Applies a function to pieces `[n, ...]` one by one, on every device to its own pieces."""
+    """Applies a function to pieces `[n, ...]` one by one, on every device to its own pieces.
+
+    The result is whole on every device, so that every process can read it.
+    """
 
     def per_device(params: Params, *pieces: jax.Array) -> jax.Array:
         return map_chunks(partial(function, params), pieces, 1)
 
     axes = [_FRAMES] * len(pieces)
-    return shard_map_over(per_device, pieces, axes, out_axes, params=all_gathered(params))
+    out = shard_map_over(per_device, pieces, axes, out_axes, params=all_gathered(params))
+    return constrain(out, (None,) * out.ndim)
 
 
 def _in_pieces(compute: Callable[..., jax.Array], *arrays: np.ndarray) -> np.ndarray:

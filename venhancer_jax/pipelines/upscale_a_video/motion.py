@@ -84,9 +84,10 @@ def refiner(flows: Flows, tile: Tile, options: UpscaleAVideoOptions) -> Refine:
       options: options of the user, with the steps at which latents are propagated.
     """
     forward, backward = map(jnp.asarray, crop_flows(flows, tile.rows, tile.columns))
+    steps = options.propagation_steps if len(forward) else ()  # one frame has no neighbour
 
     def refine(x0: jax.Array, step: int) -> jax.Array:
-        return propagate(x0, forward, backward) if step in options.propagation_steps else x0
+        return propagate(x0, forward, backward) if step in steps else x0
 
     return refine
 
