@@ -193,7 +193,7 @@ def test_each_network_descends_its_own_loss(decoder_task: Task):
     frozen = {"denoiser": {"decoder.latents": jnp.float32(0.2)}, "perceptual": perceptual}
     target = to_signed(batch["video"])
 
-    def decoder_loss(decoding: Params) -> tuple[jax.Array, Any]:
+    def decoder_loss(decoding: Params, judging: Params) -> tuple[jax.Array, Any]:
         vae = Blend(decoding | frozen["denoiser"])
         frames = vae.decode(batch["latents"] / 0.5, to_signed(batch["low"]))
         pixel = jnp.abs(frames - target).mean()
@@ -212,7 +212,8 @@ def test_each_network_descends_its_own_loss(decoder_task: Task):
     def both(decoding: Params, judging: Params) -> Any:
         params = decoding | {prefix + name: x for name, x in judging.items()}
         found = jax.value_and_grad(objective.loss, has_aux=True)(params, frozen, batch, key)
-        (loss, (frames, parts)), ours = jax.value_and_grad(decoder_loss, has_aux=True)(decoding)
+        ours = jax.value_and_grad(decoder_loss, has_aux=True)(decoding, judging)
+        (loss, (frames, parts)), ours = ours
         hinge, theirs = jax.value_and_grad(judge_loss)(judging, frames)
         return found, loss, parts, hinge, ours | {prefix + n: x for n, x in theirs.items()}
 
