@@ -372,7 +372,7 @@ def test_wrong_settings_are_named(changes: dict[str, Any], words: str):
 
 
 def test_the_decoder_checks_its_settings_too():
-    with pytest.raises(InputError, match="augment.strides"):
+    with pytest.raises(InputError, match=r"augment\.strides"):
         task_of(decoder_config(augment__strides=(2,)))
 
 
