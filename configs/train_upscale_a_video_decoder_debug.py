@@ -21,5 +21,5 @@ def get_config() -> ConfigDict:
     config.height = 32
     config.width = 32
     config.discriminator.width = 4
-    config.discriminator.learning_rate = 1e-3
+    config.cosine_decay = True
     return config.lock()
