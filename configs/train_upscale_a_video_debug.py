@@ -31,8 +31,8 @@ def get_config() -> ConfigDict:
     config.distributed = False
     config.log_every = 25
     config.save_every = 100
-    config.validate_every = 50
+    config.validate_every = 100
     config.validate_data = "synthetic"
-    config.validate_clips = 16
-    config.validate_steps = 4
+    config.validate_clips = 8
+    config.validate_steps = 2
     return config.lock()

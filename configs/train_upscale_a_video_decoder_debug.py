@@ -16,6 +16,10 @@ def get_config() -> ConfigDict:
     decoder = train_upscale_a_video_decoder.get_config()
     config.objective = decoder.objective
     config.loss = decoder.loss
-    config.discriminator.width = 8
-    config.discriminator.learning_rate = 1e-3
+    # Convolutions in space and time take a processor long.
+    config.frames = 3
+    config.height = 32
+    config.width = 32
+    config.discriminator.width = 4
+    config.cosine_decay = True
     return config.lock()

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.sharding import SingleDeviceSharding
 from training.forked import start
 from training.upscale_tiny import (
     FRAMES,
@@ -35,6 +36,7 @@ from venhancer_jax.sharding.chips import CHIPS
 from venhancer_jax.training import run
 from venhancer_jax.training.data import batch_shapes, batches
 from venhancer_jax.training.diffusion import Diffusion
+from venhancer_jax.training.initialization import init_sharded_params
 from venhancer_jax.training.loss import perceptual_distance
 from venhancer_jax.training.objective import to_signed
 from venhancer_jax.training.precompute import precompute
@@ -79,9 +81,27 @@ def _batch() -> dict[str, jax.Array]:
 
 
 @pytest.fixture(scope="module")
-def decoder_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, TrainState]:
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A folder of clips and their latents."""
+    folder, generator = tmp_path_factory.mktemp("pairs"), np.random.default_rng(0)
+    for i in range(2):
+        np.savez(
+            folder / f"{i}.npz",
+            video=generator.integers(0, 256, (FRAMES, SIDE, SIDE, 3), np.uint8),
+            low=generator.integers(0, 256, (FRAMES, SIDE // 4, SIDE // 4, 3), np.uint8),
+            latents=LATENTS[i],
+            key_index=np.arange(FRAMES, dtype=np.int32),
+            scale=np.float32(4),
+            stride=np.int32(1),
+            tokens=np.zeros(77, np.int32),
+        )
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def decoder_run(pairs: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, TrainState]:
     folder = tmp_path_factory.mktemp("decoder") / "whole"
-    return folder, run.train(decoder_config(**SHORT), folder)
+    return folder, run.train(decoder_config(data=pairs, **SHORT), folder)
 
 
 @pytest.fixture(scope="module")
@@ -101,11 +121,13 @@ def test_a_decoder_starts_as_the_image_decoder(decoder_task: Task):
     assert not any(parts & set(name.split(".")) for name in frozen)
 
 
-def test_a_decoder_resumes_exactly(decoder_run: tuple[Path, TrainState], tmp_path: Path):
+def test_a_decoder_resumes_exactly(
+    decoder_run: tuple[Path, TrainState], pairs: str, tmp_path: Path
+):
     """The vectors of the power iteration and both optimizers too."""
     folder, whole = decoder_run
     shutil.copytree(folder / "checkpoints" / "2", tmp_path / "checkpoints" / "2")
-    resumed = run.train(decoder_config(**SHORT), tmp_path)
+    resumed = run.train(decoder_config(data=pairs, **SHORT), tmp_path)
 
     leaves = zip(jax.tree.leaves_with_path(whole), jax.tree.leaves(resumed), strict=True)
     assert [jax.tree_util.keystr(path) for (path, a), b in leaves if not np.array_equal(a, b)] == []
@@ -131,61 +153,89 @@ def test_new_layers_move_and_all_others_stay(
         assert np.linalg.norm(x) == pytest.approx(1, rel=1e-5)
 
 
+@dataclasses.dataclass(frozen=True)
+class Blend:
+    """A decoder of two numbers, which sees latents and low-resolution frames."""
+
+    params: Params
+
+    def decode(self, latents: jax.Array, low: jax.Array) -> jax.Array:
+        large = [x.repeat(4, 2).repeat(4, 3) for x in (low, latents[..., :3])]
+        return jnp.tanh(
+            self.params["decoder.low"] * large[0] + self.params["decoder.latents"] * large[1]
+        )
+
+
+class BlendVAE:
+    def bind(self, params: Params) -> Blend:
+        return Blend(params)
+
+
+def judge(params: Params, frames: jax.Array) -> jax.Array:
+    return frames @ params["kernel"] + params["bias"]
+
+
 def test_each_network_descends_its_own_loss(decoder_task: Task):
     """Against the losses of each network alone, in which the other is a constant."""
-    objective, frozen = decoder_task.objective, decoder_task.frozen
-    assert isinstance(objective, Decoder) and objective.discriminator is not None
-    judge, batch, key = objective.discriminator, _batch(), jax.random.key(1)
-    batch["latents"] = jnp.asarray(0.1 * LATENTS)
-    generator = np.random.default_rng(1)
-    params = {
-        name: x + 0.05 * generator.standard_normal(x.shape, np.float32)
-        for name, x in decoder_task.params.items()
-    }
-    prefix = "discriminator."
+    batch, key = _batch() | {"latents": jnp.asarray(LATENTS)}, jax.random.key(1)
+    objective = Decoder(
+        BlendVAE(),  # pyright: ignore[reportArgumentType]
+        0.5,
+        judge,  # pyright: ignore[reportArgumentType]
+        pixel_weight=2.0,
+        perceptual_weight=0.5,
+        adversarial_weight=0.3,
+    )
+    decoding = {"decoder.low": jnp.float32(0.6)}
     # Scores within the margin of the hinge and beyond it, on both sides.
-    params[f"{prefix}convs.5.bias"] = jnp.linspace(-3.0, 3.0, 8)
-    judging = {n.removeprefix(prefix): x for n, x in params.items() if n.startswith(prefix)}
-    decoding = {n: x for n, x in params.items() if not n.startswith(prefix)}
+    judging = {"kernel": jnp.ones((3, 4)), "bias": jnp.array([-3.0, -0.5, 1.0, 4.0])}
+    perceptual = decoder_task.frozen["perceptual"]
+    frozen = {"denoiser": {"decoder.latents": jnp.float32(0.2)}, "perceptual": perceptual}
     target = to_signed(batch["video"])
 
-    def decode(decoding: Params) -> jax.Array:
-        vae = objective.vae.bind(decoding | frozen["denoiser"])
-        return vae.decode(batch["latents"] / 0.08333, to_signed(batch["low"]))
-
-    def decoder_loss(decoding: Params) -> tuple[jax.Array, Any]:
-        frames = decode(decoding)
+    def decoder_loss(decoding: Params, judging: Params) -> tuple[jax.Array, Any]:
+        vae = Blend(decoding | frozen["denoiser"])
+        frames = vae.decode(batch["latents"] / 0.5, to_signed(batch["low"]))
         pixel = jnp.abs(frames - target).mean()
-        distance = perceptual_distance(frozen["perceptual"], frames, target).mean()
+        distance = perceptual_distance(perceptual, frames, target).mean()
         verdict = -judge(judging, frames).mean()
         loss = 2.0 * pixel + 0.5 * distance + 0.3 * verdict
-        return loss, (frames, {"pixel": pixel, "distance": distance, "verdict": verdict})
+        return loss, (frames, [pixel, distance, verdict])
 
     def judge_loss(judging: Params, frames: jax.Array) -> jax.Array:
         real, generated = judge(judging, target), judge(judging, frames)
         return jnp.maximum(0, 1 - real).mean() + jnp.maximum(0, 1 + generated).mean()
 
-    def expected(decoding: Params, judging: Params) -> Any:
-        (loss, (frames, parts)), ours = jax.value_and_grad(decoder_loss, has_aux=True)(decoding)
-        hinge, theirs = jax.value_and_grad(judge_loss)(judging, frames)
-        return loss, parts, hinge, ours | {prefix + name: x for name, x in theirs.items()}
+    prefix = "discriminator."
 
     @jax.jit
-    def both(params: Params, decoding: Params, judging: Params) -> Any:
+    def both(decoding: Params, judging: Params) -> Any:
+        params = decoding | {prefix + name: x for name, x in judging.items()}
         found = jax.value_and_grad(objective.loss, has_aux=True)(params, frozen, batch, key)
-        return found, expected(decoding, judging)
+        ours = jax.value_and_grad(decoder_loss, has_aux=True)(decoding, judging)
+        (loss, (frames, parts)), ours = ours
+        hinge, theirs = jax.value_and_grad(judge_loss)(judging, frames)
+        return found, loss, parts, hinge, ours | {prefix + n: x for n, x in theirs.items()}
 
-    ((loss, metrics), gradients), (total, parts, hinge, wanted) = both(params, decoding, judging)
+    ((loss, metrics), gradients), total, parts, hinge, wanted = both(decoding, judging)
 
     assert float(loss) == pytest.approx(float(total), rel=1e-5)
-    assert all(abs(float(x)) > 1e-3 for x in parts.values()), parts
+    assert all(abs(float(x)) > 1e-2 for x in parts), parts
     assert float(metrics["discriminator_loss"]) == pytest.approx(float(hinge), rel=1e-5)
     assert gradients.keys() == wanted.keys()
     for name, x in wanted.items():
-        np.testing.assert_allclose(
-            gradients[name], x, rtol=1e-3, atol=1e-5 * float(np.abs(x).max()) + 1e-9, err_msg=name
-        )
-        assert np.any(x) != name.endswith(".u"), name
+        np.testing.assert_allclose(gradients[name], x, rtol=1e-4, atol=1e-7, err_msg=name)
+        assert np.any(x), name
+
+
+def test_stored_latents_come_with_their_frames(pairs: str):
+    config = decoder_config(data=pairs)
+    batch = next(iter(batches(config, config.data, seed=0)))
+
+    assert {n: (x.shape, x.dtype) for n, x in batch_shapes(config).items()} == {
+        n: (x.shape, x.dtype) for n, x in batch.items()
+    }
+    assert sorted(x.sum() for x in batch["latents"]) == sorted(x.sum() for x in LATENTS)
 
 
 def test_without_stored_latents_those_of_the_target_are_decoded(decoder_task: Task):
@@ -207,7 +257,8 @@ def test_without_stored_latents_those_of_the_target_are_decoded(decoder_task: Ta
 
 @pytest.fixture(scope="module")
 def unet_task() -> Task:
-    return task_of(diffusion_config())
+    """The task without numbers."""
+    return task_of(diffusion_config(), abstract=True)
 
 
 def test_a_unet_starts_with_silent_temporal_layers(unet_task: Task):
@@ -216,14 +267,25 @@ def test_a_unet_starts_with_silent_temporal_layers(unet_task: Task):
     assert added.keys() | frozen.keys() == unet_task.source.network.shapes.keys()
     image = dataclasses.replace(UNET, temporal=False)
     assert frozen.keys() == catalog.build("upscale_a_video", image).shapes.keys()
-    silent = {n for n, x in added.items() if n.endswith(".kernel") and not np.any(x)}
-    # The output of each temporal attention and of each temporal module; no residual block.
-    assert len(silent) == SILENT and not any("resnet" in name for name in silent), silent
+    # Each output layer and one layer before it, as they are initialized.
+    outputs = {n for n in added if n.endswith(("temporal.to_out.kernel", "proj_out.kernel"))}
+    others = {
+        n
+        for n in added
+        if n.endswith(("temporal.to_q.kernel", "middle.module.temporal.conv1.kernel"))
+    }
+    everywhere = dict.fromkeys(outputs | others, SingleDeviceSharding(jax.devices()[0]))
+    fresh = init_sharded_params(unet_task.source.network, jax.random.key(0), everywhere)
+
+    assert len(outputs) == SILENT and others, sorted(added)
+    assert {name for name, x in fresh.items() if not np.any(x)} == outputs
 
 
-def test_all_temporal_layers_move(unet_task: Task):
+@pytest.mark.slow
+def test_all_temporal_layers_move():
     """Those behind a silent layer from the second step on."""
     config = diffusion_config()
+    unet_task = task_of(config)
     optimizer = optimizer_of(config)
     step = jax.jit(make_step(unet_task.objective, optimizer, seed=0))
     state = TrainState.start(unet_task.params, optimizer)
@@ -280,28 +342,6 @@ def test_sampling_is_ddim_with_whole_strides(unet_task: Task):
     np.testing.assert_allclose(found, x, rtol=1e-4, atol=1e-5)
 
 
-def test_stored_latents_come_with_their_frames(tmp_path: Path):
-    generator = np.random.default_rng(0)
-    for i in range(2):
-        np.savez(
-            tmp_path / f"{i}.npz",
-            video=generator.integers(0, 256, (FRAMES, SIDE, SIDE, 3), np.uint8),
-            low=generator.integers(0, 256, (FRAMES, SIDE // 4, SIDE // 4, 3), np.uint8),
-            latents=LATENTS[i],
-            key_index=np.arange(FRAMES, dtype=np.int32),
-            scale=np.float32(4),
-            stride=np.int32(1),
-            tokens=np.zeros(77, np.int32),
-        )
-    config = decoder_config(data=str(tmp_path))
-    batch = next(iter(batches(config, config.data, seed=0)))
-
-    assert {n: (x.shape, x.dtype) for n, x in batch_shapes(config).items()} == {
-        n: (x.shape, x.dtype) for n, x in batch.items()
-    }
-    assert sorted(x.sum() for x in batch["latents"]) == sorted(x.sum() for x in LATENTS)
-
-
 @pytest.mark.slow
 def test_the_decoder_learns_from_the_latents_of_the_unet(tmp_path: Path):
     """The commands of the docs, one after the other."""
@@ -327,9 +367,13 @@ def test_the_decoder_learns_from_the_latents_of_the_unet(tmp_path: Path):
     ],
 )
 def test_wrong_settings_are_named(changes: dict[str, Any], words: str):
-    for config in (diffusion_config(**changes), decoder_config(**changes)):
-        with pytest.raises(InputError, match=words):
-            task_of(config)
+    with pytest.raises(InputError, match=words):
+        task_of(diffusion_config(**changes))
+
+
+def test_the_decoder_checks_its_settings_too():
+    with pytest.raises(InputError, match=r"augment\.strides"):
+        task_of(decoder_config(augment__strides=(2,)))
 
 
 @pytest.mark.slow
@@ -350,9 +394,10 @@ def test_a_mesh_trains_as_one_device(objective: str, tmp_path: Path):
             assert b[name] == pytest.approx(a[name], rel=1e-4), name
 
 
+@pytest.mark.parametrize("traced", [False, pytest.param(True, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("config", [train_upscale_a_video, train_upscale_a_video_decoder])
-def test_the_full_training_is_planned_for_its_chips(config: ModuleType):
-    """Traced, with small networks: compiling for TPUs takes minutes."""
+def test_the_full_training_is_planned_for_its_chips(config: ModuleType, traced: bool):
+    """With small networks; and not compiled for TPUs, which takes minutes."""
     chip = next(chip for chip in CHIPS if chip.name == "v6e")
     settings = config.get_config().unlock()
     settings.preset = "debug"
@@ -363,8 +408,9 @@ def test_the_full_training_is_planned_for_its_chips(config: ModuleType):
     assert settings.batch % shards == 0 and spec.mesh.size == 256
     assert batch["video"].shape == (settings.batch, 8, 320, 320, 3)
     assert batch["low"].shape == (settings.batch, 8, 80, 80, 3)
+    if not traced:
+        return
     with jax.set_mesh(spec.mesh):
-        traced = spec.function.trace(*spec.arguments)
-    after, metrics = traced.out_info
+        after, metrics = spec.function.trace(*spec.arguments).out_info
     assert jax.tree.map(jnp.shape, after) == jax.tree.map(jnp.shape, state)
     assert metrics["loss"].shape == ()

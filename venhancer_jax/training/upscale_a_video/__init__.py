@@ -49,9 +49,10 @@ _NUMBERS = {SYSTEM: 0, "vae": 1, "text": 2, "discriminator": 3}
 def _diffusion(config: ConfigDict, loader: ParamLoader) -> Task:
     """Creates the task of training the UNet, with a frozen VAE and text encoder."""
     check_choice("trainable", config.trainable, ("added", "all"))
-    sources = {SYSTEM: _unet(config), "vae": _vae(config), "text": _text(config)}
-    _check_data(config, sources["vae"])
-    unet = sources[SYSTEM]
+    vae = _vae(config)
+    _check_data(config, vae)
+    unet = _unet(config)
+    sources = {SYSTEM: unet, "vae": vae, "text": _text(config)}
     added = added_names(SYSTEM, unet, temporal=False)
     params = starting_params(loader, unet, _NUMBERS[SYSTEM], added, config.start)
     trains, rest = split(params, added, config.trainable)

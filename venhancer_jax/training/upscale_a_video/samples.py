@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
@@ -30,7 +29,7 @@ class MakeUpscaling:
         def gathered(
             params: Mapping[str, Params], batch: Batch, key: jax.Array, steps: int
         ) -> jax.Array:
-            return upscale(all_gathered(params), batch, key, steps)
+            return upscale(all_gathered(params), batch, key, steps)[0]
 
         self._upscale = jax.jit(gathered, static_argnums=3)
 
@@ -47,7 +46,7 @@ class Upscaling:
     """Upscales training examples.
 
     Attributes:
-      upscale: compiled function of `Upscale`.
+      upscale: compiled function of `Upscale`, which returns the first clip of the batch.
       params: parameters of each network, sharded over the mesh.
       mesh: devices of the run, all of which take part.
       steps: number of network calls that sample latents.
@@ -68,6 +67,6 @@ class Upscaling:
         with jax.set_mesh(self.mesh):
             batch = make_global_batch(batch, sharding)
             frames = self.upscale(self.params, batch, jax.random.key(0), self.steps)
-            output = np.asarray(programs.to_bytes(jnp.asarray(frames)[0], truncate=False))
+            output = np.asarray(programs.to_bytes(frames, truncate=False))
         size = (int(target.shape[1]), int(target.shape[2]))
         return Sample(to_uint8(resample(low.astype(np.float32), size)), output, target)
