@@ -126,6 +126,20 @@ def test_tiles_are_crops_of_the_whole():
     np.testing.assert_allclose(denoised.latents[0], blended(denoised, boxes), atol=1e-4)
 
 
+def test_conditions_of_several_windows(five: DenoisedClip):
+    (tile,) = five.plan.space.tiles
+    boxes = five.plan.boxes(tile)
+    low_res = jnp.asarray(five.source.padded()[None])
+    conditions = compute_conditions(
+        low_res, 0, 4, SYSTEM.low_res_schedule, CounterNoise(10), noise_level=77
+    )
+    found = conditions.for_windows(boxes)
+    for i, box in enumerate(boxes):
+        expected = conditions.low_res[0, box.frames.start : box.frames.stop]
+        np.testing.assert_array_equal(found["low_res"][i], expected)
+    assert found["label"].tolist() == [77, 77]
+
+
 def blended(denoised: DenoisedClip, boxes: list[pieces.Box]) -> np.ndarray:
     """Denoises box by box in one step, and adds the weighted results."""
     chosen, (network, params) = options(steps=1), _network()

@@ -154,6 +154,7 @@ def test_rate():
     [
         (7, "official", [3, 3, 1]),
         (7, "default", [3, 3, 3]),
+        (9, "default", [3, 3, 3]),
         (3, "default", [3]),
         (2, "default", [2]),
     ],
