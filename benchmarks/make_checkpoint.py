@@ -50,7 +50,8 @@ def make_checkpoint(
     constants = layout_constants(network, config, layout)
     tensors |= write_constants(constants, dict.fromkeys(constants), np.dtype(dtype))
     content = {
-        wrapper + name: torch.from_numpy(np.ascontiguousarray(x)) for name, x in tensors.items()
+        wrapper + name: torch.from_numpy(np.require(x, requirements=["C", "W"]))
+        for name, x in tensors.items()
     }
     torch.save(content, path)
 

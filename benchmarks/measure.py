@@ -85,8 +85,9 @@ def random_params(network: FunctionalModule, dtype: Any = None) -> Params:
       dtype: type of the parameters; by default their own.
     """
     draws = np.random.default_rng(0).standard_normal(2**20, dtype=np.float32) * np.float32(0.02)
+    # Copied: a shared array would hold the draws beyond its own, up to a million.
     return {
-        name: jnp.asarray(np.resize(draws, spec.shape), dtype or spec.dtype)
+        name: jnp.array(np.resize(draws, spec.shape), dtype or spec.dtype)
         for name, spec in network.shapes.items()
     }
 

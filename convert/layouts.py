@@ -1,11 +1,12 @@
 """Layouts and published checkpoints of all networks: the shared ones, then those of each system."""
 
-from collections.abc import Iterable
+from collections.abc import Collection
 
 from venhancer_jax.convert import clip, raft, vae
 from venhancer_jax.convert.constants import Constant
 from venhancer_jax.convert.hub import HubFile
 from venhancer_jax.convert.rules import Entry, Layouts, constants, entries
+from venhancer_jax.errors import InputError
 from venhancer_jax.pipelines import catalog, registry
 
 
@@ -32,7 +33,7 @@ def layout_entries(network: str, config: catalog.Config, layout: str) -> list[En
     return entries(all_layouts()[network].tables[layout](config), shapes)
 
 
-def most_alike(names: Iterable[str]) -> str:
+def most_alike(names: Collection[str]) -> str:
     """Returns the network that most tensors of a checkpoint are named after.
 
     Args:
@@ -42,14 +43,17 @@ def most_alike(names: Iterable[str]) -> str:
       Name of the network; empty if no network has most of the names.
     """
     layers = {name.rpartition(".")[0] for name in names}
-    shares = {}
+    shared = {}
     for network, layouts in all_layouts().items():
-        config = catalog.config_class(network)()
-        for table in layouts.tables.values():
-            known = {n for rule in table(config).values() for n in getattr(rule, "names", ())}
-            shares[network] = max(shares.get(network, 0), len(layers & known))
-    best = max(shares, key=lambda network: shares[network])
-    return best if 2 * shares[best] > len(layers) else ""
+        try:
+            config, layout = layouts.detect(catalog.config_class(network)(), names)
+        except InputError:
+            continue
+        rules = layouts.tables[layout](config).values()
+        known = {name for rule in rules for name in getattr(rule, "names", ())}
+        shared[network] = len(layers & known)
+    best = max(shared, key=lambda network: shared[network])
+    return best if 2 * shared[best] > len(layers) else ""
 
 
 def layout_constants(network: str, config: catalog.Config, layout: str) -> dict[str, Constant]:

@@ -19,6 +19,7 @@ from venhancer_jax.models.layers.positions import rotary_frequencies
 from venhancer_jax.models.raft.raft import RaftConfig
 from venhancer_jax.models.text.clip import ClipTextConfig
 from venhancer_jax.models.upscale_a_video.config import UpscaleUNetConfig
+from venhancer_jax.pipelines.upscale_a_video import released
 
 MLP: Table = {"linear1": "linear_1", "linear2": "linear_2"}
 EMBEDDING: Table = {"embedding": "time_emb_proj"}
@@ -151,46 +152,42 @@ RELEASE = Release(
     parts=(
         Part(
             network="upscale_a_video",
-            files=("unet/unet_video.bin",),
-            folder="unet",
+            files=released.UNET[:-1],
+            folder=released.UNET[-1],
             layout="video",
             config=UpscaleUNetConfig.upscale_a_video(),
         ),
         Part(
             network="vae",
-            files=("vae/vae_3d.bin",),
-            folder="vae",
+            files=released.IMAGE_VAE[:-1],
+            folder=released.IMAGE_VAE[-1],
             layout="diffusers_old",
             config=VAEConfig.x4_image(),
         ),
         Part(
             network="vae",
-            files=("vae/vae_video.bin",),
-            folder="vae_video",
+            files=released.VIDEO_VAE[:-1],
+            folder=released.VIDEO_VAE[-1],
             layout="diffusers_old",
             config=VAEConfig.x4_video(),
             optional=True,
         ),
         Part(
             network="text",
-            files=("text_encoder/model.safetensors", "text_encoder/pytorch_model.bin"),
-            folder="text_encoder",
+            files=released.TEXT[:-1],
+            folder=released.TEXT[-1],
             layout="transformers",
             config=ClipTextConfig.x4_upscaler(),
         ),
         Part(
             network="raft",
-            files=("propagator/raft-things.pth",),
-            folder="propagator",
+            files=released.RAFT[:-1],
+            folder=released.RAFT[-1],
             layout="plain",
             config=RaftConfig(),
             wrapper="module.",
             optional=True,
         ),
     ),
-    settings=(
-        "model_index.json",
-        "scheduler/scheduler_config.json",
-        "low_res_scheduler/scheduler_config.json",
-    ),
+    settings=("model_index.json", released.SCHEDULER, released.LOW_RES_SCHEDULER),
 )

@@ -5,14 +5,14 @@ import re
 import resource
 import signal
 import socket
-import subprocess
-import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 import numpy as np
 import pytest
+from training import forked
 from video.video_clips import make_video
 
 from venhancer_jax.video import probe, read_frames
@@ -35,28 +35,24 @@ def get_config():
 
 
 def sample(
-    *settings: str, devices: int = 1, limit: Callable[[], None] | None = None
-) -> subprocess.Popen:
+    output: Path, *settings: str, devices: int = 1, limit: Callable[[], None] | None = None
+) -> ForkServerProcess:
     """Starts `sample.py`.
 
     Args:
+      output: file for all that the process prints.
       *settings: arguments.
       devices: number of CPU devices.
       limit: called in the process before it starts.
     """
-    environment = os.environ | {
-        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
-        "JAX_PLATFORMS": "cpu",
-    }
-    return subprocess.Popen(
-        [sys.executable, "sample.py", *settings],
-        cwd=ROOT,
-        env=environment,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        preexec_fn=limit,
-    )
+    return forked.start(output, run_sample, settings, limit, devices=devices)
+
+
+def run_sample(settings: Sequence[str], limit: Callable[[], None] | None) -> None:
+    """Runs `sample.py` in this process."""
+    if limit:
+        limit()
+    forked.run_script(ROOT / "sample.py", settings)
 
 
 def together() -> list[tuple[str, ...]]:
@@ -83,80 +79,107 @@ def settings(tmp_path: Path) -> list[str]:
     ]
 
 
-def stopped(*processes: subprocess.Popen) -> list[str]:
-    """Waits a minute for processes to stop; returns what they print."""
+def stopped(*processes: ForkServerProcess) -> list[int | None]:
+    """Waits a minute for processes to stop; returns their exit codes."""
+    end = time.monotonic() + 60
     try:
-        return [process.communicate(timeout=60)[0] for process in processes]
+        for process in processes:
+            process.join(max(0, end - time.monotonic()))
+        return [process.exitcode for process in processes]
     finally:
         for process in processes:
             process.kill()
 
 
 def no_large_files() -> None:
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1024, 1024))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2**14, 2**14))
 
 
-def test_when_one_cannot_write_both_stop(settings: list[str], tmp_path: Path):
+@pytest.fixture
+def outputs(tmp_path: Path) -> list[Path]:
+    """Files of all that each process prints."""
+    return [tmp_path / f"output_{i}.txt" for i in range(2)]
+
+
+def test_when_one_cannot_write_both_stop(settings: list[str], outputs: list[Path], tmp_path: Path):
     first, second = together()
-    processes = [sample(*settings, *first, limit=no_large_files), sample(*settings, *second)]
-    printed = stopped(*processes)
-    assert [process.returncode == 0 for process in processes] == [False, False], printed
-    assert processes[0].returncode == 2
+    codes = stopped(
+        sample(outputs[0], *settings, *first, limit=no_large_files),
+        sample(outputs[1], *settings, *second),
+    )
+    printed = [output.read_text() for output in outputs]
+    assert codes[0] == 2 and codes[1] not in (0, None), printed
     assert re.search(r"error: .*out: cannot write .*File too large", printed[0]), printed[0]
     assert "process 0 failed: all processes stop" in printed[0]
     assert not (tmp_path / "out").exists()
 
 
-def test_when_one_has_wrong_input_both_stop(settings: list[str], tmp_path: Path):
+def test_when_one_has_wrong_input_both_stop(
+    settings: list[str], outputs: list[Path], tmp_path: Path
+):
     first, second = together()
     gone = f"--config.input={tmp_path / 'gone.mp4'}"
-    processes = [sample(*settings, *first), sample(*settings, *second, gone)]
-    printed = stopped(*processes)
-    assert [process.returncode for process in processes] == [2, 2], printed
+    codes = stopped(
+        sample(outputs[0], *settings, *first), sample(outputs[1], *settings, *second, gone)
+    )
+    printed = [output.read_text() for output in outputs]
+    assert codes == [2, 2], printed
     assert all("gone.mp4: no such file" in text for text in printed)
 
 
 @pytest.mark.slow
-def test_when_the_processes_see_other_videos_both_stop(settings: list[str], tmp_path: Path):
+def test_when_the_processes_see_other_videos_both_stop(
+    settings: list[str], outputs: list[Path], tmp_path: Path
+):
     first, second = together()
     make_video(tmp_path / "other.mp4", [np.zeros((32, 32, 3), np.uint8)] * 2)
     other = f"--config.input={tmp_path / 'other.mp4'}"
-    processes = [sample(*settings, *first), sample(*settings, *second, other)]
-    printed = stopped(*processes)
-    assert [process.returncode for process in processes] == [2, 2], printed
+    codes = stopped(
+        sample(outputs[0], *settings, *first), sample(outputs[1], *settings, *second, other)
+    )
+    printed = [output.read_text() for output in outputs]
+    assert codes == [2, 2], printed
     assert all("the processes do not see the same videos" in text for text in printed)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [0, 1])
-def test_when_one_is_stopped_by_a_signal_both_stop(settings: list[str], number: int):
+def test_when_one_is_stopped_by_a_signal_both_stop(
+    settings: list[str], outputs: list[Path], number: int
+):
     slow = [*settings, "--config.delay=10"]
-    processes = [sample(*slow, *own) for own in together()]
-    stream = processes[0].stdout
-    assert stream is not None
+    processes = [
+        sample(output, *slow, *own) for output, own in zip(outputs, together(), strict=True)
+    ]
     # The second frame is reached by both.
-    while "1/3" not in (line := stream.readline()) and " to 3 frames" not in line:
-        assert line
+    while not outputs[0].exists() or not re.search("1/3| to 3 frames", outputs[0].read_text()):
+        assert processes[0].is_alive()
+        time.sleep(0.1)
     time.sleep(15)
-    processes[number].send_signal(signal.SIGTERM)
-    printed = stopped(*processes)
-    assert [process.returncode == 0 for process in processes] == [False, False], printed
+    pid = processes[number].pid
+    assert pid is not None
+    os.kill(pid, signal.SIGTERM)
+    codes = stopped(*processes)
+    printed = [output.read_text() for output in outputs]
+    assert not {0, None} & set(codes), printed
     assert f"process {number} failed: all processes stop" in printed[number]
 
 
 @pytest.mark.slow
-def test_two_processes_write_one_video(tmp_path: Path):
-    def enhance(name: str, *settings: str, devices: int = 1) -> subprocess.Popen:
+def test_two_processes_write_one_video(outputs: list[Path], tmp_path: Path):
+    def enhance(output: Path, name: str, *settings: str, devices: int = 1) -> ForkServerProcess:
         chosen = f"--config.output={tmp_path / name}", "--config.max_frames=2"
-        return sample("--config.up_scale=2.0", *chosen, *settings, devices=devices)
+        return sample(output, "--config.up_scale=2.0", *chosen, *settings, devices=devices)
 
-    pair = [enhance("two.mp4", *own, devices=2) for own in together()]
-    first, second = (process.communicate(timeout=300)[0] for process in pair)
-    alone = enhance("one.mp4")
-    alone.communicate(timeout=300)
-    assert [p.returncode for p in (*pair, alone)] == [0, 0, 0], first + second
-    assert "wrote" in first
-    assert "wrote" not in second
+    pair = {
+        output: enhance(output, "two.mp4", *own, devices=2)
+        for output, own in zip(outputs, together(), strict=True)
+    }
+    forked.finish(pair, timeout=300)
+    alone = tmp_path / "alone.txt"
+    forked.finish({alone: enhance(alone, "one.mp4")}, timeout=300)
+    assert "wrote" in outputs[0].read_text()
+    assert "wrote" not in outputs[1].read_text()
     one, two = (
         np.stack([*read_frames(probe(tmp_path / name))]).astype(int)
         for name in ("one.mp4", "two.mp4")

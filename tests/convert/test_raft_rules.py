@@ -2,11 +2,14 @@
 
 import hashlib
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from venhancer_jax.convert import raft, rules
+from venhancer_jax.convert.checkpoint import convert, convert_back
 from venhancer_jax.convert.layouts import layout_constants, layout_entries
 from venhancer_jax.errors import InputError
 from venhancer_jax.models.raft.raft import RaftConfig
@@ -16,18 +19,18 @@ TINY = RaftConfig.tiny()
 PUBLISHED = "0ecabba30fac9036e03b869028e58577e9c204f10225503dcfcdaa9bd353d027"
 
 
-def shapes(config: RaftConfig, layout: str) -> dict[str, tuple[int, ...]]:
-    entries = layout_entries("raft", config, layout)
+def shapes(config: RaftConfig) -> dict[str, tuple[int, ...]]:
+    entries = layout_entries("raft", config, "plain")
     found = {name: e.their_shape for e in entries for name in (*e.theirs, *e.aliases)}
-    constants = layout_constants("raft", config, layout)
+    constants = layout_constants("raft", config, "plain")
     return found | {name: constant.value.shape for name, constant in constants.items()}
 
 
-def tensors(layout: str) -> dict[str, np.ndarray]:
+def tensors() -> dict[str, np.ndarray]:
     """A random state dict that stores equal tensors under both of their names."""
     rng = np.random.default_rng(0)
     found: dict[str, np.ndarray] = {}
-    for name, shape in shapes(TINY, layout).items():
+    for name, shape in shapes(TINY).items():
         one_name = name.replace("norm3", "downsample.1")
         if one_name not in found:
             found[one_name] = np.asarray(rng.random(shape), np.float32)
@@ -37,33 +40,33 @@ def tensors(layout: str) -> dict[str, np.ndarray]:
 
 
 def test_names_and_shapes_are_the_published_ones():
-    found = shapes(RaftConfig(), "wrapped")
+    found = {f"module.{name}": shape for name, shape in shapes(RaftConfig()).items()}
     assert len(found) == 179
     listed = json.dumps(sorted((name, list(shape)) for name, shape in found.items()))
     assert hashlib.sha256(listed.encode()).hexdigest() == PUBLISHED
 
 
-@pytest.mark.parametrize("layout", ["wrapped", "plain"])
-def test_there_and_back(layout: str):
-    stored = tensors(layout)
-    config, detected = raft.LAYOUTS["raft"].detect(TINY, stored)
-    assert (config, detected) == (TINY, layout)
-    entries = layout_entries("raft", TINY, layout)
-    constants = layout_constants("raft", TINY, layout)
-    params = rules.from_torch(entries, stored, constants=constants)
-    back = rules.to_torch(entries, params)
-    assert {*back, *constants} == {*stored}
-    for name, tensor in back.items():
-        assert tensor.tobytes() == stored[name].tobytes(), name
-    assert all(constant.varies for constant in constants.values())
+@pytest.mark.parametrize("wrapper", ["module.", ""])
+def test_there_and_back(tmp_path: Path, wrapper: str):
+    """Counters, aliases and the data-parallel wrapper included."""
+    stored = {f"{wrapper}{name}": tensor for name, tensor in tensors().items()}
+    source, target = tmp_path / "raft.safetensors", tmp_path / "back.safetensors"
+    save_file(stored, source)
+    convert("raft", source, tmp_path / "weights", config=TINY)
+    convert_back(tmp_path / "weights", target)
+    back = load_file(target)
+    assert {*back} == {*stored}
+    for name, tensor in stored.items():
+        assert back[name].dtype == tensor.dtype, name
+        assert back[name].tobytes() == tensor.tobytes(), name
 
 
 def test_two_names_of_one_norm_with_two_values():
-    stored = tensors("plain")
+    stored = tensors()
     stored["cnet.layer3.0.norm3.running_var"] = stored["cnet.layer3.0.norm3.running_var"] + 1
-    entries, constants = (f("raft", TINY, "plain") for f in (layout_entries, layout_constants))
+    constants = layout_constants("raft", TINY, "plain")
     with pytest.raises(InputError, match=r"cnet\.layer3\.0\.norm3\.running_var .* differ"):
-        rules.from_torch(entries, stored, constants=constants)
+        rules.from_torch(layout_entries("raft", TINY, "plain"), stored, constants=constants)
 
 
 def test_another_network():

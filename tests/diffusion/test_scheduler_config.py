@@ -41,6 +41,10 @@ def test_times_are_the_recorded_ones(steps: int):
     assert SchedulerConfig().times(steps).tolist() == RECORDED[f"timesteps_{steps}"].tolist()
 
 
+def test_strides_are_rounded_down():
+    assert SchedulerConfig().times(15)[:2].tolist() == [66 * 14 + 1, 66 * 13 + 1]
+
+
 def test_offset_moves_the_times():
     times = SchedulerConfig.from_dict(PUBLISHED | {"steps_offset": 0}).times(30)
     assert times.tolist() == RECORDED["timesteps_30_offset0"].tolist()

@@ -11,7 +11,7 @@ from jax.extend import core
 from venhancer_jax.models.kernels.splash import block_length
 from venhancer_jax.models.layers import attention as attention_module
 from venhancer_jax.models.layers.attention import attention, dense_attention
-from venhancer_jax.models.layers.chunking import split_evenly
+from venhancer_jax.models.layers.chunking import map_chunks, split_evenly
 from venhancer_jax.sharding import mesh
 
 HEADS, WIDTH = 2, 8
@@ -258,7 +258,20 @@ def test_unknown_implementation_is_refused():
 
 @pytest.mark.parametrize(
     ("length", "at_most", "chunks"),
-    [(12, 5, (3, 4)), (12, 100, (1, 12)), (7, 6, (2, 4)), (6, 0, (6, 1))],
+    # Whole chunks; one; padded; single entries; whole ones though fewer would do with padding.
+    [(12, 5, (3, 4)), (12, 100, (1, 12)), (7, 6, (2, 4)), (6, 0, (6, 1)), (20, 9, (4, 5))],
 )
 def test_even_chunks(length: int, at_most: int, chunks: tuple[int, int]):
     assert split_evenly(length, at_most) == chunks
+
+
+def test_loops_of_chunks_hold_no_results_before_they_start():
+    def call(x: jax.Array) -> jax.Array:
+        for _ in range(8):
+            x = map_chunks(jnp.sin, [x], 64)
+        return x
+
+    x = jax.ShapeDtypeStruct((1024, 64), jnp.float32)
+    memory = jax.jit(call).lower(x).compile().memory_analysis()
+    assert memory is not None
+    assert memory.temp_size_in_bytes < 5 * x.size * 4

@@ -9,6 +9,7 @@ import pytest
 from flax import nnx
 
 from venhancer_jax.models.functional import (
+    Constructor,
     FunctionalModule,
     Params,
     count_parameters,
@@ -98,6 +99,12 @@ def test_static_in_jit():
     for _ in range(2):
         np.testing.assert_allclose(run(NETWORK, PARAMS, X), NETWORK(PARAMS, X), rtol=1e-6)
     assert len(traced) == 1
+
+
+def test_equal_constructors_are_traced_once():
+    first, again, other = (functionalize(Constructor(Toy, width)) for width in (4, 4, 5))
+    assert again is first
+    assert other.shapes != first.shapes
 
 
 def test_a_network_of_any_size_takes_no_memory():

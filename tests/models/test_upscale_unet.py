@@ -16,6 +16,7 @@ from pipelines.tiny_system import random_params
 
 from venhancer_jax.convert import rules
 from venhancer_jax.convert import upscale_a_video as tables
+from venhancer_jax.convert.parity.upscale_a_video.networks import level_outputs
 from venhancer_jax.models.functional import FunctionalModule, Params, count_parameters
 from venhancer_jax.models.layers.positions import distance_buckets, rotate
 from venhancer_jax.models.layers.text_kv_cache import TextKVCache
@@ -44,11 +45,12 @@ def tiny() -> Params:
 
 
 @jax.jit
-def run(params: Params, x, t, keys: TextKVCache, label) -> tuple[jax.Array, jax.Array]:
-    """Predictions of the smallest network, the second one of the deep features of the first."""
+def run(params: Params, x, t, keys: TextKVCache, label) -> tuple[jax.Array, ...]:
+    """Predicts v whole, from deep features, and level by level as recordings are replayed."""
     module = build(CONFIG).bind(params)
     v, deep = module.with_deep(x, t, keys, label)
-    return v, module.with_deep(x, t, keys, label, deep)[0]
+    *_, last = level_outputs(module, x, t, keys, label).values()
+    return v, module.with_deep(x, t, keys, label, deep)[0], module.head(last)
 
 
 def predict(x=X, t=T, text=TEXT, label=LABEL, params=None) -> jax.Array:
@@ -165,10 +167,13 @@ def test_keys_of_the_text_change_nothing_but_the_rounding():
     np.testing.assert_allclose(found, usual(), atol=1e-5)
 
 
-def test_deep_features_of_the_same_call_give_the_same():
+def test_deep_features_and_levels_give_what_the_whole_network_gives():
     keys = text_kv(build(CONFIG), tiny(), TEXT)
 
-    np.testing.assert_allclose(*run(tiny(), X, T, keys, LABEL), atol=1e-5)
+    whole, *others = run(tiny(), X, T, keys, LABEL)
+
+    for found in others:
+        np.testing.assert_allclose(found, whole, atol=1e-5)
 
 
 def test_rotations_depend_on_the_distance_alone():

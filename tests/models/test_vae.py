@@ -19,6 +19,7 @@ from venhancer_jax.convert import vae as tables
 from venhancer_jax.models.autoencoders.blocks import SpatialAttention
 from venhancer_jax.models.autoencoders.vae import VAE, DiagonalGaussian, VAEConfig
 from venhancer_jax.models.functional import (
+    Constructor,
     FunctionalModule,
     Params,
     count_parameters,
@@ -27,6 +28,7 @@ from venhancer_jax.models.functional import (
 
 CHANNELS = (32, 64, 64, 96)
 CONFIGS = {"svd": VAEConfig.svd(channels=CHANNELS), "sd21": VAEConfig.sd21(channels=CHANNELS)}
+TINY = VAEConfig.tiny()
 REFERENCES = {"svd": "AutoencoderKLTemporalDecoder", "sd21": "AutoencoderKL"}
 
 
@@ -86,8 +88,8 @@ class Tiny:
 
 @pytest.fixture(scope="module")
 def tiny() -> Tiny:
-    network = build(VAEConfig.tiny())
-    entries = entries_of(network, tables.svd(VAEConfig.tiny()))
+    network = build(TINY)
+    entries = entries_of(network, tables.svd(TINY))
     weights = random_weights({n: entry.their_shape for entry in entries for n in entry.theirs})
     params = {n: jnp.asarray(x) for n, x in rules.from_torch(entries, weights).items()}
     return Tiny(network, params, *calls(network))
@@ -160,7 +162,7 @@ def test_scaled_latents(tiny: Tiny):
 
 
 def test_low_precision_is_for_the_decoder_alone(tiny: Tiny):
-    encode, decode = calls(build(VAEConfig.tiny(dtype=jnp.bfloat16)))
+    encode, decode = calls(build(dataclasses.replace(TINY, dtype=jnp.bfloat16)))
     frames, latents = normal("frames", (1, 3, 16, 24, 3)), normal("latents", (1, 3, 2, 3, 4))
     mean, exact_mean = (f(tiny.params, frames).mean for f in (encode, tiny.encode))
     np.testing.assert_array_equal(mean, exact_mean)
@@ -197,7 +199,7 @@ def test_sizes_of_presets():
 
 
 def build(config: VAEConfig) -> FunctionalModule:
-    return functionalize(lambda rngs: VAE(config, rngs))
+    return functionalize(Constructor(VAE, config))
 
 
 def bind(network: FunctionalModule, params: Params) -> VAE:

@@ -12,9 +12,9 @@ from venhancer_jax.models.layers.text_kv_cache import TextKVCache, compute_text_
 from venhancer_jax.models.venhancer.unet3d import UNet3DConfig
 from venhancer_jax.pipelines import catalog
 
-# Two levels; the second is wider, as a norm of one channel per group removes the time embedding.
+# Two channels per group: a norm of one channel per group removes the time embedding.
 CONFIG = UNet3DConfig.tiny(
-    width=32, blocks_per_level=1, multipliers=(1, 2), attention_levels=(0,), context_width=16
+    width=64, blocks_per_level=1, multipliers=(1,), attention_levels=(0,), context_width=16
 )
 SHAPE = (1, 3, 6, 4, 4)
 

@@ -1,6 +1,7 @@
 """Reports how arrays of the pipeline are sharded over eight CPU devices, as JSON."""
 
 import json
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +17,7 @@ def decode(latents: jax.Array) -> jax.Array:
     return latents[..., :3].repeat(2, 2).repeat(2, 3)
 
 
-def main() -> None:
+def write(path: Path) -> None:
     mesh = inference_mesh()
     frames = np.linspace(-1, 1, 8 * 2 * 3 * 3, dtype=np.float32).reshape(8, 2, 3, 3)
     with jax.set_mesh(mesh):
@@ -47,8 +48,4 @@ def main() -> None:
         "blended": blended,
         "error": float(jnp.abs(found - decode(latents)).max()),
     }
-    print(json.dumps(report))
-
-
-if __name__ == "__main__":
-    main()
+    path.write_text(json.dumps(report))

@@ -1,34 +1,19 @@
 """How arrays are sharded over eight devices, in a process that has them."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-
-TESTS = Path(__file__).parents[1]
+from pipelines.on_eight_devices import write
+from training import forked
 
 
 @pytest.fixture(scope="module")
-def report() -> dict[str, Any]:
-    process = subprocess.run(
-        [sys.executable, TESTS / "pipelines" / "on_eight_devices.py"],
-        env=os.environ
-        | {
-            "PYTHONPATH": f"{TESTS.parent}",
-            "JAX_PLATFORMS": "cpu",
-            "XLA_FLAGS": "--xla_force_host_platform_device_count=8",
-        },
-        capture_output=True,
-        text=True,
-        timeout=200,
-    )
-    assert process.returncode == 0, process.stderr
-    return json.loads(process.stdout.splitlines()[-1])
+def report(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    folder = tmp_path_factory.mktemp("eight")
+    forked.run(folder / "output.txt", write, folder / "report.json", devices=8)
+    return json.loads((folder / "report.json").read_text())
 
 
 def test_bytes_are_whole_on_every_device(report: dict[str, Any]):

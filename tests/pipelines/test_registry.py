@@ -105,7 +105,9 @@ def test_keys_are_the_fields_of_the_settings():
 
 
 def test_unknown_systems():
-    with pytest.raises(InputError, match="system 'none': expected one of venhancer, toy"):
+    with pytest.raises(
+        InputError, match="system 'none': expected one of venhancer, upscale_a_video, toy"
+    ):
         find_system("none")
     with pytest.raises(InputError, match="unknown network 'none': expected one of vae, text"):
         catalog.config_from_dict("none", {})

@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 
 from venhancer_jax.errors import InputError
+from venhancer_jax.pipelines.config import enhancement_config
 from venhancer_jax.pipelines.pieces import aligned_windows, symmetric_spans
 from venhancer_jax.pipelines.system import Clip
 from venhancer_jax.pipelines.upscale_a_video.options import UpscaleAVideoOptions
 from venhancer_jax.pipelines.upscale_a_video.plan import UpscaleAVideoPlan, plan_clip
+from venhancer_jax.planning.sampling import find_clip
 
 
 def plan(frames: int = 3, height: int = 48, width: int = 64, rate=24, **options):
@@ -129,6 +131,16 @@ def test_the_published_program_shrinks_large_frames():
     planned = plan(height=1281, width=1400, compat="official")
     assert planned.space.low_res == (320, 350) and planned.output.size == (1280, 1400)
     assert plan(height=1279, width=1400, compat="official").space.low_res == (1279, 1400)
+
+
+@pytest.mark.parametrize("output", ["1080x1920x32", "1921x3416x9"])
+def test_a_clip_that_is_planned_by_its_output_is_a_quarter_of_it(output: str):
+    config = enhancement_config("upscale_a_video")
+    planned = find_clip(config, system=None, described=output)
+    height, width, frames = map(int, output.split("x"))
+    clip = planned.clip
+    assert (clip.height, clip.width, clip.frames) == (-(-height // 4), -(-width // 4), frames)
+    assert plan_clip(clip, planned.options).output.size == (height, width)
 
 
 def test_rate():

@@ -3,6 +3,8 @@
 import functools
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 from pipelines.tiny_system import random_params
 
 from venhancer_jax.models.autoencoders.vae import VAEConfig
@@ -14,11 +16,13 @@ from venhancer_jax.pipelines.system import LoadedNetwork
 from venhancer_jax.pipelines.text import TextFeatures
 from venhancer_jax.pipelines.upscale_a_video.system import UpscaleAVideo
 
+# As a type and not as a class, so that networks that are loaded are equal to these.
+DTYPE = jnp.dtype("float32")
 TEXT = ClipTextConfig.tiny().only_used()
 CONFIGS: dict[str, Any] = {
-    "upscale_a_video": UpscaleUNetConfig.tiny(context_width=TEXT.width),
+    "upscale_a_video": UpscaleUNetConfig.tiny(context_width=TEXT.width, dtype=DTYPE),
     "vae": VAEConfig.x4_video(
-        channels=(8, 8, 16), blocks_per_level=1, groups=4, condition_channels=8
+        channels=(8, 8, 16), blocks_per_level=1, groups=4, condition_channels=8, dtype=DTYPE
     ),
     "text": TEXT,
     "raft": RaftConfig.tiny(),
@@ -31,7 +35,11 @@ def tiny_upscaler(**changes) -> UpscaleAVideo:
     networks = {}
     for name, config in CONFIGS.items():
         network = catalog.build(name, config)
-        networks[name] = LoadedNetwork(config, network, random_params(network))
+        params = random_params(network)
+        if jax.device_count() == 1:
+            # Where loaded parameters are, so that what is compiled for these serves those.
+            params = jax.device_put(params, jax.devices()[0])
+        networks[name] = LoadedNetwork(config, network, params)
     text = TextFeatures(TEXT, lambda: networks["text"])
     return UpscaleAVideo(
         networks["upscale_a_video"], networks["vae"], text, networks["raft"], **changes

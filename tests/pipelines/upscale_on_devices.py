@@ -59,9 +59,10 @@ def main(result: str, cases: Cases) -> None:
     from venhancer_jax.startup import use_compilation_cache
 
     use_compilation_cache()
-    found = {
-        f"{name} {kind}": x for name, case in cases.items() for kind, x in enhanced(*case).items()
-    }
+    found: dict[str, np.ndarray] = {}
+    for name, case in cases.items():
+        results = enhanced(*case)
+        found |= {f"{name} {kind}": x for kind, x in results.items()}
     np.savez(result, devices=np.array(jax.device_count()), **found)
 
 

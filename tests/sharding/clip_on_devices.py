@@ -1,22 +1,15 @@
-"""Enhances a clip in a process of its own, with as many devices as asked.
+"""Enhances a clip in a process of its own, with several devices."""
 
-python clip_on_devices.py RESULT '{"NAME": {"frames": 5, "mesh": {"context": 8}, ...}, ...}'
-"""
-
-import json
-import os
 import socket
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
-
-TESTS = Path(__file__).parents[1]
+from training import forked
 
 # Name -> what `enhanced` is to do.
 Cases = Mapping[str, Mapping[str, Any]]
@@ -91,48 +84,32 @@ def gradients(mesh: Mapping[str, int] | None = None) -> dict[str, np.ndarray]:
         return {name: np.asarray(g) for name, g in gradient(random_params(network)).items()}
 
 
-def start(
-    result: Path, cases: Cases, *, devices: int, join: tuple[str, int, int] | None = None
-) -> subprocess.Popen:
-    """Starts a process with so many devices; `join` is coordinator, process count and number."""
-    environment = os.environ | {
-        "XLA_FLAGS": (
-            f"--xla_backend_optimization_level=0 --xla_force_host_platform_device_count={devices}"
-        ),
-        "JAX_PLATFORMS": "cpu",
-        "PYTHONPATH": os.pathsep.join([str(TESTS.parent), str(TESTS)]),
-    }
-    command = [sys.executable, __file__, str(result), json.dumps(cases), json.dumps(join)]
-    output: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-    return subprocess.Popen(command, env=environment, text=True, **output)
-
-
 def start_together(
     results: Sequence[Path], cases: Cases, *, devices: int
-) -> list[subprocess.Popen]:
-    """Starts processes with so many devices each, that enhance together."""
+) -> dict[Path, ForkServerProcess]:
+    """Starts processes with this many devices each, by their outputs, that enhance together."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
-    return [
-        start(result, cases, devices=devices, join=(address, len(results), i))
-        for i, result in enumerate(results)
-    ]
+    joined = [(address, len(results), i) for i in range(len(results))]
+    return {
+        (output := result.with_suffix(".txt")): forked.start(
+            output, write, result, cases, join, devices=devices
+        )
+        for result, join in zip(results, joined, strict=True)
+    }
 
 
-def main(result: str, cases: Cases, join: tuple[str, int, int] | None) -> None:
+def write(result: Path, cases: Cases, join: tuple[str, int, int] | None = None) -> None:
+    """Writes what clips become; `join` is coordinator, process count and process index."""
     from venhancer_jax.startup import use_compilation_cache
 
     use_compilation_cache()
     if join:
         jax.distributed.initialize(*join)
-    made = {}
+    found = {}
     for name, case in cases.items():
-        made |= {f"{name} {kind}": x for kind, x in enhanced(**case).items()}
+        found |= {f"{name} {kind}": x for kind, x in enhanced(**case).items()}
     if not join:
-        made |= {f"gradient {name}": x for name, x in gradients({"data": 2}).items()}
-    np.savez(result, **made, devices=np.array(jax.device_count()))
-
-
-if __name__ == "__main__":
-    main(sys.argv[1], json.loads(sys.argv[2]), json.loads(sys.argv[3]))
+        found |= {f"gradient {name}": x for name, x in gradients({"data": 2}).items()}
+    np.savez(result, **found, devices=np.array(jax.device_count()))

@@ -1,35 +1,23 @@
 """Compiles a denoising step for eight devices and tells what goes between them.
 
-python compiled_step.py RESULT PLATFORM FRAMES
-
 For `cpu` on eight forced devices, for `tpu` on a v5e-8 that need not be there.
 """
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
-TESTS = Path(__file__).parents[1]
+from training import forked
 
 
-def compiled_step(result: Path, platform: str, frames: int) -> dict[str, Any]:
+def compiled_step(folder: Path, platform: str, frames: int) -> dict[str, Any]:
     """Counts of transfers by kind, their expected counts, and the arrays that are gathered."""
-    environment = os.environ | {
-        "XLA_FLAGS": (
-            "--xla_backend_optimization_level=0 --xla_force_host_platform_device_count=8"
-        ),
-        "JAX_PLATFORMS": "cpu",
-        "PYTHONPATH": os.pathsep.join([str(TESTS.parent), str(TESTS)]),
-    }
-    command = [sys.executable, __file__, str(result), platform, str(frames)]
-    subprocess.run(command, env=environment, check=True, timeout=900)
+    result = folder / "found.json"
+    forked.run(folder / "output.txt", write, result, platform, frames, devices=8)
     return json.loads(result.read_text())
 
 
-def main(result: str, platform: str, frames: int) -> None:
+def write(result: Path, platform: str, frames: int) -> None:
     import re
 
     import jax
@@ -49,7 +37,7 @@ def main(result: str, platform: str, frames: int) -> None:
         devices = find_topology("v5e-8").devices
     mesh = inference_mesh(devices)
     config = UNet3DConfig.tiny(
-        width=64, multipliers=(1, 1), blocks_per_level=1, attention_levels=(0,), dtype="bfloat16"
+        width=64, multipliers=(1, 1), blocks_per_level=1, attention_levels=(), dtype="bfloat16"
     )
     network = catalog.build("venhancer", config)
     place = NamedSharding(mesh, PartitionSpec())
@@ -86,8 +74,4 @@ def main(result: str, platform: str, frames: int) -> None:
         "temporal_transformers": sum(n.endswith("temporal.proj_in.kernel") for n in params),
         "temporal_convolutions": sum(n.endswith("conv.kernel") and "stage" in n for n in params),
     }
-    Path(result).write_text(json.dumps(facts))
-
-
-if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))
+    result.write_text(json.dumps(facts))

@@ -5,14 +5,14 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from sharding.clip_on_devices import Cases, enhanced, gradients, start, start_together
-from training.on_devices import finish
+from sharding.clip_on_devices import Cases, enhanced, gradients, start_together, write
+from training import forked
 
 from venhancer_jax.errors import InputError
 from venhancer_jax.sharding.mesh import constrain, inference_mesh
 
 # Eight devices in all: the guidance pair on two, frames that the devices do not divide on four.
-QUICK: Cases = {"guided": {"frames": 5, "mesh": {}}}
+QUICK: Cases = {"guided": {"frames": 3, "mesh": {}}}
 CASES: Cases = {
     "frames": {"frames": 8, "mesh": {"data": 1, "context": 8}},
     "uneven": {"frames": 5, "mesh": {"data": 1, "context": 8}},
@@ -26,7 +26,7 @@ TOGETHER: Cases = {"processes": {"frames": 5, "mesh": {}}}
 def arrays_on_eight(folder: Path, cases: Cases) -> dict[str, np.ndarray]:
     """Enhances clips in a process with eight devices."""
     path = folder / "eight.npz"
-    finish(start(path, cases, devices=8), timeout=900)
+    forked.run(folder / "output.txt", write, path, cases, devices=8)
     return dict(np.load(path))
 
 
@@ -39,7 +39,7 @@ def on_eight(tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray]:
 def on_two_processes(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, np.ndarray]]:
     folder = tmp_path_factory.mktemp("processes")
     paths = [folder / f"{i}.npz" for i in range(2)]
-    finish(*start_together(paths, TOGETHER, devices=4), timeout=900)
+    forked.finish(start_together(paths, TOGETHER, devices=4))
     return [dict(np.load(path)) for path in paths]
 
 

@@ -59,7 +59,7 @@ def test_other_devices_keep_their_order():
 
 
 def test_results_are_bounded_by_a_cache_on_processors_only(monkeypatch: pytest.MonkeyPatch):
-    assert mesh.cache_bytes() == 6 * 2**20
+    assert mesh.cache_bytes() == 12 * 2**20
     monkeypatch.setattr(mesh, "target_device", lambda: ("tpu", "TPU v5 lite"))
     assert mesh.cache_bytes() is None
 

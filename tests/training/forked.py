@@ -1,10 +1,12 @@
 """Processes forked off one that has imported everything, which takes longer than their work."""
 
+import gc
 import multiprocessing
 import os
 import runpy
 import sys
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 from typing import Any
@@ -12,10 +14,12 @@ from typing import Any
 import pytest
 
 PRELOADED = [
+    "pipelines.tiny_system",
     "training.forked",
     "training.saver",
     "training.tiny",
     "training.toy",
+    "venhancer_jax.cli.sample",
     "venhancer_jax.cli.train",
     "venhancer_jax.training.run",
     "venhancer_jax.training.validation",
@@ -51,6 +55,26 @@ def start(
     return process
 
 
+def run(
+    output: Path, function: Callable[..., Any], *arguments: Any, devices: int, timeout: float = 900
+) -> None:
+    """Runs a function in a process with this many devices, as `start` does; waits for its end."""
+    finish({output: start(output, function, *arguments, devices=devices)}, timeout)
+
+
+def finish(processes: Mapping[Path, ForkServerProcess], timeout: float = 900) -> None:
+    """Waits for processes, by their outputs, that should end well."""
+    end = time.monotonic() + timeout
+    try:
+        for process in processes.values():
+            process.join(max(0, end - time.monotonic()))
+    finally:
+        for process in processes.values():
+            process.kill()
+    codes = [process.exitcode for process in processes.values()]
+    assert not any(codes), "\n".join(output.read_text() for output in processes)
+
+
 def run_script(path: Path, arguments: Sequence[str]) -> None:
     """Runs a script as `python PATH ARGUMENTS` does."""
     sys.argv = [str(path), *arguments]
@@ -62,6 +86,7 @@ def _run(
 ) -> None:
     import jax
 
+    gc.set_threshold(100_000, 20, 100)
     with output.open("wb", buffering=0) as file:
         for descriptor in (1, 2):
             os.dup2(file.fileno(), descriptor)

@@ -93,5 +93,5 @@ def test_positions_of_workers_belong_to_their_number(tmp_path: Path):
     checkpoints = _saved(tmp_path, [state, state])
 
     assert _position(checkpoints, 1, 2) == state
-    with pytest.raises(InputError, match="saved by 2 processes, cannot go on with 1"):
+    with pytest.raises(InputError, match="saved by 2 processes, cannot resume with 1"):
         _position(checkpoints, 0, 1)

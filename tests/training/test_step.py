@@ -253,3 +253,15 @@ def test_recomputation_is_no_work_of_the_model():
     a, b, c = (2 * 10 * m * n for m, n in ((8, 16), (16, 32), (32, 4)))
     # Forward; the gradients of b and c; the gradient of what comes into c.
     assert flops == [a + b + c + b + c + c] * 2
+
+
+def test_each_step_draws_numbers_of_its_own():
+    class Drawing(Linear):
+        def loss(self, params, frozen, batch, key):
+            return super().loss(params, frozen, batch, key)[0], {"drawn": jax.random.normal(key)}
+
+    runs = [_run(3 * [GRADIENT], objective=Drawing())[1] for _ in range(2)]
+    drawn, again = ([float(values["drawn"]) for values in metrics] for metrics in runs)
+
+    assert len(set(drawn)) == 3
+    assert again == drawn

@@ -6,6 +6,7 @@ checkpoints store them and the rules of the converter refer to them.
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable, Hashable
 from typing import Any, cast
 
@@ -88,12 +89,14 @@ class KeyStream:
         return jax.random.fold_in(self._key, self._count)
 
 
+# Tracing the constructor of a large network takes seconds.
+@functools.lru_cache(maxsize=64)
 def functionalize(build: Callable[[nnx.Rngs], nnx.Module]) -> FunctionalModule:
     """Turns a module constructor into a `FunctionalModule` without allocating parameters.
 
     Args:
-      build: constructor of the module from random-number streams; networks of equal constructors
-        are equal, so use a `Constructor` for what is built more than once.
+      build: constructor of the module from random-number streams; equal constructors share one
+        result, so use a `Constructor` for what is built more than once.
     """
     graph, state = nnx.split(jax.eval_shape(lambda: _build(build, jax.random.key(0))))
     leaves = tuple((path, leaf.get_value()) for path, leaf in nnx.to_flat_state(state))

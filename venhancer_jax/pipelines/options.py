@@ -16,6 +16,7 @@ from venhancer_jax.settings import (
     whole,
     whole_pair,
 )
+from venhancer_jax.video.timing import MAX_FPS
 
 COMPATS = ("default", "official")
 DTYPES = ("auto", "float32", "bfloat16", "float16")
@@ -23,7 +24,6 @@ WEIGHTS = ("full", "int8")
 MAX_SCALE = 8.0
 LAST_TIME = 999
 MAX_REUSE = 1000
-MAX_FPS = Fraction(1000)
 
 FILES = "input and output"
 SIZE = "size and rate"

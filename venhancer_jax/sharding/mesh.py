@@ -30,7 +30,7 @@ VIDEO_AXES = ("batch", "frame", "row", None, None)
 # Least number of frames of a window on each device.
 _LEAST_FRAMES = 2
 # Intermediate results of this size stay in the caches of a processor core.
-_CACHE_BYTES = 6 * 2**20
+_CACHE_BYTES = 12 * 2**20
 
 
 def device_mesh(sizes: Mapping[str, int], devices: Sequence[Any] | None = None) -> Mesh:

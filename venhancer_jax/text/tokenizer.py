@@ -16,7 +16,7 @@ END = 49407
 # Names of the two in a text; whoever types them gets the tokens themselves.
 SPECIAL = ("<start_of_text>", "<end_of_text>")
 # Their names in tokenizers of transformers.
-_ALIASES = dict(zip(("<|startoftext|>", "<|endoftext|>"), SPECIAL, strict=True))
+_ALIASES: dict[str, str] = dict(zip(("<|startoftext|>", "<|endoftext|>"), SPECIAL, strict=True))
 
 # Contractions, runs of letters, single digits, runs of anything else but white space.
 WORD = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"

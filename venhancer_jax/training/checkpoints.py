@@ -148,7 +148,7 @@ class Checkpoints:
         positions = [json.loads(file.read_text())["iterator"] for file in files]
         if any(not isinstance(p, dict) or p.keys() != {"next_index"} for p in positions):
             raise InputError(
-                f"{folder}: saved by {saved} processes, cannot go on with {count}: the position of"
+                f"{folder}: saved by {saved} processes, cannot resume with {count}: the position of"
                 " data that workers decode belongs to their number"
             )
         # Processes that skipped damaged clips are ahead; no example is lost.

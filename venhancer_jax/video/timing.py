@@ -6,6 +6,8 @@ from fractions import Fraction
 
 import numpy as np
 
+# Frames per second that can be requested and written.
+MAX_FPS = Fraction(1000)
 _NTSC_BASES = (12, 15, 24, 30, 48, 60, 72, 96, 120, 144, 240)
 _STANDARD_RATES = (
     *(Fraction(n) for n in range(1, 241)),

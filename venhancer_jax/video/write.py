@@ -19,9 +19,9 @@ from venhancer_jax.files import atomic_file, atomic_folder, lock_for, remove_sta
 from venhancer_jax.video.clip_file import FORMATS, ClipFile
 from venhancer_jax.video.encoders import ENCODERS
 from venhancer_jax.video.png_folder import PngFolder, check_replaceable
+from venhancer_jax.video.timing import MAX_FPS
 
 _CODECS = (*ENCODERS, "png")
-_LARGEST_RATE = 1000
 
 
 class VideoWriter:
@@ -225,9 +225,9 @@ class VideoWriter:
 
 
 def _checked_rate(rate: Fraction) -> Fraction:
-    if not isinstance(rate, numbers.Rational) or not 0 < rate <= _LARGEST_RATE:
+    if not isinstance(rate, numbers.Rational) or not 0 < rate <= MAX_FPS:
         raise InputError(
-            f"rate={rate}: expected an exact fraction above 0 and up to {_LARGEST_RATE} frames per "
+            f"rate={rate}: expected an exact fraction above 0 and up to {MAX_FPS} frames per "
             "second, such as 24 or 30000/1001."
         )
     return Fraction(rate)

@@ -11,6 +11,7 @@ from venhancer_jax.convert.layouts import layout_constants, layout_entries
 from venhancer_jax.convert.parity.case import FULL_SIZE, NETWORK, Case, compare, failed
 from venhancer_jax.convert.parity.recording import Recording, channels_last
 from venhancer_jax.errors import InputError
+from venhancer_jax.models.layers.text_kv_cache import Text, text_for
 from venhancer_jax.models.upscale_a_video.config import UpscaleUNetConfig
 from venhancer_jax.models.upscale_a_video.unet import UpscaleUNet
 from venhancer_jax.pipelines import catalog
@@ -74,7 +75,7 @@ def replay_network(recording: Recording) -> list[Case]:
     inputs = _inputs(recording)
     ours = {"y": jax.jit(network.__call__)(params, *inputs)}
     if any(name.startswith("act:") for name in tensors):
-        ours |= jax.jit(lambda params, *x: _outputs(network.bind(params), *x))(params, *inputs)
+        ours |= jax.jit(lambda params, *x: level_outputs(network.bind(params), *x))(params, *inputs)
     return [
         compare(f"{recording.name}/{name}", ours[name], channels_last(recorded), tolerance)
         if name in ours
@@ -97,22 +98,33 @@ def _inputs(recording: Recording) -> tuple[Any, ...]:
     return x, of_each("t", np.float32), tensors["ctx"], of_each("class_labels", np.int32)
 
 
-def _outputs(
-    module: UpscaleUNet, x: jax.Array, t: jax.Array, text: jax.Array, label: jax.Array | None
+def level_outputs(
+    module: UpscaleUNet, x: jax.Array, t: jax.Array, text: Text, label: jax.Array | None
 ) -> dict[str, jax.Array]:
-    """Computes the output of every level, before and after its temporal module."""
+    """Computes the output of every level, before and after its temporal module.
+
+    Args:
+      module: UNet; the other arguments are its inputs.
+      x: noisy latents and noisy low-resolution frames `[B, F, h, w, 7]`.
+      t: time steps `[B]`.
+      text: text features `[B, L, D]`, or their keys and values.
+      label: noise levels `[B]`.
+
+    Returns:
+      Features `[B, F, h', w', C]` by the names of recorded activations, in order of computation.
+    """
     found: dict[str, jax.Array] = {}
     embedding = module.embed(t, label)
     found["conv_in"] = y = module.conv_in(jnp.asarray(x))
     skips = [y]
     for i, level in enumerate(module.down):
-        skips += level(y, embedding, text)
+        skips += level(y, embedding, text_for(text, f"down.{i}"))
         found[f"down_blocks.{i}"] = y = skips[-1]
         found[f"down_temp_blocks.{i}"] = y = level.mix(y, embedding)
-    found["mid_block"] = y = module.middle(y, embedding, text)
+    found["mid_block"] = y = module.middle(y, embedding, text_for(text, "middle"))
     found["mid_temp_block"] = y = module.middle.mix(y, embedding)
     for i, level in enumerate(module.up):
-        found[f"up_blocks.{i}"] = y = level(y, skips, embedding, text)
+        found[f"up_blocks.{i}"] = y = level(y, skips, embedding, text_for(text, f"up.{i}"))
         found[f"up_temp_blocks.{i}"] = y = level.mix(y, embedding)
     return {f"act:{name}": y for name, y in found.items()}
 

@@ -40,13 +40,28 @@ def map_chunks(
         return jnp.moveaxis(jnp.pad(x, padding).reshape(shape), axis, 0)
 
     checkpointed = jax.checkpoint(lambda chunk: function(*chunk))
-    out = jnp.moveaxis(jax.lax.map(checkpointed, tuple(split(x) for x in arrays)), 0, axis)
+
+    def store(results: jax.Array, item: tuple) -> tuple[jax.Array, None]:
+        index, chunk = item
+        result = checkpointed(chunk)
+        return jax.lax.dynamic_update_index_in_dim(results, result, index, 0), None
+
+    chunks = tuple(split(x) for x in arrays)
+    result = jax.eval_shape(checkpointed, tuple(x[0] for x in chunks))
+    # Unlike the zeros that `jax.lax.map` starts with, a value of the input keeps the compiler from
+    # holding the results of all loops of a program from its start.
+    anything = jax.lax.stop_gradient(arrays[0][(0,) * arrays[0].ndim])
+    results = jnp.full((count, *result.shape), anything, result.dtype)
+    results, _ = jax.lax.scan(store, results, (jnp.arange(count), chunks))
+    out = jnp.moveaxis(results, 0, axis)
     joined = out.reshape(*out.shape[:axis], -1, *out.shape[axis + 2 :])
     return jax.lax.slice_in_dim(joined, 0, length, axis=axis)
 
 
 def split_evenly(length: int, chunk_size: int) -> tuple[int, int]:
-    """Computes number and size of the fewest equal chunks that cover a length.
+    """Computes number and size of equal chunks that cover a length.
+
+    The fewest ones without padding, if these are less than twice as many as the fewest with it.
 
     Args:
       length: number of entries.
@@ -55,5 +70,6 @@ def split_evenly(length: int, chunk_size: int) -> tuple[int, int]:
     Returns:
       `(number, size)` of the chunks, whose product is `length` or a little more.
     """
-    count = math.ceil(length / min(length, max(1, chunk_size)))
+    fewest = math.ceil(length / min(length, max(1, chunk_size)))
+    count = next((n for n in range(fewest, 2 * fewest) if length % n == 0), fewest)
     return count, math.ceil(length / count)

@@ -64,14 +64,16 @@ class Attention(nnx.Module):
         """
         if not isinstance(context, tuple):
             context = self.keys_values(x if context is None else context)
-        if over_groups:
-            return self.to_out(temporal_attention(self.to_q(x), *context, self.head_dim))
+        query = self.to_q(x)
+        if over_groups and self.implementation == "auto" and suits(x):
+            return self.to_out(temporal_attention(query, *context, self.head_dim))
+        # Tokens keep their order in all other layers, which treat every token by itself.
+        order = "b n g heads d" if over_groups else "b g n heads d"
         q, k, v = (
-            rearrange(y, "b g n (heads d) -> b g n heads d", d=self.head_dim)
-            for y in (self.to_q(x), *context)
+            rearrange(y, f"b g n (heads d) -> {order}", d=self.head_dim) for y in (query, *context)
         )
         out = attention(q, k, v, implementation=self.implementation)
-        return self.to_out(rearrange(out, "b g n heads d -> b g n (heads d)"))
+        return self.to_out(rearrange(out, f"{order} -> b g n (heads d)"))
 
     def keys_values(self, context: jax.Array) -> KeysValues:
         """Projects a context `[..., M, D']` to keys and values `[..., M, D]`."""

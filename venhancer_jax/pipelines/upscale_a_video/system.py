@@ -16,6 +16,7 @@ from venhancer_jax.diffusion.noise import CounterNoise, NoiseSource
 from venhancer_jax.diffusion.solvers import solve
 from venhancer_jax.pipelines import programs
 from venhancer_jax.pipelines.denoise import windowed_denoiser
+from venhancer_jax.pipelines.frame_times import at_output_times
 from venhancer_jax.pipelines.system import Clip, ProgramSpec, Progress
 from venhancer_jax.pipelines.upscale_a_video.conditions import compute_conditions
 from venhancer_jax.pipelines.upscale_a_video.decode import decode_tiles, finish
@@ -105,18 +106,9 @@ class UpscaleAVideo(UpscaleAVideoNetworks):
         denoised = self.denoise_clip(
             frames, rate=rate, options=options, noise=noise, text=text, progress=progress
         )
-        take, position = denoised.plan.take, 0
         decoded = self.decode_frames(denoised, options)
-        for index, frame in enumerate(
-            self.to_bytes(decoded, truncate=options.quirks.truncate_bytes)
-        ):
-            # Frames are repeated or dropped where the rate changes.
-            while position < len(take) and take[position] == index:
-                yield frame
-                position += 1
-                progress("decode", position, len(take))
-            if position == len(take):
-                return
+        pixels = self.to_bytes(decoded, truncate=options.quirks.truncate_bytes)
+        yield from at_output_times(pixels, denoised.plan.take, progress)
 
     def denoise_clip(
         self,

@@ -14,6 +14,7 @@ from venhancer_jax.diffusion.noise import CounterNoise, NoiseSource
 from venhancer_jax.diffusion.solvers import solve
 from venhancer_jax.pipelines import programs
 from venhancer_jax.pipelines.denoise import windowed_denoiser
+from venhancer_jax.pipelines.frame_times import at_output_times
 from venhancer_jax.pipelines.pieces import Box, faded_spans, whole_span
 from venhancer_jax.pipelines.system import Clip, ProgramSpec, Progress
 from venhancer_jax.pipelines.venhancer import buckets
@@ -95,17 +96,9 @@ class VEnhancer(VEnhancerNetworks):
         latents, plan = self.denoise_clip(
             frames, rate=rate, options=options, noise=noise, text=text, progress=progress
         )
-        take, position = plan.time.take, 0
         decoded = self.decode_frames(latents, plan.space, options)
         grid = self.to_bytes(decoded, truncate=options.quirks.truncate_bytes)
-        for index, frame in enumerate(grid):
-            # Frames of the grid are repeated or dropped as planned.
-            while position < len(take) and take[position] == index:
-                yield frame
-                position += 1
-                progress("decode", position, len(take))
-            if position == len(take):
-                return
+        yield from at_output_times(grid, plan.time.take, progress)
 
     def denoise_clip(
         self,
