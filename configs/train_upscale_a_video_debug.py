@@ -2,8 +2,9 @@
 
     python train.py --config=configs/train_upscale_a_video_debug.py --workdir=/tmp/debug
 
-Hardware: any two cores. The validation loss, on clips that do not train, falls; the weights are
-useless.
+Hardware: any two cores. The validation loss, on clips that do not train, falls from .70 at the
+start (`--config.steps=1 --config.learning_rate=0 --config.validate_every=1`) to about .35; the
+weights are useless.
 """
 
 from ml_collections import ConfigDict
