@@ -21,5 +21,6 @@ def get_config() -> ConfigDict:
     config.height = 32
     config.width = 32
     config.discriminator.width = 4
+    config.validate_clips = 8
     config.cosine_decay = True
     return config.lock()
