@@ -2,8 +2,9 @@
 
     python train.py --config=configs/train_upscale_a_video_debug.py --workdir=/tmp/debug
 
-Hardware: any two cores. The validation loss, on clips that do not train, falls; the weights are
-useless.
+Hardware: any two cores. The validation loss, on clips that do not train, falls from .78 at the
+start (`--config.steps=1 --config.learning_rate=0 --config.validate_every=1`) to .35; the
+weights are useless.
 """
 
 from ml_collections import ConfigDict
@@ -33,6 +34,6 @@ def get_config() -> ConfigDict:
     config.save_every = 100
     config.validate_every = 100
     config.validate_data = "synthetic"
-    config.validate_clips = 8
+    config.validate_clips = 16
     config.validate_steps = 2
     return config.lock()

@@ -2,8 +2,8 @@
 
     python train.py --config=configs/train_upscale_a_video_decoder_debug.py --workdir=/tmp/debug
 
-Hardware: any two cores. The validation loss, on clips that do not train, falls; the weights are
-useless.
+Hardware: any two cores. The validation loss, on clips that do not train, falls from 1.01 at the
+start to about .65 (L1 from .52 to .38, LPIPS from .49 to .27); the weights are useless.
 """
 
 from ml_collections import ConfigDict
@@ -21,5 +21,6 @@ def get_config() -> ConfigDict:
     config.height = 32
     config.width = 32
     config.discriminator.width = 4
+    config.validate_clips = 8
     config.cosine_decay = True
     return config.lock()

@@ -48,8 +48,12 @@ def train_on_mesh(objective: str, folder: Path) -> None:
 
     params.LEAST_SHARDED = 2**9
     find_system("upscale_a_video").presets["debug"] = NETWORKS  # pyright: ignore
-    config = {"diffusion": diffusion_config, "decoder": decoder_config}[objective]
-    run.train(config(batch=4, steps=2, mesh__data=2, mesh__fsdp=2), folder)
+    # The full UNet shares frames among devices, too.
+    config, sizes = {
+        "diffusion": (diffusion_config, {"mesh__fsdp": 2, "mesh__context": 2}),
+        "decoder": (decoder_config, {"mesh__data": 2, "mesh__fsdp": 2}),
+    }[objective]
+    run.train(config(batch=4, steps=2, **sizes), folder)
 
 
 def _changed(config: ConfigDict, changes: dict[str, Any]) -> ConfigDict:
