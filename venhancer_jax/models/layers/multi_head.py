@@ -118,34 +118,24 @@ class TemporalAttention(Attention):
 
     def _attend_over_time(self, tokens: jax.Array) -> jax.Array:
         """Attends in `[B, F, N, D]`, all frames of N pixels."""
-        videos = len(tokens)
+        return map_chunks(self._attend, [tokens], self.pixels_at_once // len(tokens), axis=2)
+
+    def _attend(self, tokens: jax.Array) -> jax.Array:
+        """Attends in `[B, F, N, D]`, all frames of the N pixels of a chunk."""
+        videos, frames, pixels, _ = tokens.shape
+
+        def heads(y: jax.Array) -> jax.Array:
+            return rearrange(y, "b f n (heads d) -> b f n heads d", d=self.head_dim)
+
+        keys, values = self.keys_values(tokens)
+        q, k = rotate(heads(self.to_q(tokens)), axis=1), rotate(heads(keys), axis=1)
+        bias = self.bias(frames)
         if self.implementation == "auto" and suits(tokens):
-            at_once = self.pixels_at_once // videos
-            return map_chunks(self._frames_major, [tokens], at_once, axis=2)
-        by_pixel = rearrange(tokens, "b f n c -> (b n) f c")
-        out = map_chunks(self._pixels_major, [by_pixel], self.pixels_at_once)
-        return rearrange(out, "(b n) f c -> b f n c", b=videos)
-
-    def _frames_major(self, tokens: jax.Array) -> jax.Array:
-        """Attends in `[B, F, N, D]` with the kernel, which reads frames one after the other."""
-
-        def rotated(y: jax.Array) -> jax.Array:
-            heads = y.reshape(*y.shape[:-1], -1, self.head_dim)
-            return rotate(heads, axis=1).reshape(y.shape)
-
-        k, v = self.keys_values(tokens)
-        q, k = rotated(self.to_q(tokens)), rotated(k)
-        bias = self.bias(tokens.shape[1])
-        return self.to_out(temporal_attention(q, k, v, self.head_dim, bias))
-
-    def _pixels_major(self, tokens: jax.Array) -> jax.Array:
-        """Attends in `[P, F, D]`, the frames of each pixel together in memory."""
-        q, k, v = (
-            rearrange(y, "p f (heads d) -> (p heads) f d", d=self.head_dim)
-            for y in (self.to_q(tokens), *self.keys_values(tokens))
-        )
-        out = dense_attention(rotate(q), rotate(k), v, bias=self.bias(tokens.shape[1]))
-        return self.to_out(rearrange(out, "(p heads) f d -> p f (heads d)", p=len(tokens)))
+            q, k = q.reshape(tokens.shape), k.reshape(tokens.shape)
+            return self.to_out(temporal_attention(q, k, values, self.head_dim, bias))
+        by_pixel = (rearrange(y, "b f n heads d -> (b n heads) f d") for y in (q, k, heads(values)))
+        out = dense_attention(*by_pixel, bias=bias)
+        return self.to_out(rearrange(out, "(b n heads) f d -> b f n (heads d)", b=videos, n=pixels))
 
     def bias(self, frames: int) -> jax.Array:
         """Returns the bias of every score, `[heads, frames, frames]` by query and key."""
