@@ -170,6 +170,7 @@ def test_first_level_of_the_controlnet_is_enough(stored: tuple[jax.Array, StepCa
     assert len(new.control) == 2 < len(stored[1].control)  # the first convolution and one block
 
 
+@pytest.mark.slow
 def test_each_window_of_a_batch_has_its_own_cache(stored: tuple[jax.Array, StepCache]):
     """The prompt comes first, and each window answers as it does alone."""
     arguments = inputs(windows=2)
@@ -183,6 +184,7 @@ def test_each_window_of_a_batch_has_its_own_cache(stored: tuple[jax.Array, StepC
         same(x0[i : i + 1], alone)
 
 
+@pytest.mark.slow
 def test_without_guidance_the_prompt_alone_answers():
     x, t, levels, text, _, conditions = inputs()
     unguided, _ = step(StepPlan(difference=None))

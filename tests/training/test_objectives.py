@@ -227,6 +227,7 @@ def test_scaled_latents_have_unit_deviation(vae_params, batch):
     assert np.std(scale * latents.astype(np.float64)) == pytest.approx(1, abs=1e-3)
 
 
+@pytest.mark.slow
 def test_autoencoder_learns_a_batch(vae_params, batch):
     optimizer = make_optimizer(learning_rate=1e-2, weight_decay=0.0)
     step = jax.jit(make_step(Autoencoder(VAE), optimizer, seed=0))

@@ -121,6 +121,7 @@ def test_a_decoder_starts_as_the_image_decoder(decoder_task: Task):
     assert not any(parts & set(name.split(".")) for name in frozen)
 
 
+@pytest.mark.slow
 def test_a_decoder_resumes_exactly(
     decoder_run: tuple[Path, TrainState], pairs: str, tmp_path: Path
 ):
