@@ -79,6 +79,7 @@ def test_denoise_step(run: Callable, tmp_path: Path):
     assert any(profile.rglob("*.xplane.pb"))
 
 
+@pytest.mark.slow
 def test_vae(run: Callable, tmp_path: Path):
     then, saved = tmp_path / "then.json", tmp_path / "now.json"
     then.write_text(json.dumps({"dtype": "bfloat16", "encode": {"median_seconds": 2.0}}))

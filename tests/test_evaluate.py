@@ -363,6 +363,7 @@ def test_a_failed_write_leaves_the_older_file(
     assert {path.name for path in tmp_path.iterdir()} == {"pred", "target", "s.json"}
 
 
+@pytest.mark.slow
 def test_runs_as_a_module(folders: tuple[Path, Path]) -> None:
     command = [sys.executable, "-m", "venhancer_jax.evaluate", "--metrics=psnr"]
     pred, target = folders

@@ -52,6 +52,7 @@ def test_the_same_dataset(videos: Path, tmp_path: Path):
     ]
 
 
+@pytest.mark.slow
 def test_command_line(videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     arguments = [f"--input={videos}", f"--output={tmp_path / 'out'}", "--min_height=32"]
 

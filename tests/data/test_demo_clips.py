@@ -125,6 +125,7 @@ def test_the_window_stays_inside(seed):
     assert (np.abs(np.diff(scales) / scales[1:]) <= 0.0051).all()
 
 
+@pytest.mark.slow
 def test_an_upright_still_is_wide_enough(package):
     output, _, sources = package
     upright = np.random.default_rng(0).integers(0, 255, (1200, 600, 3), np.uint8)

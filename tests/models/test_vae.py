@@ -140,6 +140,7 @@ def test_frames_are_encoded_independently(pair: Pair):
     assert relative_error(after.mean[:, 1], before.mean[:, 1]) > 1e-2
 
 
+@pytest.mark.slow
 def test_videos_of_a_batch_are_independent(tiny: Tiny):
     latents = normal("latents", (2, 3, 2, 3, 4))
     together = tiny.decode(tiny.params, latents)

@@ -136,6 +136,7 @@ def test_a_decoder_resumes_exactly(
     assert all(np.isfinite(r["loss"]) and np.isfinite(r["discriminator_loss"]) for r in losses)
 
 
+@pytest.mark.slow
 def test_new_layers_move_and_all_others_stay(
     decoder_run: tuple[Path, TrainState], decoder_task: Task
 ):
