@@ -16,9 +16,9 @@ def assert_only_what_is_meant(found: dict[str, Any]) -> None:
     # One frame from each neighbour for each convolution over frames.
     halos = 2 * found["temporal_convolutions"]
     assert 0 < halos <= counts["collective-permute"] <= halos + 4  # and the guidance pair meets
-    # Statistics of norms over all frames.
+    # Statistics of norms over all frames; on TPU the smallest tile of an array has 4 KiB.
     assert counts["all-reduce"] > 0
-    assert found["bytes"]["all-reduce"] < 0.1 * MIB
+    assert found["bytes"]["all-reduce"] < 0.1 * MIB + 4096 * counts["all-reduce"]
 
 
 @pytest.mark.slow
