@@ -148,6 +148,7 @@ def test_splash_is_attention(queries: int, keys: int):
     np.testing.assert_allclose(found, textbook(*x), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_splash_has_the_gradient_of_attention():
     x = inputs(1, 130, 200)
 

@@ -105,7 +105,8 @@ def test_encode_matches_diffusers(pair: Pair, torch: ModuleType, size: tuple[int
     assert relative_error(ours.std, from_torch(theirs.std)) < 1e-5
 
 
-@pytest.mark.parametrize("frames", [pytest.param(1, marks=pytest.mark.slow), 4])
+@pytest.mark.slow
+@pytest.mark.parametrize("frames", [1, 4])
 def test_decode_matches_diffusers(pair: Pair, torch: ModuleType, frames: int):
     latents = normal("latents", (1, frames, 6, 10, 4))
     group = {"num_frames": frames} if pair.config.temporal_decoder else {}

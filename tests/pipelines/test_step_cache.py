@@ -131,6 +131,7 @@ def test_what_lacks_the_deep_levels_is_computed_early():
     assert sources("control", **chosen) == control
 
 
+@pytest.mark.slow
 def test_storing_changes_nothing(stored: tuple[jax.Array, StepCache]):
     x0, cache = step(StepPlan())
     same(stored[0], x0)

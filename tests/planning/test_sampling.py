@@ -165,6 +165,7 @@ def test_clips_that_are_none(text: str):
         parse_clip(text)
 
 
+@pytest.mark.slow
 def test_a_clip_is_padded_as_the_pipeline_pads(config: ConfigDict):
     config = config.unlock()
     config.preset = "tiny"  # halves as often as the published networks
