@@ -16,8 +16,8 @@ class Part:
 
     Attributes:
       network: name of the network, such as `vae`.
-      files: paths of its checkpoint in the folder, the first of which that exists is converted.
-      folder: name of its weight folder.
+      paths: paths in the folder: those that its checkpoint may have, in order of preference, then
+        that of its weight folder.
       layout: layout of its published checkpoint.
       config: published sizes.
       wrapper: start of all names in the published checkpoint, such as `module.`.
@@ -25,12 +25,21 @@ class Part:
     """
 
     network: str
-    files: tuple[str, ...]
-    folder: str
+    paths: tuple[str, ...]
     layout: str
     config: Any
     wrapper: str = ""
     optional: bool = False
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Returns the paths that its checkpoint may have in the folder."""
+        return self.paths[:-1]
+
+    @property
+    def folder(self) -> str:
+        """Returns the name of its weight folder."""
+        return self.paths[-1]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -113,8 +113,7 @@ RELEASE = Release(
     parts=(
         Part(
             network="venhancer",
-            files=("venhancer_v2.pt",),
-            folder="venhancer",
+            paths=("venhancer_v2.pt", "venhancer"),
             layout="venhancer",
             config=UNet3DConfig.venhancer(),
         ),

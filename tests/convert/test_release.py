@@ -34,23 +34,24 @@ RELEASE = Release(
     parts=(
         Part(
             network="vae",
-            files=("vae/vae_3d.bin",),
-            folder="vae",
+            paths=("vae/vae_3d.bin", "vae"),
             layout="diffusers_old",
             config=TINY_VAE,
         ),
         Part(
             network="vae",
-            files=("vae/vae_video.bin",),
-            folder="vae_video",
+            paths=("vae/vae_video.bin", "vae_video"),
             layout="diffusers_old",
             config=dataclasses.replace(TINY_VAE, condition_channels=8),
             optional=True,
         ),
         Part(
             network="text",
-            files=("text_encoder/model.safetensors", "text_encoder/pytorch_model.bin"),
-            folder="text_encoder",
+            paths=(
+                "text_encoder/model.safetensors",
+                "text_encoder/pytorch_model.bin",
+                "text_encoder",
+            ),
             layout="transformers",
             config=TEXT,
         ),

@@ -39,7 +39,7 @@ def checkpoints(weights: UpscaleAVideoWeights) -> Mapping[str, str]:
       InputError: no checkpoint, a preset that has no weights, a folder that lacks a network, or a
         scheduler file with unknown values.
     """
-    given = {
+    paths = {
         "upscale_a_video": "",
         "vae": weights.vae_checkpoint,
         "text": weights.text_checkpoint,
@@ -47,7 +47,7 @@ def checkpoints(weights: UpscaleAVideoWeights) -> Mapping[str, str]:
     }
     folder = released_folder(weights)
     if folder is None:
-        given["upscale_a_video"] = weights.checkpoint
+        paths["upscale_a_video"] = weights.checkpoint
         if not weights.checkpoint and weights.preset != "upscale_a_video":
             raise InputError(
                 f"preset {weights.preset!r} has sizes but no weights: it is for --plan and"
@@ -63,10 +63,10 @@ def checkpoints(weights: UpscaleAVideoWeights) -> Mapping[str, str]:
     }
     if folder is not None:
         read_schedulers(folder)  # before anything is converted, which takes minutes
-        given |= {role: given[role] or find_part(folder, parts) for role, parts in names.items()}
+        paths |= {role: paths[role] or find_part(folder, parts) for role, parts in names.items()}
     elif "/" not in weights.checkpoint and not epath.Path(weights.checkpoint).exists():
         raise InputError(f"checkpoint {weights.checkpoint!r}: no such folder; {_FOLDER}")
-    missing = [role for role, path in given.items() if not path and role != "raft"]
+    missing = [role for role, path in paths.items() if not path and role != "raft"]
     if missing:
         where = folder if folder is not None else "the settings"
         wanted = ", ".join(f"{role} ({names[role][0]})" for role in missing)
@@ -74,7 +74,7 @@ def checkpoints(weights: UpscaleAVideoWeights) -> Mapping[str, str]:
             f"{where}: no weights of {wanted}. Complete the folder, or set"
             f" --config.{_SETTINGS[missing[0]]}=FILE"
         )
-    return {role: path for role, path in given.items() if path}
+    return {role: path for role, path in paths.items() if path}
 
 
 def released_folder(weights: UpscaleAVideoWeights) -> epath.Path | None:
