@@ -1,5 +1,6 @@
 """What latent diffusion of any system does to a batch: encodes frames, adds noise, decodes."""
 
+import abc
 import dataclasses
 from typing import Any
 
@@ -12,7 +13,7 @@ from venhancer_jax.training.objective import Batch, Frozen, to_signed
 
 
 @dataclasses.dataclass(frozen=True)
-class LatentConditioning:
+class LatentConditioning(abc.ABC):
     """The networks of a system in training.
 
     Attributes:
@@ -29,6 +30,7 @@ class LatentConditioning:
     scaling_factor: float
     schedule: Schedule
 
+    @abc.abstractmethod
     def example(self, frozen: Frozen, batch: Batch, key: jax.Array) -> Any:
         """Encodes a batch, without gradients; `clean` of the result are the target's latents.
 
@@ -37,8 +39,8 @@ class LatentConditioning:
           batch: arrays of `Batch`.
           key: random key of the step.
         """
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def predict(
         self, params: Params, frozen: Frozen, example: Any, noised: jax.Array, t: jax.Array
     ) -> jax.Array:
@@ -51,7 +53,6 @@ class LatentConditioning:
           noised: noisy latents `[B, F, h, w, C]`.
           t: time steps `[B]`.
         """
-        raise NotImplementedError
 
     def encode(self, params: Params, frames: jax.Array, key: jax.Array) -> jax.Array:
         """Encodes frames to latents drawn from the posterior, one frame of a clip at a time.
