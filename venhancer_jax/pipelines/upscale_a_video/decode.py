@@ -32,7 +32,7 @@ def decode_tiles(
     """
     plan = source.plan
     seen = vae.config.condition_channels > 0
-    low_res = source.padded()[None]
+    low_res = source.padded()[None] if seen else None
 
     def decode(pieces: jax.Array) -> jax.Array:
         condition = pieces[..., -3:] if seen else None
@@ -40,7 +40,7 @@ def decode_tiles(
         return programs.decode(vae.network, vae.params, pieces[..., :channels], condition)
 
     def of_tile(tile: Tile, latents: jax.Array) -> Iterator[jax.Array]:
-        if seen:
+        if low_res is not None:
             # What the decoder sees is cut like the latents.
             part = low_res[:, :, slice(*tile.rows), slice(*tile.columns)]
             part = put_sharded(part, (None,) * part.ndim)
