@@ -12,7 +12,6 @@ from venhancer_jax.pipelines import catalog
 from venhancer_jax.pipelines.upscale_a_video.flow import (
     bidirectional_dis_flow,
     bidirectional_flow,
-    official_clip_lengths,
     resize_flows,
 )
 from venhancer_jax.video.resize import resize_bilinear
@@ -76,17 +75,3 @@ def test_resized_flows_are_measured_in_the_new_pixels(official: bool, expected: 
     found = resize_flows(flows, (24, 20), official=official)
     np.testing.assert_allclose(found, np.broadcast_to(expected, (2, 24, 20, 2)), rtol=1e-6)
     assert resize_flows(flows, (48, 60)) is flows
-
-
-@pytest.mark.parametrize(
-    ("frames", "width", "expected"),
-    [
-        (30, 640, [12, 13, 7]),
-        (8, 641, [8]),
-        (9, 720, [8, 2]),
-        (5, 1280, [4, 2]),
-        (5, 1281, [2, 3, 2]),
-    ],
-)
-def test_official_clips(frames: int, width: int, expected: list[int]):
-    assert official_clip_lengths(frames, width) == expected

@@ -14,7 +14,10 @@ from venhancer_jax.convert.parity.recording import Recording, channels_last
 from venhancer_jax.models.functional import FunctionalModule, Params
 from venhancer_jax.models.raft.raft import ITERATIONS, RaftConfig, State
 from venhancer_jax.pipelines import catalog
-from venhancer_jax.pipelines.upscale_a_video.flow import bidirectional_flow, official_clip_lengths
+from venhancer_jax.pipelines.upscale_a_video.flow import bidirectional_flow
+
+# Frames per clip of the reference implementation, up to a width.
+_OFFICIAL_CLIPS = ((640, 12), (720, 8), (1280, 4))
 
 
 def replay_raft(recording: Recording) -> list[Case]:
@@ -93,6 +96,21 @@ def replay_slicing(recording: Recording) -> list[Case]:
         lengths = official_clip_lengths(int(frames), int(width))
         ours[name] = {"clip_lengths": lengths, "n_flows": sum(lengths) - len(lengths)}
     return [equal_tables(recording.path.stem, ours, table)]
+
+
+def official_clip_lengths(frames: int, width: int) -> list[int]:
+    """Returns the lengths of the clips that the reference implementation computes flows of.
+
+    Every clip but the first one starts with the last frame of the clip before, so that the slicing
+    changes no flow.
+
+    Args:
+      frames: number of frames.
+      width: width of the frames, in pixels.
+    """
+    most = next((most for widest, most in _OFFICIAL_CLIPS if width <= widest), 2)
+    starts = range(0, frames, most)
+    return [min(start + most, frames) - start + (start > 0) for start in starts]
 
 
 def _raft(recording: Recording) -> tuple[FunctionalModule, Params]:

@@ -18,8 +18,6 @@ from venhancer_jax.video.resize import resize_area, resize_bilinear
 
 Flows = tuple[np.ndarray, np.ndarray]
 
-# Frames per clip of the reference implementation, up to a width.
-_OFFICIAL_CLIPS = ((640, 12), (720, 8), (1280, 4))
 # Logical axes of frames and of their maps, and of the two flows of pairs.
 _FRAMES = ("piece", None, None, None)
 _PAIRS = ("piece", None, None, None, None)
@@ -112,21 +110,6 @@ def resize_flows(flows: np.ndarray, size: tuple[int, int], *, official: bool = F
     of_rows, of_columns = size[0] / height, size[1] / width
     ratios = np.array([of_columns, of_columns if official else of_rows], np.float32)
     return resize_area(flows, size) * ratios
-
-
-def official_clip_lengths(frames: int, width: int) -> list[int]:
-    """Returns the lengths of the clips that the reference implementation computes flows of.
-
-    Every clip but the first one starts with the last frame of the clip before, so that the slicing
-    changes no flow.
-
-    Args:
-      frames: number of frames.
-      width: width of the frames, in pixels.
-    """
-    most = next((most for widest, most in _OFFICIAL_CLIPS if width <= widest), 2)
-    starts = range(0, frames, most)
-    return [min(start + most, frames) - start + (start > 0) for start in starts]
 
 
 @partial(jax.jit, static_argnums=0)
