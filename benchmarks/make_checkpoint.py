@@ -13,7 +13,7 @@ from absl import app, flags
 
 from venhancer_jax.convert.constants import write_constants
 from venhancer_jax.convert.layouts import all_layouts, layout_constants, layout_entries
-from venhancer_jax.models.autoencoders.vae import VAEConfig
+from venhancer_jax.models.autoencoders.config import VAEConfig
 from venhancer_jax.pipelines import catalog
 
 

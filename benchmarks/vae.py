@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from absl import app, flags
 
 from benchmarks.measure import device_facts, peak_gib, random_params, report, timing
-from venhancer_jax.models.autoencoders.vae import VAEConfig
+from venhancer_jax.models.autoencoders.config import VAEConfig
 from venhancer_jax.pipelines import catalog, programs
 from venhancer_jax.pipelines.registry import SYSTEMS, find_system
 from venhancer_jax.pipelines.venhancer.decode import CHUNK_FRAMES

@@ -14,7 +14,7 @@ from venhancer_jax.convert.release import Part, Release
 from venhancer_jax.convert.rules import Layouts, Source, Table, conv1x1, temporal_conv, under
 from venhancer_jax.convert.transformers import ATTENTION, SPATIAL
 from venhancer_jax.errors import InputError
-from venhancer_jax.models.autoencoders.vae import VAEConfig
+from venhancer_jax.models.autoencoders.config import VAEConfig
 from venhancer_jax.models.layers.positions import rotary_frequencies
 from venhancer_jax.models.raft.raft import RaftConfig
 from venhancer_jax.models.text.clip import ClipTextConfig

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection
 
 from venhancer_jax.convert.hub import HubFile
 from venhancer_jax.convert.rules import Layouts, Source, Table, conv1x1, temporal_conv, under
-from venhancer_jax.models.autoencoders.vae import VAEConfig
+from venhancer_jax.models.autoencoders.config import VAEConfig
 
 _RESNET: Table = {"norm1": "norm1", "conv1": "conv1", "norm2": "norm2", "conv2": "conv2"}
 _CONV_3D: Table = {"norm_3d": "norm_3d", "conv_3d": "conv_3d"}

@@ -10,7 +10,7 @@ import numpy as np
 from venhancer_jax.convert.layouts import layout_entries
 from venhancer_jax.convert.parity.case import BLOCK, Case, compare, equal
 from venhancer_jax.convert.parity.recording import Recording, channels_last
-from venhancer_jax.models.autoencoders.vae import VAEConfig
+from venhancer_jax.models.autoencoders.config import VAEConfig
 from venhancer_jax.models.text.clip import ClipTextConfig
 from venhancer_jax.pipelines import catalog
 from venhancer_jax.text.tokenizer import tokenize

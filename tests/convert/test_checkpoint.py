@@ -17,7 +17,7 @@ from venhancer_jax.convert.layouts import layout_entries
 from venhancer_jax.convert.read import open_state_dict
 from venhancer_jax.convert.rules import to_torch
 from venhancer_jax.errors import InputError
-from venhancer_jax.models.autoencoders.vae import VAEConfig
+from venhancer_jax.models.autoencoders.config import VAEConfig
 from venhancer_jax.models.text.clip import ClipTextConfig
 from venhancer_jax.models.venhancer.unet3d import UNet3DConfig
 from venhancer_jax.pipelines.catalog import Config

@@ -23,7 +23,7 @@ from venhancer_jax.convert.parity.recording import find
 from venhancer_jax.convert.read import open_state_dict
 from venhancer_jax.convert.release import Part, Release, all_releases
 from venhancer_jax.errors import InputError
-from venhancer_jax.models.autoencoders.vae import VAEConfig
+from venhancer_jax.models.autoencoders.config import VAEConfig
 from venhancer_jax.models.text.clip import ClipTextConfig
 from venhancer_jax.weights import read_about
 

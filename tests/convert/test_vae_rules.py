@@ -9,7 +9,8 @@ import pytest
 
 from venhancer_jax.convert import rules, vae
 from venhancer_jax.errors import InputError
-from venhancer_jax.models.autoencoders.vae import VAE, VAEConfig
+from venhancer_jax.models.autoencoders.config import VAEConfig
+from venhancer_jax.models.autoencoders.vae import VAE
 from venhancer_jax.models.functional import functionalize
 
 SMALL = {"channels": (8, 16, 16, 24), "groups": 4}

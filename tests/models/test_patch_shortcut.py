@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from venhancer_jax.models.autoencoders.config import VAEConfig
 from venhancer_jax.models.autoencoders.patch_shortcut import low_frequencies
-from venhancer_jax.models.autoencoders.vae import VAEConfig
 from venhancer_jax.pipelines import catalog
 
 

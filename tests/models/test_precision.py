@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 from jax.extend import core
 
-from venhancer_jax.models.autoencoders.vae import VAE, VAEConfig
+from venhancer_jax.models.autoencoders.config import VAEConfig
+from venhancer_jax.models.autoencoders.vae import VAE
 from venhancer_jax.models.functional import Constructor, functionalize
 from venhancer_jax.models.text.clip import ClipTextConfig, ClipTextEncoder
 from venhancer_jax.models.venhancer.unet3d import UNet3D, UNet3DConfig

@@ -17,7 +17,8 @@ import pytest
 from venhancer_jax.convert import rules
 from venhancer_jax.convert import vae as tables
 from venhancer_jax.models.autoencoders.blocks import SpatialAttention
-from venhancer_jax.models.autoencoders.vae import VAE, DiagonalGaussian, VAEConfig
+from venhancer_jax.models.autoencoders.config import VAEConfig
+from venhancer_jax.models.autoencoders.vae import VAE, DiagonalGaussian
 from venhancer_jax.models.functional import (
     Constructor,
     FunctionalModule,

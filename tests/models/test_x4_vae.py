@@ -9,7 +9,8 @@ import pytest
 
 from venhancer_jax.models.autoencoders import blocks
 from venhancer_jax.models.autoencoders.conditioned_decoder import Conv3dResBlock, FeatureTransform
-from venhancer_jax.models.autoencoders.vae import VAE, VAEConfig
+from venhancer_jax.models.autoencoders.config import VAEConfig
+from venhancer_jax.models.autoencoders.vae import VAE
 from venhancer_jax.models.functional import (
     Constructor,
     FunctionalModule,

@@ -5,7 +5,7 @@ import zlib
 
 import numpy as np
 
-from venhancer_jax.models.autoencoders.vae import VAEConfig
+from venhancer_jax.models.autoencoders.config import VAEConfig
 from venhancer_jax.models.functional import FunctionalModule, Params
 from venhancer_jax.models.text.clip import ClipTextConfig
 from venhancer_jax.models.venhancer.unet3d import UNet3DConfig

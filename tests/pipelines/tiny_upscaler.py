@@ -5,7 +5,7 @@ from typing import Any
 
 from pipelines.tiny_system import random_params
 
-from venhancer_jax.models.autoencoders.vae import VAEConfig
+from venhancer_jax.models.autoencoders.config import VAEConfig
 from venhancer_jax.models.raft.raft import RaftConfig
 from venhancer_jax.models.text.clip import ClipTextConfig
 from venhancer_jax.models.upscale_a_video.config import UpscaleUNetConfig

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from training.toy import SOURCE
 
-from venhancer_jax.models.autoencoders.vae import VAEConfig
+from venhancer_jax.models.autoencoders.config import VAEConfig
 from venhancer_jax.models.functional import FunctionalModule
 from venhancer_jax.models.text.clip import ClipTextConfig
 from venhancer_jax.pipelines import catalog

@@ -13,7 +13,7 @@ from venhancer_jax.diffusion.noise import CounterNoise
 from venhancer_jax.diffusion.schedule import cosine_interpolated_schedule
 from venhancer_jax.diffusion.solvers import solve
 from venhancer_jax.metrics.lpips import lpips
-from venhancer_jax.models.autoencoders.vae import VAEConfig
+from venhancer_jax.models.autoencoders.config import VAEConfig
 from venhancer_jax.models.functional import FunctionalModule, Params
 from venhancer_jax.models.text.null import NullTextConfig
 from venhancer_jax.models.venhancer.unet3d import UNet3DConfig

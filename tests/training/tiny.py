@@ -10,7 +10,7 @@ import numpy as np
 from ml_collections import ConfigDict
 from pipelines.tiny_system import random_params
 
-from venhancer_jax.models.autoencoders.vae import VAEConfig
+from venhancer_jax.models.autoencoders.config import VAEConfig
 from venhancer_jax.models.text.clip import ClipTextConfig
 from venhancer_jax.models.venhancer.unet3d import UNet3DConfig
 from venhancer_jax.pipelines import catalog

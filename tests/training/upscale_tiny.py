@@ -9,7 +9,7 @@ from venhancer_jax.configs import (
     train_upscale_a_video_debug,
     train_upscale_a_video_decoder_debug,
 )
-from venhancer_jax.models.autoencoders.vae import VAEConfig
+from venhancer_jax.models.autoencoders.config import VAEConfig
 from venhancer_jax.models.text.null import NullTextConfig
 from venhancer_jax.models.upscale_a_video.config import UpscaleUNetConfig
 

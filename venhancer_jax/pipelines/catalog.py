@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from venhancer_jax.errors import InputError
-from venhancer_jax.models.autoencoders.vae import VAE, VAEConfig
+from venhancer_jax.models.autoencoders.config import VAEConfig
+from venhancer_jax.models.autoencoders.vae import VAE
 from venhancer_jax.models.functional import Constructor, FunctionalModule, functionalize
 from venhancer_jax.models.raft.raft import Raft, RaftConfig
 from venhancer_jax.models.text.clip import ClipTextConfig, ClipTextEncoder

@@ -12,7 +12,7 @@ from jax.sharding import Mesh
 
 from venhancer_jax import weights as stored
 from venhancer_jax.errors import InputError
-from venhancer_jax.models.autoencoders.vae import VAEConfig
+from venhancer_jax.models.autoencoders.config import VAEConfig
 from venhancer_jax.models.functional import FunctionalModule
 from venhancer_jax.models.int8 import quantised
 from venhancer_jax.models.text.clip import ClipTextConfig

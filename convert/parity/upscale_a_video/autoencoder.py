@@ -19,7 +19,8 @@ from venhancer_jax.convert.rules import Table, entries
 from venhancer_jax.errors import InputError
 from venhancer_jax.models.autoencoders.blocks import SpatialAttention, SpatialResBlock
 from venhancer_jax.models.autoencoders.conditioned_decoder import Conv3dResBlock, FeatureTransform
-from venhancer_jax.models.autoencoders.vae import VAE, VAEConfig, downsample
+from venhancer_jax.models.autoencoders.config import VAEConfig
+from venhancer_jax.models.autoencoders.vae import VAE, downsample
 from venhancer_jax.models.functional import functionalize
 from venhancer_jax.pipelines import catalog
 

@@ -13,7 +13,7 @@ from venhancer_jax.convert.parity.case import NETWORK, Case, compare, nearly_equ
 from venhancer_jax.convert.parity.recording import Recording, channels_last
 from venhancer_jax.convert.parity.venhancer.networks import CONFIGS
 from venhancer_jax.diffusion.noise import RecordedNoise
-from venhancer_jax.models.autoencoders.vae import VAEConfig
+from venhancer_jax.models.autoencoders.config import VAEConfig
 from venhancer_jax.models.text.clip import ClipTextConfig
 from venhancer_jax.pipelines import catalog, programs
 from venhancer_jax.pipelines.system import LoadedNetwork

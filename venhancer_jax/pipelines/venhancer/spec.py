@@ -7,7 +7,7 @@ from etils import epath
 from jax.sharding import Mesh
 
 from venhancer_jax.errors import InputError
-from venhancer_jax.models.autoencoders.vae import VAEConfig
+from venhancer_jax.models.autoencoders.config import VAEConfig
 from venhancer_jax.models.text.clip import ClipTextConfig
 from venhancer_jax.models.text.null import NullTextConfig
 from venhancer_jax.models.venhancer.controlnet import ControlledUNet
