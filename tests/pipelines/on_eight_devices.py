@@ -25,10 +25,13 @@ def write(path: Path) -> None:
         sharded = put_sharded(frames, ("piece", None, None, None))
         pixels = programs.to_bytes(sharded, truncate=False)
 
-    blended = []
+    blended, constrained = [], []
     add = pieces._add
 
     def recorded(*arguments):
+        *arrays, axes = arguments
+        traced = jax.make_jaxpr(lambda *arrays: add(*arrays, axes))(*arrays)
+        constrained.append("sharding_constraint" in str(traced))
         total = add(*arguments)
         blended.append([total.shape, total.sharding.shard_shape(total.shape)])
         return total
@@ -46,6 +49,7 @@ def write(path: Path) -> None:
         "replicated": pixels.is_fully_replicated,
         "bytes_right": bool((np.asarray(pixels) == np.rint((frames + 1) * 127.5)).all()),
         "blended": blended,
+        "constrained": constrained,
         "error": float(jnp.abs(found - decode(latents)).max()),
     }
     path.write_text(json.dumps(report))

@@ -27,6 +27,8 @@ def test_the_blended_buffer_is_sharded(report: dict[str, Any]):
     assert len(report["blended"]) > 2
     for whole, shard in report["blended"]:
         assert np.prod(shard) * 8 == np.prod(whole)
+    # Said at each addition, not left to the compiler, which may shard otherwise elsewhere.
+    assert all(report["constrained"])
 
 
 def test_blended_chunks_are_the_whole(report: dict[str, Any]):
