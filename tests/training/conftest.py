@@ -1,4 +1,4 @@
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,3 +37,16 @@ def tiny_loss(tiny_task: "Task") -> Callable[..., float]:
     data = on_devices(latent_batch(0))
     key = jax.random.fold_in(jax.random.key(0), 0)
     return lambda params: float(compiled(params, tiny_task.frozen, data, key)[0])
+
+
+@pytest.fixture(scope="module")
+def least_upscaler() -> Iterator[None]:
+    """The least networks of Upscale-A-Video in place of those of its debug preset."""
+    from training.upscale_tiny import NETWORKS
+
+    from venhancer_jax.pipelines.registry import find_system
+
+    presets = find_system("upscale_a_video").presets
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(presets, "debug", NETWORKS)  # pyright: ignore[reportArgumentType]
+        yield

@@ -1,8 +1,12 @@
 """The least Upscale-A-Video that trains, in place of its debug preset."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import jax
+import jax.numpy as jnp
+import numpy as np
 from ml_collections import ConfigDict
 
 from venhancer_jax.configs import (
@@ -27,6 +31,27 @@ NETWORKS = {
     "text": NullTextConfig(width=16),
 }
 WEIGHTS = {"pixel": 2.0, "perceptual": 0.5, "adversarial": 0.3}
+
+LATENTS = np.random.default_rng(2).standard_normal((2, FRAMES, 8, 8, 4)).astype(np.float32)
+
+
+def tiny_batch() -> dict[str, jax.Array]:
+    """Returns two clips, with the least and the largest noise level."""
+    generator = np.random.default_rng(0)
+    low = generator.integers(0, 256, (2, FRAMES, SIDE // 4, SIDE // 4, 3), np.uint8)
+    batch = {
+        "video": low.repeat(4, 2).repeat(4, 3),
+        "low": low,
+        "noise_aug": np.array([1, 351], np.int32),
+        "tokens": np.zeros((2, 77), np.int32),
+    }
+    return {name: jnp.asarray(x) for name, x in batch.items()}
+
+
+def moved(before: Mapping[str, Any], after: Mapping[str, Any]) -> set[str]:
+    """Returns the names of the parameters that changed."""
+    assert before.keys() == after.keys()
+    return {n for n in before if not np.array_equal(before[n], after[n])}
 
 
 def diffusion_config(**changes: Any) -> ConfigDict:
