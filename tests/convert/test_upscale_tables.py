@@ -1,5 +1,6 @@
 """The rule tables of the UNet: published names, diffusers' names, there and back."""
 
+import dataclasses
 import functools
 import zlib
 from pathlib import Path
@@ -109,6 +110,8 @@ def test_parts_are_found_by_their_names():
     assert tables.detect(PUBLISHED, shapes_of(STOCK)) == (STOCK, "image")
     assert tables.detect(PUBLISHED, shapes_of(sd21)) == (sd21, "image")
     assert tables.detect(SMALL, shapes_of(SMALL_STOCK)) == (SMALL_STOCK, "image")
+    unlabelled = dataclasses.replace(SMALL_STOCK, labels=0)
+    assert tables.detect(SMALL, shapes_of(unlabelled)) == (unlabelled, "image")
 
 
 def test_another_network_is_refused():
