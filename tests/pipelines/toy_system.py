@@ -13,7 +13,8 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 
 from venhancer_jax.pipelines.options import LOOK, EnhanceOptions, WeightOptions
-from venhancer_jax.pipelines.system import Clip, Output, ProgramSpec, Progress, SystemSpec
+from venhancer_jax.pipelines.progress import Progress
+from venhancer_jax.pipelines.system import Clip, Output, ProgramSpec, SystemSpec
 from venhancer_jax.settings import number, whole
 from venhancer_jax.sharding.mesh import replicated
 

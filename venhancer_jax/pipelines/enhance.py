@@ -8,7 +8,8 @@ import numpy as np
 
 from venhancer_jax.errors import InputError
 from venhancer_jax.pipelines.options import parse_fps
-from venhancer_jax.pipelines.system import Progress, System
+from venhancer_jax.pipelines.progress import Progress
+from venhancer_jax.pipelines.system import System
 from venhancer_jax.settings import old_names
 from venhancer_jax.video.frames import as_rgb8
 

@@ -109,6 +109,10 @@ class EnhanceOptions:
     window: int = whole(
         32, low=2, high=1000, group=SPEED, about="frames that are denoised together"
     )
+    segment_windows: int = whole(
+        2, low=0, high=10_000, group=SPEED,
+        about="windows that are finished together; 0 joins all of a scene at every step",
+    )  # fmt: skip
 
     def __post_init__(self):
         normalise(self)

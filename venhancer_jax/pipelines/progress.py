@@ -1,8 +1,12 @@
 """Progress bars with the time left."""
 
+from collections.abc import Callable
 from typing import Self
 
 from tqdm import tqdm
+
+# Called with `(stage, done, total)`; the total is None while it is not known.
+Progress = Callable[[str, int, int | None], None]
 
 
 class ProgressBars:

@@ -14,10 +14,11 @@ from etils import epath
 from jax.sharding import Mesh
 
 from venhancer_jax.models.functional import FunctionalModule
+from venhancer_jax.pipelines.continuation import FinishedLatents, Place
+from venhancer_jax.pipelines.frame_times import OutputClock
 from venhancer_jax.pipelines.options import EnhanceOptions, WeightOptions
-
-# Called with `(stage, done, total)`; the total is None while it is not known.
-Progress = Callable[[str, int, int | None], None]
+from venhancer_jax.pipelines.progress import Progress
+from venhancer_jax.pipelines.segments import SegmentSizes
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -113,6 +114,21 @@ class ProgramSpec:
     scales_with: tuple[str, ...] = ()
 
 
+@dataclasses.dataclass(frozen=True)
+class EnhancedSegment:
+    """A segment of a clip, denoised.
+
+    Attributes:
+      finished: latents that the next segment of the scene continues; None if it needs none.
+      decode: function from an input frame to the frames of the grid from the first one of the
+        segment to that one, uint8 RGB `[H, W, 3]` each; the last ones are missing where the segment
+        ends before.
+    """
+
+    finished: FinishedLatents | None
+    decode: Callable[[int], Iterator[np.ndarray]]
+
+
 class System(Protocol):
     """Networks with weights that enhance clips."""
 
@@ -152,6 +168,37 @@ class System(Protocol):
 
         Yields:
           uint8 RGB frames `[H', W', 3]` at the rate of the plan.
+
+        Raises:
+          InputError: no frames, frames of several sizes, or options that do not fit them.
+        """
+        ...
+
+    def segment_sizes(self, rate: Fraction, options: Any) -> SegmentSizes:
+        """Returns how a clip of `rate` frames per second is cut into segments."""
+        ...
+
+    def output_clock(self, rate: Fraction, time_base: Fraction | None, options: Any) -> OutputClock:
+        """Returns the times at which the frames of the output are shown; see `output_clock`."""
+        ...
+
+    def enhance_segment(
+        self,
+        frames: Iterable[np.ndarray],
+        *,
+        rate: Fraction,
+        options: Any,
+        place: Place,
+        progress: Progress,
+    ) -> EnhancedSegment:
+        """Denoises a segment of a clip; its frames are decoded when they are requested.
+
+        Args:
+          frames: uint8 RGB frames `[H, W, 3]`, all of one size, which are all read.
+          rate: frames per second of the input.
+          options: options of this system.
+          place: place of the segment in its clip.
+          progress: callback for the progress of each stage.
 
         Raises:
           InputError: no frames, frames of several sizes, or options that do not fit them.

@@ -7,7 +7,8 @@ from fractions import Fraction
 import numpy as np
 
 from venhancer_jax.errors import InputError
-from venhancer_jax.pipelines.system import Clip, Progress
+from venhancer_jax.pipelines.progress import Progress
+from venhancer_jax.pipelines.system import Clip
 from venhancer_jax.pipelines.upscale_a_video.options import UpscaleAVideoOptions
 from venhancer_jax.pipelines.upscale_a_video.plan import UpscaleAVideoPlan, plan_clip, plan_space
 from venhancer_jax.video import resize

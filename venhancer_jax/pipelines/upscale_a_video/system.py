@@ -5,6 +5,7 @@ functions over a plan.
 """
 
 import dataclasses
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 
@@ -15,9 +16,12 @@ import numpy as np
 from venhancer_jax.diffusion.noise import CounterNoise, NoiseSource
 from venhancer_jax.diffusion.solvers import solve
 from venhancer_jax.pipelines import programs
+from venhancer_jax.pipelines.continuation import WHOLE_CLIP, Place, continuing
 from venhancer_jax.pipelines.denoise import windowed_denoiser
-from venhancer_jax.pipelines.frame_times import at_output_times
-from venhancer_jax.pipelines.system import Clip, ProgramSpec, Progress
+from venhancer_jax.pipelines.frame_times import OutputClock, at_output_times, output_clock
+from venhancer_jax.pipelines.progress import Progress
+from venhancer_jax.pipelines.segments import SegmentSizes
+from venhancer_jax.pipelines.system import Clip, EnhancedSegment, ProgramSpec
 from venhancer_jax.pipelines.upscale_a_video.conditions import compute_conditions
 from venhancer_jax.pipelines.upscale_a_video.decode import decode_tiles, finish
 from venhancer_jax.pipelines.upscale_a_video.flow import Flows
@@ -110,6 +114,43 @@ class UpscaleAVideo(UpscaleAVideoNetworks):
         pixels = self.to_bytes(decoded, truncate=options.quirks.truncate_bytes)
         yield from at_output_times(pixels, denoised.plan.take, progress)
 
+    def segment_sizes(self, rate: Fraction, options: UpscaleAVideoOptions) -> SegmentSizes:
+        """Returns how a clip is cut into segments."""
+        del rate
+        windows = 0 if options.compat == "official" else options.segment_windows
+        overlap = min(max(1, options.window_overlap), options.window - 1)
+        return SegmentSizes(window=options.window, overlap=overlap, windows=windows)
+
+    def output_clock(
+        self, rate: Fraction, time_base: Fraction | None, options: UpscaleAVideoOptions
+    ) -> OutputClock:
+        """Returns the times at which the frames of the output are shown."""
+        return output_clock(rate, time_base, options, 1)
+
+    def enhance_segment(
+        self,
+        frames: Iterable[np.ndarray],
+        *,
+        rate: Fraction,
+        options: UpscaleAVideoOptions,
+        place: Place,
+        progress: Progress,
+    ) -> EnhancedSegment:
+        """Denoises a segment of a clip; its frames are decoded when they are requested."""
+        denoised = self.denoise_clip(
+            frames, rate=rate, options=options, place=place, progress=progress
+        )
+        finished = None
+        if len(denoised.latents) == 1:
+            finished = place.keep(denoised.latents[0], stride=1, window=options.window)
+
+        def decode(stop: int) -> Iterator[np.ndarray]:
+            decoded = self.decode_frames(denoised, options)
+            pixels = self.to_bytes(decoded, truncate=options.quirks.truncate_bytes)
+            return itertools.islice(pixels, place.first - place.start, stop + 1 - place.start)
+
+        return EnhancedSegment(finished, decode)
+
     def denoise_clip(
         self,
         frames: Iterable[np.ndarray],
@@ -119,6 +160,7 @@ class UpscaleAVideo(UpscaleAVideoNetworks):
         noise: NoiseSource | None = None,
         text: jax.Array | None = None,
         flows: Flows | None = None,
+        place: Place = WHOLE_CLIP,
         progress: Progress = lambda stage, done, total: None,
     ) -> DenoisedClip:
         """Computes the clean latents of a clip, all of `enhance` up to decoding.
@@ -130,6 +172,7 @@ class UpscaleAVideo(UpscaleAVideoNetworks):
           noise: source of all noise, by default counters from `options.seed`.
           text: features of prompt and negative prompt `[2, L, D]`, in place of those in `options`.
           flows: flows `[F - 1, h, w, 2]` both ways, in place of those that `options` name.
+          place: place of the frames in a longer clip.
           progress: callback for the progress of each stage.
 
         Raises:
@@ -139,7 +182,7 @@ class UpscaleAVideo(UpscaleAVideoNetworks):
             check_flow(self.raft, options)
         source = read_source(frames, rate, options, progress)
         return self.denoise_source(
-            source, options, noise=noise, text=text, flows=flows, progress=progress
+            source, options, noise=noise, text=text, flows=flows, place=place, progress=progress
         )
 
     def denoise_source(
@@ -150,6 +193,7 @@ class UpscaleAVideo(UpscaleAVideoNetworks):
         noise: NoiseSource | None = None,
         text: jax.Array | None = None,
         flows: Flows | None = None,
+        place: Place = WHOLE_CLIP,
         progress: Progress = lambda stage, done, total: None,
     ) -> DenoisedClip:
         """Computes the clean latents of low-resolution frames; see `denoise_clip`.
@@ -160,9 +204,10 @@ class UpscaleAVideo(UpscaleAVideoNetworks):
           noise: source of all noise, by default counters from `options.seed`.
           text: features of prompt and negative prompt `[2, L, D]`, in place of those in `options`.
           flows: flows `[F - 1, h, w, 2]` both ways, in place of those that `options` name.
+          place: place of the frames in a longer clip.
           progress: callback for the progress of each stage.
         """
-        noise = noise or CounterNoise(options.seed)
+        noise = noise or CounterNoise(options.seed, place.start)
         tiles = source.plan.space.tiles
         steps = self.scheduler.ddim_steps(options.steps)
         latents: list[jax.Array] = []
@@ -198,7 +243,14 @@ class UpscaleAVideo(UpscaleAVideoNetworks):
                 )
                 refine = None if flows is None else refiner(flows, tile, options)
                 latents.append(
-                    solve(denoise, conditions.start, steps, noise, on_step, refine=refine)
+                    solve(
+                        continuing(denoise, place, 1),
+                        conditions.start,
+                        steps,
+                        noise,
+                        on_step,
+                        refine=refine,
+                    )
                 )
         return DenoisedClip(source, tuple(latents))
 

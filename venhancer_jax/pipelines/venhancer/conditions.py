@@ -52,6 +52,7 @@ def compute_conditions(
     time: TimePlan,
     schedule: Schedule,
     noise: NoiseSource,
+    key_noise: NoiseSource,
     options: VEnhancerOptions,
 ) -> Conditions:
     """Computes start and conditions from the latents of a clip.
@@ -60,7 +61,8 @@ def compute_conditions(
       encoded: latents of the key frames, or of all frames with `interpolation="flow"`.
       time: frames of the grid.
       schedule: noise levels of the denoiser.
-      noise: source of the noise on start and hint.
+      noise: source of the noise on the frames of the grid.
+      key_noise: source of the noise on the key frames.
       options: options of the user.
     """
     source = _source_frames(encoded.mean.shape[1], time, options)
@@ -69,7 +71,7 @@ def compute_conditions(
         latents = latents + encoded.std[:, source] * noise("vae", 0, latents.shape)
     keys = latents[:, :: time.stride]
     hint_t, alpha, sigma = hint_noise(schedule, options)
-    hint = alpha * keys + sigma * noise("hint", 0, keys.shape)
+    hint = alpha * keys + sigma * key_noise("hint", 0, keys.shape)
     t_start = options.noise_levels - 1
     start = schedule.alphas[t_start] * latents
     if options.start_noise:

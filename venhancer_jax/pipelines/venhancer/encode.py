@@ -11,7 +11,8 @@ import numpy as np
 from venhancer_jax.errors import InputError
 from venhancer_jax.models.autoencoders.vae import DiagonalGaussian
 from venhancer_jax.pipelines import programs
-from venhancer_jax.pipelines.system import LoadedNetwork, Progress
+from venhancer_jax.pipelines.progress import Progress
+from venhancer_jax.pipelines.system import LoadedNetwork
 from venhancer_jax.pipelines.venhancer.compat import Compat
 from venhancer_jax.pipelines.venhancer.plan import SpacePlan
 from venhancer_jax.sharding.mesh import num_shards, put_sharded

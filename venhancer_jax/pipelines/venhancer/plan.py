@@ -207,6 +207,17 @@ def plan_time(frames: int, rate: Fraction, options: VEnhancerOptions) -> TimePla
     )
 
 
+def window_keys(stride: int, options: VEnhancerOptions) -> tuple[int, int]:
+    """Returns the key frames of a window, and those that neighbouring windows share.
+
+    Args:
+      stride: frames of the grid from one key frame to the next.
+      options: options of the user.
+    """
+    intervals = max(1, (options.window - 1) // stride)
+    return intervals + 1, intervals + 1 - max(1, intervals // 2)
+
+
 def plan_steps(schedule: Schedule, options: VEnhancerOptions) -> LinearSteps | HeunSteps:
     """Computes the step arrays of the requested solver."""
     t_max = options.noise_levels - 1

@@ -4,22 +4,27 @@ read -> resize -> encode -> conditions -> denoise in windows -> decode -> crop, 
 over a plan.
 """
 
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from venhancer_jax.diffusion.noise import CounterNoise, NoiseSource
 from venhancer_jax.diffusion.solvers import solve
 from venhancer_jax.pipelines import programs
+from venhancer_jax.pipelines.continuation import WHOLE_CLIP, Place, continuing
 from venhancer_jax.pipelines.denoise import windowed_denoiser
-from venhancer_jax.pipelines.frame_times import at_output_times
+from venhancer_jax.pipelines.frame_times import OutputClock, at_output_times, output_clock
 from venhancer_jax.pipelines.pieces import Box, faded_spans, whole_span
-from venhancer_jax.pipelines.system import Clip, ProgramSpec, Progress
+from venhancer_jax.pipelines.progress import Progress
+from venhancer_jax.pipelines.segments import SegmentSizes
+from venhancer_jax.pipelines.system import Clip, EnhancedSegment, ProgramSpec
 from venhancer_jax.pipelines.venhancer import buckets
 from venhancer_jax.pipelines.venhancer.conditions import compute_conditions
-from venhancer_jax.pipelines.venhancer.decode import decode_stream
+from venhancer_jax.pipelines.venhancer.decode import CHUNK_OVERLAP, decode_stream
 from venhancer_jax.pipelines.venhancer.encode import EncodedClip, encode_clip
 from venhancer_jax.pipelines.venhancer.networks import VEnhancerNetworks
 from venhancer_jax.pipelines.venhancer.options import VEnhancerOptions
@@ -30,9 +35,11 @@ from venhancer_jax.pipelines.venhancer.plan import (
     plan_space,
     plan_steps,
     plan_time,
+    window_keys,
 )
 from venhancer_jax.pipelines.venhancer.program_specs import program_specs
 from venhancer_jax.pipelines.venhancer.prompts import texts_of
+from venhancer_jax.sharding.mesh import put_sharded
 
 
 class VEnhancer(VEnhancerNetworks):
@@ -96,9 +103,58 @@ class VEnhancer(VEnhancerNetworks):
         latents, plan = self.denoise_clip(
             frames, rate=rate, options=options, noise=noise, text=text, progress=progress
         )
-        decoded = self.decode_frames(latents, plan.space, options)
-        grid = self.to_bytes(decoded, truncate=options.quirks.truncate_bytes)
+        grid = self._decode_pixels(latents, plan.space, options)
         yield from at_output_times(grid, plan.time.take, progress)
+
+    def segment_sizes(self, rate: Fraction, options: VEnhancerOptions) -> SegmentSizes:
+        """Returns how a clip is cut into segments."""
+        stride = plan_time(1, rate, options).stride
+        window, overlap = window_keys(stride, options)
+        windows = 0 if options.compat == "official" else options.segment_windows
+        return SegmentSizes(window=window, overlap=overlap, windows=windows, stride=stride)
+
+    def output_clock(
+        self, rate: Fraction, time_base: Fraction | None, options: VEnhancerOptions
+    ) -> OutputClock:
+        """Returns the times at which the frames of the output are shown."""
+        time = plan_time(1, rate, options)
+        if options.quirks.published_times:
+            base = time_base or 1 / rate
+            return OutputClock(time_base=base, stride=time.stride, rate=time.rate, holds_last=False)
+        return output_clock(rate, time_base, options, time.stride)
+
+    def enhance_segment(
+        self,
+        frames: Iterable[np.ndarray],
+        *,
+        rate: Fraction,
+        options: VEnhancerOptions,
+        place: Place,
+        progress: Progress,
+    ) -> EnhancedSegment:
+        """Denoises a segment of a clip; its frames are decoded when they are requested."""
+        latents, plan = self.denoise_clip(
+            frames, rate=rate, options=options, place=place, progress=progress
+        )
+        stride = plan.time.stride
+        window = self.segment_sizes(rate, options).window
+        finished = place.keep(latents, stride=stride, window=window)
+
+        def decode(stop: int) -> Iterator[np.ndarray]:
+            # The decoder sees a few frames beyond both ends, so that their neighbours count.
+            lead = place.lead(stride, CHUNK_OVERLAP)
+            first = (place.first - place.start) * stride
+            last = min((stop - place.start) * stride, plan.time.frames - 1)
+            begin = max(0, first - CHUNK_OVERLAP)
+            seen = latents[:, begin : last + 1 + CHUNK_OVERLAP]
+            if begin == 0 and lead is not None:
+                with self.on_mesh():
+                    seen = jnp.concatenate([put_sharded(lead, (None,) * lead.ndim), seen], axis=1)
+                begin = -lead.shape[1]
+            pixels = self._decode_pixels(seen, plan.space, options)
+            return itertools.islice(pixels, first - begin, last + 1 - begin)
+
+        return EnhancedSegment(finished, decode)
 
     def denoise_clip(
         self,
@@ -108,6 +164,7 @@ class VEnhancer(VEnhancerNetworks):
         options: VEnhancerOptions,
         noise: NoiseSource | None = None,
         text: jax.Array | None = None,
+        place: Place = WHOLE_CLIP,
         progress: Progress = lambda stage, done, total: None,
     ) -> tuple[jax.Array, VEnhancerPlan]:
         """Computes the clean latents of a clip, all of `enhance` up to decoding.
@@ -118,6 +175,7 @@ class VEnhancer(VEnhancerNetworks):
           options: options of the enhancement.
           noise: source of all noise, by default counters from `options.seed`.
           text: features of prompt and negative prompt `[2, L, D]`, in place of those in `options`.
+          place: place of the frames in a longer clip.
           progress: callback for the progress of each stage.
 
         Returns:
@@ -126,10 +184,14 @@ class VEnhancer(VEnhancerNetworks):
         Raises:
           InputError: no frames, frames of several sizes, or options that do not fit them.
         """
-        noise = noise or CounterNoise(options.seed)
+        stride = plan_time(1, rate, options).stride
+        key_noise = noise or CounterNoise(options.seed, place.start)
+        noise = noise or CounterNoise(options.seed, place.start * stride)
         with self.on_mesh():
             encoded, plan = self._encode(frames, rate, options, progress)
-            conditions = compute_conditions(encoded, plan.time, self.schedule, noise, options)
+            conditions = compute_conditions(
+                encoded, plan.time, self.schedule, noise, key_noise, options
+            )
             del encoded
             features = self.text(texts_of(options)) if text is None else text
             text_kv = programs.compute_text_kv(
@@ -142,7 +204,7 @@ class VEnhancer(VEnhancerNetworks):
                 self.denoiser, boxes, conditions, text_kv, self.schedule, steps.calls, options
             )
             latents = solve(
-                denoise,
+                continuing(denoise, place, stride),
                 conditions.start,
                 steps,
                 noise,
@@ -174,6 +236,12 @@ class VEnhancer(VEnhancerNetworks):
         )
         for piece in self.each_on_mesh(stream):
             yield piece[0, :, top : top + height, left : left + width]
+
+    def _decode_pixels(
+        self, latents: jax.Array, space: SpacePlan, options: VEnhancerOptions
+    ) -> Iterator[np.ndarray]:
+        decoded = self.decode_frames(latents, space, options)
+        return self.to_bytes(decoded, truncate=options.quirks.truncate_bytes)
 
     def decode(self, latents: jax.Array) -> jax.Array:
         """Decodes latents `[n, F, h, w, C]` to frames `[n, F, H, W, 3]`, each group by itself."""
