@@ -50,7 +50,9 @@ def atomic_file(path: epath.PathLike) -> Iterator[epath.Path]:
     partial = _partial(path)
     try:
         yield partial
+        _sync(partial)
         partial.replace(path)
+        _sync(path.parent)
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
@@ -139,6 +141,28 @@ def remove_stale(path: epath.PathLike) -> None:
     for entry in path.parent.iterdir():
         if (match := names.fullmatch(entry.name)) and not _is_alive(int(match[1])):
             entry.rmtree() if entry.is_dir() else entry.unlink()
+
+
+def remove_partials(folder: epath.PathLike) -> None:
+    """Removes all hidden files and folders that were being written in a folder.
+
+    Args:
+      folder: folder that only the caller writes.
+    """
+    for entry in epath.Path(folder).iterdir():
+        if entry.name.startswith(".") and entry.name.endswith(_PARTIAL):
+            entry.rmtree() if entry.is_dir() else entry.unlink()
+
+
+def _sync(path: epath.Path) -> None:
+    """Waits until a local file, or the names in a local folder, are on the disk."""
+    if _is_remote(path) or not path.exists():
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _partial(path: epath.Path) -> epath.Path:
