@@ -13,13 +13,16 @@ from venhancer_jax.video.folder import (
 )
 from venhancer_jax.video.probe import VideoInfo, probe
 from venhancer_jax.video.read import first_frame, read_frames
+from venhancer_jax.video.timing import FrameTimes, constant_times
 from venhancer_jax.video.write import VideoWriter
 
 __all__ = [
     "VIDEO_SUFFIXES",
+    "FrameTimes",
     "VideoInfo",
     "VideoWriter",
     "check_prompts",
+    "constant_times",
     "first_frame",
     "is_video",
     "list_videos",

@@ -1,6 +1,6 @@
 """Facts of a video file: size, exact rate, exact frame count, codecs."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from venhancer_jax.video.stored import (
     find_timing,
     list_pictures,
 )
+from venhancer_jax.video.timing import FrameTimes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,8 +25,9 @@ class VideoInfo:
       width: columns of the frames that `read_frames` yields: upright, with square pixels.
       height: rows of those frames.
       rate: frames per second, exact (see `timing.measure_timing`).
-      frames: number of frames that `read_frames` yields.
-      duration: length in seconds.
+      frames: number of frames that `read_frames` yields at the constant `rate`.
+      duration: length in seconds of those frames.
+      times: times of the stored pictures, which `read_frames` yields with `as_stored`.
       start: presentation time in seconds of the first frame, None for a stream without timestamps.
       rotation: clockwise degrees by which the stored frames are rotated: 0, 90, 180 or 270.
       pixel_aspect: width over height of a stored pixel.
@@ -44,6 +46,7 @@ class VideoInfo:
     rate: Fraction
     frames: int
     duration: Fraction
+    times: FrameTimes = field(compare=False, repr=False)
     start: Fraction | None
     rotation: int
     pixel_aspect: Fraction
@@ -79,7 +82,7 @@ def probe(path: str | Path) -> VideoInfo:
                 f"{path}: none of the {len(pictures)} frames can be decoded; the file is damaged. "
                 "Copy, download or record it again."
             )
-        timing, start = find_timing(source, drop_undecodable_start(pictures, first.pts))
+        timing, times, start = find_timing(source, drop_undecodable_start(pictures, first.pts))
         pixel_aspect = source.stream.sample_aspect_ratio or Fraction(1)
         picture = PictureConverter(first, pixel_aspect)
         sound = source.container.streams.audio
@@ -90,6 +93,7 @@ def probe(path: str | Path) -> VideoInfo:
             rate=timing.rate,
             frames=timing.frames,
             duration=timing.duration,
+            times=times,
             start=start,
             rotation=picture.orientation.rotation,
             pixel_aspect=pixel_aspect,

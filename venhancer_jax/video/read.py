@@ -1,8 +1,9 @@
-"""Streaming the frames of a video as upright RGB arrays at a constant rate."""
+"""Streaming the frames of a video as upright RGB arrays, at a constant rate or as stored."""
 
 import logging
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
@@ -14,11 +15,9 @@ from venhancer_jax.video.colour import is_high_dynamic_range
 from venhancer_jax.video.picture import PictureConverter
 from venhancer_jax.video.probe import VideoInfo, probe
 from venhancer_jax.video.source import DamagedPictureError, VideoSource, open_source
+from venhancer_jax.video.timing import TIME_TOLERANCE
 
 _log = logging.getLogger(__name__)
-
-# A start time such as 0.7 s is a hair before the frame at 7/10 s in binary floating point.
-_START_TOLERANCE = 1e-6
 
 
 def read_frames(
@@ -27,6 +26,7 @@ def read_frames(
     start_time: float = 0.0,
     max_frames: int | None = None,
     allow_damaged: bool = False,
+    as_stored: bool = False,
 ) -> Iterator[np.ndarray]:
     """Yields the frames of a video, one at a time, at the constant rate `VideoInfo.rate`.
 
@@ -35,6 +35,9 @@ def read_frames(
     rate, each frame is the latest picture of its time, so that some are repeated and some dropped.
     Length and sync to sound are those of the file. An image is a one-frame video.
 
+    With `as_stored` each stored picture comes once, whatever its time, which is in
+    `VideoInfo.times`.
+
     Args:
       info_or_path: video that was probed, or path of one.
       start_time: seconds from the first frame; the first yielded frame is the one shown then.
@@ -42,6 +45,7 @@ def read_frames(
       allow_damaged: whether to read what a damaged or short file still holds: a picture that cannot
         be decoded is replaced by the one before it, one that can be decoded in part is shown so,
         and where the file breaks off the frames end, each with a logged warning.
+      as_stored: whether to yield the stored pictures, in place of frames at a constant rate.
 
     Yields:
       uint8 RGB `[height, width, 3]`, each an array of its own.
@@ -52,33 +56,110 @@ def read_frames(
         decoding, else in place of the first frame that is missing or wrong.
     """
     info = info_or_path if isinstance(info_or_path, VideoInfo) else probe(info_or_path)
-    if not math.isfinite(start_time) or not 0 <= start_time < info.duration:
+    clock = _clock(info, as_stored)
+    if not math.isfinite(start_time) or not 0 <= start_time < clock.duration:
         raise InputError(
-            f"start_time={start_time}: {info.path} lasts {float(info.duration):.3f} s; "
+            f"start_time={start_time}: {info.path} lasts {float(clock.duration):.3f} s; "
             "give a time from 0 up to before its end."
         )
     if max_frames is not None and max_frames < 1:
         raise InputError(f"max_frames={max_frames}: give 1 or more, or None for all frames.")
-    first = first_frame(info, start_time)
-    stop = info.frames if max_frames is None else min(info.frames, first + max_frames)
+    first = clock.shown_at(start_time)
+    stop = clock.frames if max_frames is None else min(clock.frames, first + max_frames)
     if info.damage and not allow_damaged:
-        raise _damaged(info, info.damage)
-    return _read(info, first, stop, allow_damaged)
+        raise _damaged(clock, info.damage)
+    return _read(clock, first, stop, allow_damaged)
 
 
-def first_frame(info: VideoInfo, start_time: float) -> int:
-    """Returns the index of the frame that is shown `start_time` seconds after the first one."""
-    return min(math.floor(start_time * info.rate + _START_TOLERANCE), info.frames - 1)
+def first_frame(info: VideoInfo, start_time: float, *, as_stored: bool = False) -> int:
+    """Returns the index of the frame that is shown `start_time` seconds after the first one.
+
+    Args:
+      info: video that was probed.
+      start_time: seconds from the first frame.
+      as_stored: whether stored pictures are counted, in place of frames at a constant rate.
+    """
+    return _clock(info, as_stored).shown_at(start_time)
 
 
-def _read(info: VideoInfo, first: int, stop: int, allow_damaged: bool) -> Iterator[np.ndarray]:
+@dataclass(frozen=True)
+class _ConstantClock:
+    """Frames at a constant rate, which may repeat and drop pictures."""
+
+    info: VideoInfo
+
+    @property
+    def frames(self) -> int:
+        return self.info.frames
+
+    @property
+    def duration(self) -> Fraction:
+        return self.info.duration
+
+    @property
+    def holds(self) -> bool:
+        """Returns whether a picture stays until the next one comes."""
+        return self.info.variable_rate
+
+    def seconds(self, index: int) -> Fraction:
+        return index / self.info.rate
+
+    def shown_at(self, seconds: float) -> int:
+        index = math.floor(seconds * self.info.rate + TIME_TOLERANCE)
+        return min(index, self.info.frames - 1)
+
+    def index_of(self, seconds: Fraction, latest: int) -> int:
+        """Returns the first frame to show a picture of a time."""
+        position = seconds * self.info.rate
+        if self.info.on_grid:
+            return math.floor(position + Fraction(1, 2))
+        return math.ceil(position - Fraction(1, 1000))
+
+
+@dataclass(frozen=True)
+class _StoredClock:
+    """Frames that are the stored pictures, each once."""
+
+    info: VideoInfo
+    holds: bool = False
+
+    @property
+    def frames(self) -> int:
+        return len(self.info.times)
+
+    @property
+    def duration(self) -> Fraction:
+        return self.info.times.duration
+
+    def seconds(self, index: int) -> Fraction:
+        return self.info.times.seconds(index)
+
+    def shown_at(self, seconds: float) -> int:
+        return self.info.times.shown_at(seconds)
+
+    def index_of(self, seconds: Fraction, latest: int) -> int:
+        """Returns the frame of the picture after frame `latest`; equal times count up."""
+        if seconds < 0:  # refers to pictures before the file
+            return -1
+        return max(self.info.times.nearest(seconds), latest + 1)
+
+
+_Clock = _ConstantClock | _StoredClock
+
+
+def _clock(info: VideoInfo, as_stored: bool) -> _Clock:
+    return _StoredClock(info) if as_stored else _ConstantClock(info)
+
+
+def _read(clock: _Clock, first: int, stop: int, allow_damaged: bool) -> Iterator[np.ndarray]:
     """Yields the frames from index `first` up to before `stop`."""
+    info = clock.info
     if info.damage:
         _log.warning("%s: damaged: %s", info.path, info.damage)
     end = first
     converter: PictureConverter | None = None
     try:
-        for frame in _shown(info, first, stop, allow_damaged):
+        for frame in _shown(clock, first, stop, allow_damaged):
             if converter is None:
                 converter = PictureConverter(frame, info.pixel_aspect)
                 if is_high_dynamic_range(frame):
@@ -86,37 +167,40 @@ def _read(info: VideoInfo, first: int, stop: int, allow_damaged: bool) -> Iterat
             yield converter.convert(frame)
             end += 1
     except DamagedPictureError as error:
-        raise _damaged(info, str(error), present=end) from error
+        raise _damaged(clock, str(error), present=end) from error
     if end < stop and not allow_damaged:
-        raise _damaged(info, "the file breaks off", present=end)
+        raise _damaged(clock, "the file breaks off", present=end)
     if converter is None:
         raise InputError(
             f"{info.path}: no frame can be decoded from frame {first} on; the file is damaged. "
             "Copy, download or record it again."
         )
     if end < stop:
-        _log.warning("%s: the file breaks off: frames end at %d of %d", info.path, end, info.frames)
+        _log.warning(
+            "%s: the file breaks off: frames end at %d of %d", info.path, end, clock.frames
+        )
 
 
-def _shown(info: VideoInfo, first: int, stop: int, allow_damaged: bool) -> Iterator[VideoFrame]:
+def _shown(clock: _Clock, first: int, stop: int, allow_damaged: bool) -> Iterator[VideoFrame]:
     """Yields the picture of each frame from `first` up to before `stop`, or to the file's end."""
+    path = clock.info.path
     index, latest = first, first - 1
     repeated, mended = 0, 0
     current: VideoFrame | None = None
     try:
-        for begins, picture in _from(info, first, allow_damaged):
+        for begins, picture in _from(clock, first, allow_damaged):
             mended += picture.is_corrupt
             # The first picture is never late, and evenly spaced ones leave no gap.
-            if begins > latest + 1 and (current is None or not info.variable_rate):
+            if begins > latest + 1 and (current is None or not clock.holds):
                 if not allow_damaged:
-                    raise DamagedPictureError(f"near {float((latest + 1) / info.rate):.2f} s")
+                    raise DamagedPictureError(f"near {float(clock.seconds(latest + 1)):.2f} s")
                 repeated += begins - max(index, latest + 1)
             if current is not None:
                 while index < min(begins, stop):
                     yield current
                     index += 1
             current, latest = picture, begins
-            if index >= stop or (begins + 1 >= stop and not info.variable_rate):
+            if index >= stop or (begins + 1 >= stop and not clock.holds):
                 break
     except DamagedPictureError:
         if current is not None and index == latest < stop:
@@ -124,20 +208,21 @@ def _shown(info: VideoInfo, first: int, stop: int, allow_damaged: bool) -> Itera
         raise
     if current is not None:
         # The last picture of a variable rate stays until the end of the video.
-        for _ in range(index, stop if info.variable_rate else min(latest + 1, stop)):
+        for _ in range(index, stop if clock.holds else min(latest + 1, stop)):
             yield current
     if repeated:
-        _log.warning("%s: %d damaged or missing frames were repeated", info.path, repeated)
+        _log.warning("%s: %d damaged or missing frames were repeated", path, repeated)
     if mended:
-        _log.warning("%s: %d damaged pictures are shown as far as known", info.path, mended)
+        _log.warning("%s: %d damaged pictures are shown as far as known", path, mended)
 
 
-def _from(info: VideoInfo, first: int, allow_damaged: bool) -> Iterator[tuple[int, VideoFrame]]:
+def _from(clock: _Clock, first: int, allow_damaged: bool) -> Iterator[tuple[int, VideoFrame]]:
     """Yields (index of the first frame that shows it, picture), from the one shown at `first`."""
+    info = clock.info
     if first > 0 and info.start is not None:
         with open_source(info.path) as source:
-            if source.seek(info.start + first / info.rate):
-                pictures = _placed(info, source, allow_damaged, after_seek=True)
+            if source.seek(info.start + clock.seconds(first)):
+                pictures = _placed(clock, source, allow_damaged, after_seek=True)
                 begins, picture = next(pictures, (first + 1, None))
                 # Some formats only land behind the requested time; they are decoded from the start.
                 if picture is not None and begins <= first:
@@ -145,37 +230,30 @@ def _from(info: VideoInfo, first: int, allow_damaged: bool) -> Iterator[tuple[in
                     yield from pictures
                     return
     with open_source(info.path) as source:
-        yield from _placed(info, source, allow_damaged)
+        yield from _placed(clock, source, allow_damaged)
 
 
 def _placed(
-    info: VideoInfo, source: VideoSource, allow_damaged: bool, *, after_seek: bool = False
+    clock: _Clock, source: VideoSource, allow_damaged: bool, *, after_seek: bool = False
 ) -> Iterator[tuple[int, VideoFrame]]:
-    time_base = source.stream.time_base
+    start, time_base = clock.info.start, source.stream.time_base
     begins = -1
     for frame in source.frames(allow_damaged=allow_damaged, after_seek=after_seek):
-        if info.start is None or time_base is None or frame.pts is None:
+        if start is None or time_base is None or frame.pts is None:
             begins += 1
         else:
-            begins = _first_index((frame.pts * time_base - info.start) * info.rate, info.on_grid)
+            begins = clock.index_of(frame.pts * time_base - start, begins)
         yield begins, frame
 
 
-def _first_index(position: Fraction, on_grid: bool) -> int:
-    """Returns the first frame to show a picture whose time is `position` frames."""
-    if on_grid:
-        return math.floor(position + Fraction(1, 2))
-    return math.ceil(position - Fraction(1, 1000))
-
-
-def _damaged(info: VideoInfo, reason: str, present: int | None = None) -> InputError:
+def _damaged(clock: _Clock, reason: str, present: int | None = None) -> InputError:
     read = ""
     if present is not None:
         read = (
-            f"; {present} of {info.frames} frames ({float(present / info.rate):.1f} of"
-            f" {float(info.duration):.1f} s) can be read"
+            f"; {present} of {clock.frames} frames ({float(clock.seconds(present)):.1f} of"
+            f" {float(clock.duration):.1f} s) can be read"
         )
     return InputError(
-        f"{info.path}: damaged: {reason}{read}. Copy, download or record it again, or set"
+        f"{clock.info.path}: damaged: {reason}{read}. Copy, download or record it again, or set"
         " allow_damaged=True for what is there."
     )

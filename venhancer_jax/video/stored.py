@@ -7,11 +7,20 @@ from fractions import Fraction
 
 from venhancer_jax.errors import InputError
 from venhancer_jax.video.source import VideoSource
-from venhancer_jax.video.timing import Timing, constant_timing, measure_timing
+from venhancer_jax.video.timing import (
+    FrameTimes,
+    Timing,
+    constant_times,
+    constant_timing,
+    measure_times,
+    measure_timing,
+)
 
 _RATE_WHEN_UNKNOWN = Fraction(25)
 # Rounding and unknown lengths of the last picture do not make a file short.
 _SHORT_SECONDS = 0.5
+# Formats that store for how long the last picture is shown; for others FFmpeg guesses.
+_FORMATS_WITH_LENGTHS = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi", "gif", "apng")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,15 +90,16 @@ def drop_undecodable_start(
 
 def find_timing(
     source: VideoSource, pictures: list[StoredPicture]
-) -> tuple[Timing, Fraction | None]:
-    """Finds the frame rate of a stream and the time of its first picture.
+) -> tuple[Timing, FrameTimes, Fraction | None]:
+    """Finds the frame rate of a stream, the time of each picture, and that of the first one.
 
     Args:
       source: open file.
       pictures: decodable pictures.
 
     Returns:
-      Timing, and presentation time in seconds, None for a stream without timestamps.
+      Timing at a constant rate, times of the pictures, and presentation time of the first one in
+      seconds, None for a stream without timestamps.
     """
     stream = source.stream
     claimed = [
@@ -98,12 +108,14 @@ def find_timing(
     shown = [picture for picture in pictures if not picture.is_hidden]
     stamps = sorted(picture.stamp for picture in shown if picture.stamp is not None)
     if len(stamps) < len(shown) or stream.time_base is None:
-        return constant_timing(claimed[0], len(shown)), None
+        return constant_timing(claimed[0], len(shown)), constant_times(claimed[0], len(shown)), None
     last_length = next(picture.length for picture in shown if picture.stamp == stamps[-1])
     if source.container.format.name == "avi":  # which lists its slots, of one tick each
         last_length = max(last_length, stream.frames - stamps[-1])
     timing = measure_timing(stamps, stream.time_base, claimed, last_length, stream.average_rate)
-    return timing, stamps[0] * stream.time_base
+    known_length = last_length if source.container.format.name in _FORMATS_WITH_LENGTHS else 0
+    times = measure_times(stamps, stream.time_base, claimed, known_length)
+    return timing, times, stamps[0] * stream.time_base
 
 
 def find_damage(source: VideoSource, pictures: list[StoredPicture], timing: Timing) -> str:

@@ -1,5 +1,6 @@
-"""From the timestamps of a stream to one exact frame rate."""
+"""From the timestamps of a stream to the times of its pictures, or to one exact frame rate."""
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -20,6 +21,68 @@ _HEADER_TOLERANCE = Fraction(1, 10_000)
 _LARGEST_RATE_DENOMINATOR = 100_000
 # Every tick of a fine time base is on a grid of its own.
 _LARGEST_GRID_RATE = 240
+# Seconds by which Matroska rounds, which stays when its packets are copied to a finer time base.
+_ROUNDING = Fraction(1, 1000)
+# Seconds; a start time such as 0.7 is a hair before the frame at 7/10 in binary floating point.
+TIME_TOLERANCE = 1e-6
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FrameTimes:
+    """Times at which frames are shown.
+
+    Attributes:
+      ticks: time of each frame, int64 `[N]`, strictly ascending from 0, the time of the first one.
+      time_base: seconds per tick.
+      end: tick at which the last frame ends.
+    """
+
+    ticks: np.ndarray
+    time_base: Fraction
+    end: int
+
+    def __len__(self) -> int:
+        """Returns the number of frames."""
+        return len(self.ticks)
+
+    @property
+    def rate(self) -> Fraction | None:
+        """Returns the exact frames per second of evenly spaced frames, else None."""
+        steps = np.diff(self.ticks, append=self.end if len(self) == 1 else [])
+        return 1 / (int(steps[0]) * self.time_base) if (steps == steps[0]).all() else None
+
+    @property
+    def duration(self) -> Fraction:
+        """Returns the seconds from the first frame to the end of the last one."""
+        return self.end * self.time_base
+
+    def seconds(self, index: int) -> Fraction:
+        """Returns the time of a frame after the first one, in seconds.
+
+        Args:
+          index: position of the frame, from 0; the number of frames for the end of the last one.
+        """
+        return (int(self.ticks[index]) if index < len(self) else self.end) * self.time_base
+
+    def shown_at(self, seconds: float | Fraction) -> int:
+        """Returns the index of the frame that is shown at a time.
+
+        Args:
+          seconds: time after the first frame, at least 0.
+        """
+        tick = (seconds + TIME_TOLERANCE) / self.time_base
+        return int(np.searchsorted(self.ticks, math.floor(tick), side="right")) - 1
+
+    def nearest(self, seconds: Fraction) -> int:
+        """Returns the index of the frame whose time is nearest.
+
+        Args:
+          seconds: time after the first frame.
+        """
+        tick = seconds / self.time_base
+        after = min(int(np.searchsorted(self.ticks, math.ceil(tick))), len(self) - 1)
+        before = max(0, after - 1)
+        return min(before, after, key=lambda index: abs(int(self.ticks[index]) - tick))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +113,39 @@ def constant_timing(rate: Fraction, frames: int) -> Timing:
       frames: number of frames.
     """
     return Timing(rate=rate, frames=frames, duration=frames / rate)
+
+
+def constant_times(rate: Fraction, frames: int) -> FrameTimes:
+    """Returns the times of evenly spaced frames.
+
+    Args:
+      rate: frames per second.
+      frames: number of frames, at least 1.
+    """
+    return FrameTimes(ticks=np.arange(frames), time_base=1 / rate, end=frames)
+
+
+def measure_times(
+    stamps: Sequence[int], time_base: Fraction, header_rates: Iterable[Fraction], last_length: int
+) -> FrameTimes:
+    """Finds the times of pictures from their timestamps.
+
+    Pictures that are evenly spaced but for rounding to ticks are placed on the grid of the exact
+    rate. All others keep their timestamps; pictures with equal ones share the time up to the next.
+
+    Args:
+      stamps: presentation times in ticks, ascending, at least one.
+      time_base: seconds per tick.
+      header_rates: rates that the file claims, the most trusted first, at least one.
+      last_length: ticks for which the last picture is shown; 0 when unknown.
+    """
+    ticks = np.asarray(stamps, dtype=np.int64) - stamps[0]
+    if (rate := _exact_rate(ticks, time_base, [_snapped(rate) for rate in header_rates])) is None:
+        ticks, finer = _ascending(ticks)
+        last = last_length * finer or int(np.median(np.diff(ticks)))
+        return FrameTimes(ticks=ticks, time_base=time_base / finer, end=int(ticks[-1]) + last)
+    last = max(1, round(last_length * time_base * rate))
+    return FrameTimes(ticks=np.arange(len(ticks)), time_base=1 / rate, end=len(ticks) - 1 + last)
 
 
 def measure_timing(
@@ -102,6 +198,33 @@ def measure_timing(
     duration = (int(ticks[-1]) + last_length) * time_base
     rate = (count / duration).limit_denominator(_LARGEST_RATE_DENOMINATOR)
     return Timing(rate=rate, frames=count, duration=duration, variable=True, on_grid=False)
+
+
+def _exact_rate(ticks: np.ndarray, time_base: Fraction, claimed: list[Fraction]) -> Fraction | None:
+    """Returns the rate of pictures that are evenly spaced but for rounding to ticks; or None."""
+    if ticks[-1] == 0:
+        return claimed[0]
+    steps, slots = np.diff(ticks), np.arange(len(ticks))
+    mean = len(steps) / (int(ticks[-1]) * time_base)
+    for rate in (*claimed, _nearest_standard(mean)):
+        # A tick as long as a frame would hide an empty slot.
+        tolerance = min(float(max(time_base, _ROUNDING)), float(1 / rate) / 4)
+        if _largest_offset(ticks, slots, time_base, rate) <= tolerance:
+            return rate
+    return mean if (steps == steps[0]).all() else None
+
+
+def _ascending(ticks: np.ndarray) -> tuple[np.ndarray, int]:
+    """Spreads equal ticks over the time up to the next; returns finer ticks, and their number
+    per tick.
+    """
+    distinct, firsts, counts = np.unique(ticks, return_index=True, return_counts=True)
+    finer = math.lcm(*(int(count) for count in set(counts.tolist())))
+    step = int(np.median(np.diff(distinct)))
+    ends = np.append(distinct[1:], distinct[-1] + step)
+    position = np.arange(len(ticks)) - np.repeat(firsts, counts)
+    share = np.repeat((ends - distinct) * (finer // counts), counts)
+    return ticks * finer + position * share, finer
 
 
 def _snapped(rate: Fraction) -> Fraction:
