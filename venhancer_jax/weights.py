@@ -6,6 +6,7 @@
 Orbax holds a checkpoint twice in memory while it writes; the full network has 7.6 GiB.
 """
 
+import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -107,6 +108,24 @@ def load_weights(
 def read_about(folder: epath.PathLike) -> dict[str, Any]:
     """Returns the JSON values that were saved with the weights."""
     return json.loads((epath.Path(folder) / INDEX).read_text())["about"]
+
+
+def fingerprint(folder: epath.PathLike) -> str:
+    """Computes a digest that differs between any two weight folders that were saved.
+
+    Orbax gives every file of parameters a random name, so names and sizes are enough of those.
+
+    Args:
+      folder: weight folder, local or remote.
+    """
+    folder = epath.Path(folder)
+    index = (folder / INDEX).read_text()
+    total = hashlib.blake2b(index.encode(), digest_size=16)
+    for group in json.loads(index)["groups"]:
+        for file in sorted((folder / "groups" / group).glob("**/*")):
+            if not file.is_dir():
+                total.update(f"{file.name} {file.stat().length}\n".encode())
+    return total.hexdigest()
 
 
 def iterate_weights(folder: epath.PathLike) -> Iterator[tuple[str, np.ndarray]]:

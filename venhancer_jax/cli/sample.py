@@ -4,7 +4,8 @@
     python sample.py --config=venhancer --config.input=IN.mp4 --config.output=OUT.mp4
 
 Every setting below can be changed: --config.up_scale=2 --config.target_fps=60. Exit codes: 0 done,
-2 wrong input, 1 anything else.
+2 wrong input, 130 and 143 interrupted, 1 anything else. An interrupted run resumes when the same
+command is run again.
 
     python sample.py --config=venhancer --plan=v5e-8 --plan_clip=720x1280x32
 
@@ -23,9 +24,11 @@ from ml_collections import ConfigDict
 from venhancer_jax.cli.plan_flags import SAMPLE_FLAGS, check_flags, plan_sample
 from venhancer_jax.command_line import parse_config
 from venhancer_jax.errors import InputError
+from venhancer_jax.interrupt import run_interruptible
 from venhancer_jax.startup import set_compile_effort, use_compilation_cache
 
 DEFAULT_CONFIG = "demo"
+_RESUME = "finished parts are kept; run the same command again to resume"
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -36,13 +39,12 @@ def main(arguments: Sequence[str]) -> int:
             return 0
         if check_flags(values):
             return plan_sample(config, values)
-        return _enhance(config)
+        return run_interruptible(lambda: _enhance(config), _RESUME)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("interrupted: what was partly written is removed", file=sys.stderr)
-        return 1
+        return 130
 
 
 def parse_sample_config(
@@ -68,9 +70,22 @@ def load_system(config: ConfigDict) -> Any:
     Raises:
       InputError: a checkpoint cannot be found, fetched or converted.
     """
+    from venhancer_jax.pipelines.config import mesh_of, system_of, weights_of
+    from venhancer_jax.pipelines.registry import find_system
+
+    spec, weights = find_system(system_of(config)), weights_of(config)
+    return spec.load(weight_folders(config), weights, mesh=mesh_of(config))
+
+
+def weight_folders(config: ConfigDict) -> dict[str, Any]:
+    """Returns the weight folder of each network by role; checkpoints are fetched and converted.
+
+    Raises:
+      InputError: a checkpoint cannot be found, fetched or converted.
+    """
     from venhancer_jax import weights as stored
     from venhancer_jax.convert import fetch
-    from venhancer_jax.pipelines.config import mesh_of, system_of, weights_of
+    from venhancer_jax.pipelines.config import system_of, weights_of
     from venhancer_jax.pipelines.registry import find_system
 
     spec, weights = find_system(system_of(config)), weights_of(config)
@@ -79,8 +94,17 @@ def load_system(config: ConfigDict) -> Any:
     for checkpoint in checkpoints.values():
         if checkpoint not in fetch.published() and not stored.is_weights(checkpoint):
             fetch.resolve(checkpoint)
-    folders = {role: fetch.weights_of(role, name) for role, name in checkpoints.items()}
-    return spec.load(folders, weights, mesh=mesh_of(config))
+    return {role: fetch.weights_of(role, name) for role, name in checkpoints.items()}
+
+
+def _weight_facts(config: ConfigDict) -> dict[str, str]:
+    """Returns what results follow from besides videos and options: weights and their numbers."""
+    from venhancer_jax.pipelines.config import weights_of
+    from venhancer_jax.weights import fingerprint
+
+    folders = weight_folders(config)
+    facts = {f"weights of {role}": fingerprint(folder) for role, folder in folders.items()}
+    return facts | {"dtype": config.dtype, "weights": getattr(weights_of(config), "weights", "")}
 
 
 def _enhance(config: ConfigDict) -> int:
@@ -94,13 +118,13 @@ def _enhance(config: ConfigDict) -> int:
     )
 
     initialize_distributed(config)
-    with failing_together():
+    with failing_together(take_signals=False):
         jobs, messages = together(lambda: check_jobs(config))
         check_alike([repr(job.clip) for job in jobs], "the processes do not see the same videos")
         use_compilation_cache(config.compilation_cache or None)
         set_compile_effort(config.compile_effort)
         problems = [Problem(message, 2) for message in messages]
-        problems += run_jobs(load_system(config), jobs)
+        problems += run_jobs(load_system(config), jobs, _weight_facts(config))
     for problem in problems:
         print(f"error: {problem.message}", file=sys.stderr)
     # What is no fault of the input outranks what is.

@@ -51,6 +51,19 @@ class SegmentRecord:
     ends_clip: bool
 
 
+@dataclasses.dataclass(frozen=True)
+class Gap:
+    """Segments that are not finished.
+
+    Attributes:
+      state: state from which they are computed.
+      stop: index of the first finished segment after them; None at the end of the clip.
+    """
+
+    state: StreamState
+    stop: int | None
+
+
 class JobFolder:
     """Finished segments of one output.
 
@@ -113,20 +126,20 @@ class JobFolder:
         """Returns whether a segment is finished."""
         return index in self._records
 
-    def missing(self) -> int | None:
-        """Returns the index of the first segment to compute; None if all are finished."""
+    def next_gap(self) -> Gap | None:
+        """Returns the first run of segments to compute; None if all are finished."""
         index = 0
-        while index in self._records:
-            if self._records[index].ends_clip:
+        while (record := self._records.get(index)) is not None:
+            if record.ends_clip:
                 return None
             index += 1
-        return index
+        later = [i for i in self._records if i > index]
+        return Gap(self._state_before(index), min(later, default=None))
 
-    def state_before(self, index: int) -> StreamState:
+    def _state_before(self, index: int) -> StreamState:
         """Returns the latest state, at most that before segment `index`, that is stored."""
         for i in range(index - 1, -1, -1):
-            if (record := self._records.get(i)) is None:
-                continue
+            record = self._records[i]
             if not record.latents:
                 return StreamState(record.after, None)
             if (finished := self._load_latents(i, record)) is not None:
@@ -138,19 +151,12 @@ class JobFolder:
         ordered = sorted(self._records.items())
         return [(self._file(i), record.tick) for i, record in ordered if record.count]
 
-    def add(
-        self,
-        streamed: StreamedSegment,
-        write: Callable[[Path], int],
-        *,
-        ends_clip: bool,
-    ) -> None:
+    def add(self, streamed: StreamedSegment, write: Callable[[Path], int]) -> None:
         """Stores a finished segment.
 
         Args:
           streamed: segment of the output.
           write: function that writes the pictures to a path and returns the tick of the first one.
-          ends_clip: whether the clip ends with the segment.
 
         Raises:
           OSError: it cannot be stored.
@@ -172,7 +178,7 @@ class JobFolder:
             digest=digest,
             latents=latents,
             after=streamed.after.position,
-            ends_clip=ends_clip,
+            ends_clip=streamed.ends_clip,
         )
         stored = dataclasses.asdict(record) | {"facts": self._facts_digest()}
         atomic_write(self.path / f"{index:06d}.json", json.dumps(stored))

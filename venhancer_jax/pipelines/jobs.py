@@ -1,18 +1,27 @@
 """Jobs of a config: one checked video each, before weights are loaded."""
 
 import dataclasses
+import itertools
+import math
 import tempfile
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from ml_collections import ConfigDict
 
+from venhancer_jax import __version__
 from venhancer_jax.errors import InputError
 from venhancer_jax.pipelines.config import check_values, options_of, system_of
-from venhancer_jax.pipelines.options import EnhanceOptions
+from venhancer_jax.pipelines.frame_times import OutputClock
+from venhancer_jax.pipelines.job_folder import content_digest
+from venhancer_jax.pipelines.options import EnhanceOptions, FileOptions
 from venhancer_jax.pipelines.registry import find_system
+from venhancer_jax.pipelines.segments import TimedFrame
 from venhancer_jax.pipelines.system import Clip, Output
+from venhancer_jax.settings import from_config
 from venhancer_jax.sharding.processes import log_on_main
 from venhancer_jax.video import (
     VideoInfo,
@@ -26,8 +35,8 @@ from venhancer_jax.video import (
 )
 
 RESULTS = Path("results")
-# All sound of the source, also behind its last picture.
-_ALL_SOUND = 1e9  # seconds
+# Settings of reading and writing that the output follows from.
+_FACTS = ("start_time", "max_frames", "allow_damaged", "cuts", "codec", "quality")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -39,60 +48,107 @@ class EnhanceJob:
       target: video or, for `codec="png"`, folder to write.
       info: facts about the source.
       options: options of the enhancement.
-      clip: the part of the source to enhance.
-      output: size and rate of the target.
-      start_time: seconds of the source to skip.
-      max_frames: frames of the source to read at most, or None.
-      allow_damaged: whether a damaged source is enhanced as far as it can be read.
-      codec: encoding of the target.
-      quality: quality of the encoding, 0 to 1.
+      files: settings of reading and writing.
+      clip: part of the source to enhance.
+      output: size and rate of the target, as far as they are known before frames are read.
+      first: index of the first stored picture of that part.
     """
 
     source: Path
     target: Path
     info: VideoInfo
     options: EnhanceOptions
+    files: FileOptions
     clip: Clip
     output: Output
-    start_time: float
-    max_frames: int | None
-    allow_damaged: bool
-    codec: str
-    quality: float
+    first: int
 
-    def frames(self) -> Iterator[np.ndarray]:
-        """Reads the frames to enhance, uint8 RGB `[H, W, 3]`.
+    @property
+    def time_base(self) -> Fraction | None:
+        """Returns the seconds per tick of unevenly spaced frames; None for a constant rate."""
+        times = self.info.times
+        return times.time_base if times.rate is None else None
+
+    @property
+    def is_whole(self) -> bool:
+        """Returns whether the source is enhanced to its end."""
+        return self.first + self.clip.frames == len(self.info.times)
+
+    def frames(self, start: int = 0) -> Iterator[TimedFrame]:
+        """Reads the frames to enhance.
+
+        Args:
+          start: index of the first frame, counted from the first one to enhance.
 
         Raises:
           InputError: the source cannot be read.
         """
-        return read_frames(
+        cuts = cut_source(self.files.cuts)
+        lead = min(start, cuts.frames_before)
+        stored = self.first + start - lead
+        pictures = read_frames(
             self.info,
-            start_time=self.start_time,
-            max_frames=self.max_frames,
-            allow_damaged=self.allow_damaged,
+            start_time=self.info.times.seconds(stored),
+            max_frames=self.clip.frames - start + lead,
+            allow_damaged=self.files.allow_damaged,
+            as_stored=True,
         )
+        return self._timed(cuts, pictures, start, lead)
 
-    def writer(self) -> VideoWriter:
-        """Opens no file yet; returns the writer of the target.
+    def _timed(
+        self, cuts: CutSource, pictures: Iterator[np.ndarray], start: int, lead: int
+    ) -> Iterator[TimedFrame]:
+        before = list(itertools.islice(pictures, lead))
+        begin = self.info.times.seconds(self.first)
+        for i, (pixels, is_cut) in enumerate(cuts.mark(pictures, before, start, begin), start):
+            yield TimedFrame(pixels, self._tick(i), self._tick(i + 1), is_cut)
 
-        Raises:
-          InputError: the target cannot have this codec.
+    def _tick(self, index: int) -> int:
+        """Returns the tick of a frame, counted from the first one to enhance."""
+        times = self.info.times
+        if times.rate is not None:
+            return index
+        ticks = times.ticks
+        stop = self.first + index
+        return (int(ticks[stop]) if stop < len(ticks) else times.end) - int(ticks[self.first])
+
+    @property
+    def end_tick(self) -> int:
+        """Returns the tick at which the last frame ends, counted from the first one to enhance."""
+        return self._tick(self.clip.frames)
+
+    def encoding(self, clock: OutputClock) -> Encoding:
+        """Returns how the pictures of the target are encoded.
+
+        Args:
+          clock: times at which they are shown.
         """
-        first = first_frame(self.info, self.start_time)
-        whole = self.clip.frames == self.info.frames - first
         height, width = self.output.size
-        return VideoWriter(
-            self.target,
+        return Encoding(
+            codec=self.files.codec,
+            quality=self.files.quality,
             width=width,
             height=height,
-            rate=self.output.rate,
-            codec=self.codec,
-            quality=self.quality,
-            audio_from=self.source if self.info.audio_codec else None,
-            audio_start=self.start_time,
-            audio_duration=_ALL_SOUND if whole else self.output.seconds,
+            time_base=clock.output_base,
+            rate=clock.rate,
         )
+
+    def tracks(self) -> Tracks | None:
+        """Returns the other streams of the source that the target has; None for a silent one."""
+        if not self.info.audio_codec or self.files.codec == "png":
+            return None
+        start = self.info.times.seconds(self.first)
+        return Tracks(self.source, start, math.inf if self.is_whole else self.output.seconds)
+
+    def facts(self) -> dict[str, Any]:
+        """Returns what the output follows from besides the weights, as JSON values by name."""
+        files = dataclasses.asdict(self.files)
+        return {
+            "input": content_digest(self.source),
+            "version": __version__,
+            **{name: files[name] for name in _FACTS},
+            **{name: str(value) for name, value in dataclasses.asdict(self.options).items()},
+        }
 
 
 def check_jobs(config: ConfigDict) -> tuple[list[EnhanceJob], list[str]]:
@@ -175,28 +231,27 @@ def _check_job(config: ConfigDict, source: Path, target: Path, *, index: int) ->
         name_as_prompt=config.name_as_prompt,
     )
     options = options_of(config, prompt)
-    left = info.frames - first_frame(info, config.start_time)
+    files = from_config(FileOptions, config)
+    first = first_frame(info, files.start_time, as_stored=True)
+    left = len(info.times) - first
     clip = Clip(
-        frames=min(left, config.max_frames or left),
+        frames=min(left, files.max_frames or left),
         height=info.height,
         width=info.width,
-        rate=info.rate,
+        rate=info.times.rate or len(info.times) / info.times.duration,
     )
     job = EnhanceJob(
         source=source,
         target=target,
         info=info,
         options=options,
+        files=files,
         clip=clip,
         output=find_system(system_of(config)).output(clip, options),
-        start_time=config.start_time,
-        max_frames=config.max_frames,
-        allow_damaged=config.allow_damaged,
-        codec=config.codec,
-        quality=config.quality,
+        first=first,
     )
     job.frames()
-    job.writer()
+    check_output(target, codec=files.codec, width=job.output.size[1], height=job.output.size[0])
     _check_writable(target)
     return job
 

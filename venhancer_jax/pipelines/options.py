@@ -194,6 +194,12 @@ class FileOptions:
     name_as_prompt: bool = flag(
         False, group=FILES, about="use the name of each video as its prompt"
     )
+    cuts: str = text(
+        "auto", group=FILES, about="where scenes begin: auto, none, or a file with one cut a line"
+    )
+    restart: bool = flag(
+        False, group=FILES, about="discard what an interrupted run finished, and begin again"
+    )
     codec: str = choice(
         "h264", ("h264", "h265", "av1", "png"), group=FILES,
         about="encoding of the output; png writes a folder of images",

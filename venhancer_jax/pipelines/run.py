@@ -1,21 +1,41 @@
 """Files in, files out: enhances videos one after the other."""
 
 import dataclasses
+import errno
+import functools
+import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 import jax
+import numpy as np
+from filelock import SoftFileLease, Timeout
 
 from venhancer_jax.errors import InputError
+from venhancer_jax.files import atomic_file, atomic_folder, remove_stale
+from venhancer_jax.pipelines.background import prefetched
+from venhancer_jax.pipelines.frame_times import OutputClock
+from venhancer_jax.pipelines.job_folder import Gap, JobFolder
 from venhancer_jax.pipelines.jobs import EnhanceJob, skipped
-from venhancer_jax.pipelines.progress import ProgressBars
+from venhancer_jax.pipelines.progress import Progress, ProgressBars
+from venhancer_jax.pipelines.stream import StreamedSegment, enhance_stream
 from venhancer_jax.pipelines.system import System
-from venhancer_jax.sharding.processes import is_main_process, log_on_main
+from venhancer_jax.sharding.processes import broadcast_from_main, is_main_process, log_on_main
+from venhancer_jax.video.encoding import Encoding
+from venhancer_jax.video.join import join_segments
+from venhancer_jax.video.png_folder import check_replaceable
+from venhancer_jax.video.segment_file import SegmentFile, segment_suffix
 
 _LESS_MEMORY = (
     "not enough memory. What would help: a smaller --config.up_scale or --config.target_size,"
     " --config.window, more devices; --plan says what fits"
 )
+# Frames that wait between reading, computing and writing.
+_WAITING_FRAMES = 8
+# A run on another machine that shows no sign of life for so long is dead.
+_CLAIM_SECONDS = 60.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +51,9 @@ class Problem:
     exit_code: int
 
 
-def run_jobs(system: System, jobs: Sequence[EnhanceJob]) -> list[Problem]:
+def run_jobs(
+    system: System, jobs: Sequence[EnhanceJob], weights: Mapping[str, str]
+) -> list[Problem]:
     """Enhances one video after the other; one that fails does not stop the others.
 
     With several processes a failure is raised: the processes that did not see it would wait in a
@@ -40,6 +62,7 @@ def run_jobs(system: System, jobs: Sequence[EnhanceJob]) -> list[Problem]:
     Args:
       system: networks with weights.
       jobs: checked videos.
+      weights: what the results follow from besides videos and options, by name.
 
     Returns:
       Problems of the videos that could not be enhanced; empty if all were.
@@ -51,7 +74,7 @@ def run_jobs(system: System, jobs: Sequence[EnhanceJob]) -> list[Problem]:
     problems = []
     for job in jobs:
         try:
-            enhance_file(system, job)
+            enhance_file(system, job, weights)
         except (InputError, MemoryError, jax.errors.JaxRuntimeError) as error:
             if jax.process_count() > 1 or not (
                 isinstance(error, InputError) or _is_out_of_memory(error)
@@ -62,36 +85,179 @@ def run_jobs(system: System, jobs: Sequence[EnhanceJob]) -> list[Problem]:
     return problems
 
 
-def enhance_file(system: System, job: EnhanceJob) -> None:
-    """Enhances one video; the result appears whole or not at all, with the original sound.
+def enhance_file(system: System, job: EnhanceJob, weights: Mapping[str, str]) -> None:
+    """Enhances one video; the result appears whole or not at all, with the other streams.
 
-    With several processes all of them have to call this; the main process writes.
+    Finished segments are kept in a job folder beside the result; a run that was interrupted resumes
+    after them and writes the same bytes. With several processes all of them have to call this; the
+    main process writes.
 
     Args:
       system: networks with weights.
       job: checked video.
+      weights: what the result follows from besides video and options, by name.
 
     Raises:
-      InputError: the video cannot be read or the result cannot be written.
+      InputError: the video cannot be read, the result cannot be written, or an interrupted run had
+        other settings.
     """
     started = time.perf_counter()
-    info, output = job.info, job.output
-    height, width = output.size
-    log_on_main(
-        f"{job.source} -> {job.target}: {info.width}x{info.height} to {width}x{height},"
-        f" {float(info.rate):g} to {float(output.rate):g} frames per second,"
-        f" {job.clip.frames} to {output.frames} frames, prompt {job.options.prompt!r}"
-    )
-    if not is_main_process():
-        for _ in system.enhance(job.frames(), rate=info.rate, options=job.options):
-            pass  # computes its share
-        return
-    with ProgressBars(job.clip.frames) as bars, job.writer() as out:
-        for frame in system.enhance(
-            job.frames(), rate=info.rate, options=job.options, progress=bars.update
+    clock = system.output_clock(job.clip.rate, job.time_base, job.options)
+    with ExitStack() as stack:
+        folder: JobFolder | None = None
+        if is_main_process():
+            stack.enter_context(_telling(job))
+            stack.enter_context(_claimed(job.target))
+            suffix = segment_suffix(job.files.codec)
+            folder = JobFolder(job.target, job.facts() | dict(weights), suffix)
+            folder.open(restart=job.files.restart)
+            log_on_main(_about(job, clock, folder))
+        bars = stack.enter_context(ProgressBars(job.clip.frames))
+        while (gap := broadcast_from_main(lambda: folder and folder.next_gap())) is not None:
+            _enhance_gap(system, job, clock, gap, folder, bars.update)
+        if folder is not None:
+            _join(job, clock, folder)
+            folder.remove()
+            log_on_main(f"wrote {job.target} in {time.perf_counter() - started:.1f} s")
+
+
+def _enhance_gap(
+    system: System,
+    job: EnhanceJob,
+    clock: OutputClock,
+    gap: Gap,
+    folder: JobFolder | None,
+    progress: Progress,
+) -> None:
+    """Enhances the segments of a gap; all of them compute, the main process writes."""
+    sizes = system.segment_sizes(job.clip.rate, job.options)
+    encoding = job.encoding(clock)
+
+    def compute() -> Iterator[StreamedSegment | tuple[np.ndarray, int]]:
+        """Yields each segment and then its frames."""
+        read_from = gap.state.position.read_from(sizes)
+        for streamed in enhance_stream(
+            system,
+            prefetched(job.frames(read_from), _WAITING_FRAMES),
+            rate=job.clip.rate,
+            clock=clock,
+            options=job.options,
+            progress=progress,
+            state=gap.state,
         ):
-            out.write(frame)
-    log_on_main(f"wrote {job.target} in {time.perf_counter() - started:.1f} s")
+            yield streamed
+            yield from streamed.frames
+            if streamed.after.position.index == gap.stop:
+                return
+
+    # The device computes the next segment while the encoder still works on this one.
+    stream = prefetched(compute(), _WAITING_FRAMES)
+
+    def frames_of(streamed: StreamedSegment) -> Iterator[tuple[np.ndarray, int]]:
+        for _ in range(streamed.count):
+            item = next(stream)
+            assert isinstance(item, tuple)
+            yield item
+
+    for streamed in stream:
+        assert isinstance(streamed, StreamedSegment)
+        index = streamed.segment.index
+        if folder is None or folder.is_finished(index):
+            for _ in frames_of(streamed):
+                pass  # another process writes it, or only its latents were lost
+        else:
+            folder.add(streamed, functools.partial(_write, encoding, frames_of(streamed)))
+
+
+def _write(encoding: Encoding, frames: Iterator[tuple[np.ndarray, int]], path: Path) -> int:
+    """Writes a segment; returns the tick of its first frame."""
+    first: int | None = None
+    with SegmentFile(path, encoding) as segment:
+        for frame, tick in frames:
+            first = tick if first is None else first
+            segment.write(frame, tick - first)
+    assert first is not None
+    return first
+
+
+def _join(job: EnhanceJob, clock: OutputClock, folder: JobFolder) -> None:
+    """Joins all segments into the target, with the other streams of the source."""
+    target, encoding = job.target, job.encoding(clock)
+    segments = folder.segments()
+    if job.files.codec == "png":
+        check_replaceable(target)
+        with atomic_folder(target) as partial:
+            join_segments(Path(partial), segments, encoding, suffix="")
+        return
+    remove_stale(target)
+    with atomic_file(target) as partial:
+        join_segments(
+            Path(partial),
+            segments,
+            encoding,
+            suffix=target.suffix,
+            tracks=job.tracks(),
+            end=None if clock.rate else job.end_tick * clock.stride,
+        )
+
+
+@contextmanager
+def _claimed(target: Path) -> Iterator[None]:
+    """Claims an output among the runs of this and other machines, while the block runs.
+
+    Raises:
+      InputError: another run has it.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    claim = SoftFileLease(
+        target.with_name(f".{target.name}.claim"),
+        lease_duration=_CLAIM_SECONDS,
+        thread_local=False,
+    )
+    try:
+        claim.acquire(timeout=0.5)
+    except Timeout:
+        raise InputError(
+            f"{target}: another run is writing this output. Wait for it to end, or choose another"
+            " output"
+        ) from None
+    try:
+        yield
+    finally:
+        claim.release()
+
+
+@contextmanager
+def _telling(job: EnhanceJob) -> Iterator[None]:
+    """Turns errors of the file system into words for people."""
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, InputError):
+            raise
+        reason = error.strerror or str(error)
+        if error.errno == errno.ENOSPC:
+            free = shutil.disk_usage(job.target.parent).free / 1e6
+            reason = f"the disk is full, {free:.1f} MB are free"
+        raise InputError(
+            f"{job.target}: cannot be written ({reason}). Finished parts are kept: make room or"
+            " mend the folder, and run the command again to resume"
+        ) from error
+
+
+def _about(job: EnhanceJob, clock: OutputClock, folder: JobFolder) -> str:
+    """Returns the facts of a run, before it starts."""
+    info, output = job.info, job.output
+    rate = "variable" if clock.rate is None else f"{float(clock.rate):g}"
+    height, width = output.size
+    lines = [
+        f"{job.source} -> {job.target}: {info.width}x{info.height} to {width}x{height},"
+        f" {float(job.clip.rate):g} to {rate} frames per second,"
+        f" {job.clip.frames} to {output.frames} frames, prompt {job.options.prompt!r}"
+    ]
+    if folder.finished:
+        lines.append(f"resuming: {folder.finished} segments are finished")
+    return "\n".join(lines)
 
 
 def _is_out_of_memory(error: Exception) -> bool:

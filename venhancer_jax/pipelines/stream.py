@@ -45,12 +45,14 @@ class StreamedSegment:
       frames: frames of the output, uint8 RGB `[H, W, 3]`, each with the tick of `OutputClock` at
         which it is shown; computed as they are read, once, before the next segment.
       count: number of these frames.
+      ends_clip: whether the clip ends with the segment.
       after: state after the segment.
     """
 
     segment: Segment
     frames: Iterator[tuple[np.ndarray, int]]
     count: int
+    ends_clip: bool
     after: StreamState
 
 
@@ -95,13 +97,14 @@ def enhance_stream(
         enhanced = system.enhance_segment(
             segment.pixels(), rate=rate, options=options, place=place, progress=progress
         )
+        ends_clip = segment.ends_clip
         outputs = clock.outputs(
-            segment.times, ends_scene=segment.ends_scene, ends_clip=segment.ends_clip
+            segment.times, ends_scene=segment.ends_scene, ends_clip=ends_clip
         )
         finished = None if segment.ends_scene else enhanced.finished
         state = StreamState(segment.after, finished)
         shown = _shown(enhanced.decode(segment.stop), outputs, progress)
-        yield StreamedSegment(segment, shown, len(outputs), state)
+        yield StreamedSegment(segment, shown, len(outputs), ends_clip, state)
 
 
 def _shown(

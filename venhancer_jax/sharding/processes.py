@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import pickle
 import signal
 import sys
 import traceback
@@ -96,6 +97,20 @@ def together(check: Callable[[], T]) -> T:
     if error is not None:
         raise error
     return cast(T, result)
+
+
+def broadcast_from_main(compute: Callable[[], T]) -> T:
+    """Returns what the main process computes, on every process.
+
+    Args:
+      compute: function that the main process alone calls; all processes must call this together.
+    """
+    if jax.process_count() == 1:
+        return compute()
+    content = pickle.dumps(compute()) if is_main_process() else b""
+    size = int(multihost_utils.broadcast_one_to_all(np.int64(len(content))))
+    own = np.frombuffer(content.ljust(size, b"\0"), np.uint8)
+    return pickle.loads(np.asarray(multihost_utils.broadcast_one_to_all(own)).tobytes())
 
 
 def check_alike(facts: Sequence[str], message: str) -> None:

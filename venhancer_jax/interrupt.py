@@ -1,0 +1,61 @@
+"""Commands that stop at once on Ctrl-C and SIGTERM, also inside a long call of a device."""
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_POLL_SECONDS = 0.2
+
+
+def run_interruptible(work: Callable[[], int], message: str) -> int:
+    """Runs a command in a thread, so that signals end the process at any moment.
+
+    Python handles signals between its own instructions only, and a compilation or a call of a
+    device can take minutes. The process ends without a farewell: what matters must be on the disk
+    under its final name, and hidden partial files are removed by the next run.
+
+    Args:
+      work: command, which returns its exit code.
+      message: text for a person who interrupts the command.
+
+    Returns:
+      Exit code of the command. After a signal the process exits with 128 plus its number.
+
+    Raises:
+      Exception: the command failed.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return work()
+    received: list[int] = []
+    results: list[int] = []
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            results.append(work())
+        except BaseException as error:
+            errors.append(error)
+
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    thread = threading.Thread(target=run, name="command", daemon=True)
+    thread.start()
+    try:
+        while thread.is_alive():
+            for number in _SIGNALS:
+                # Repeated, as JAX takes SIGTERM for itself when it joins several processes.
+                signal.signal(number, lambda number, frame: received.append(number))
+            thread.join(_POLL_SECONDS)
+            if received:
+                print(f"\ninterrupted: {message}", file=sys.stderr)
+                sys.stdout.flush()
+                sys.stderr.flush()
+                os._exit(128 + received[0])
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if errors:
+        raise errors[0]
+    return results[0]
