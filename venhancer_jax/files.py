@@ -59,6 +59,23 @@ def atomic_file(path: epath.PathLike) -> Iterator[epath.Path]:
 
 
 @contextmanager
+def hidden_file(path: epath.PathLike) -> Iterator[epath.Path]:
+    """Provides a hidden path beside a final name, for data that is needed while that is written.
+
+    Args:
+      path: final name, in a folder that exists.
+
+    Yields:
+      Path of a file that does not exist yet; the file is removed when the block ends.
+    """
+    partial = _partial(epath.Path(path))
+    try:
+        yield partial
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@contextmanager
 def atomic_folder(path: epath.PathLike) -> Iterator[epath.Path]:
     """Provides a hidden folder to fill; it takes its final name when the block ends.
 

@@ -16,8 +16,8 @@ import pytest
 from video.video_clips import level_frames, number_of
 
 from venhancer_jax.errors import InputError
-from venhancer_jax.video import VideoWriter, probe, read_frames
-from venhancer_jax.video.clip_file import ClipFile
+from venhancer_jax.video import VideoWriter, probe, read_frames, write
+from venhancer_jax.video.segment_file import SegmentFile
 
 PATCHES = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (200, 30, 40), (255, 255, 255), (0, 0, 0)]
 CONTAINERS = [
@@ -314,12 +314,12 @@ def test_refused_write_is_told_and_leaves_no_trace(tmp_path: Path, name: str, co
     assert os.listdir(tmp_path) == []
 
 
-@pytest.mark.parametrize("step", ["write", "finish"])
-def test_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
-    def full(*_: object) -> None:
+@pytest.mark.parametrize("step", [(SegmentFile, "write"), (write, "join_segments")])
+def test_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: tuple) -> None:
+    def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(ClipFile, step, full)
+    monkeypatch.setattr(*step, full)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(9, 8, 1_500_000))
     with pytest.raises(InputError, match=r"disk is full \(1.5 MB were free\).*partial.*removed"):
         _write(tmp_path / "a.mp4", level_frames(3))

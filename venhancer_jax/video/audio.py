@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
 import av
 from av import AudioFrame, Packet
 from av.audio.stream import AudioStream
-from av.container import OutputContainer
+from av.container import InputContainer, OutputContainer
 from av.error import FFmpegError
 
 from venhancer_jax.errors import InputError
@@ -29,6 +30,22 @@ _SEEK_MARGIN = 5
 _INTERLEAVING_MARGIN = 2
 
 
+@dataclass(frozen=True, kw_only=True)
+class Tracks:
+    """Part of a source whose streams besides the pictures are copied.
+
+    Attributes:
+      source: video whose streams are copied.
+      start: seconds after the first picture of the source at which the part begins.
+      duration: seconds of the part; infinite for all that is left of the source; None for as long
+        as the written pictures last.
+    """
+
+    source: Path
+    start: Fraction = Fraction(0)
+    duration: float | None = None
+
+
 class AudioTracks:
     """All sound streams of a video, cut and moved to the start of another one.
 
@@ -36,31 +53,23 @@ class AudioTracks:
     WebM). A copied stream is cut at packets (about 20 ms); MP4 and MOV start exactly.
     """
 
-    def __init__(
-        self, source: Path, output: OutputContainer, start: float, duration: float | None
-    ) -> None:
+    def __init__(self, tracks: Tracks, output: OutputContainer) -> None:
         """Opens the source and adds its streams to the output.
 
         Args:
-          source: video whose sound is copied.
+          tracks: part of a source.
           output: container whose header is not written yet.
-          start: seconds after the first picture of the source at which the sound begins.
-          duration: seconds of sound; None for as long as the pictures last.
 
         Raises:
           InputError: the source cannot be opened.
         """
-        self._end = math.inf if duration is None else duration
-        try:
-            self._input = av.open(source.open("rb"), "r")
-        except FFmpegError as error:
-            raise InputError(f"{source}: its sound cannot be read ({error.strerror}).") from error
-        except OSError as error:
-            raise InputError(f"{source}: cannot be opened ({error.strerror}).") from error
+        self._end = tracks.duration
+        self._input = _open(tracks.source)
         # Streams of unknown codecs have no decoder and cannot be distinguished from garbage.
         streams = [s for s in self._input.streams.audio if s.codec_context is not None]
-        origin = self._first_picture_time() + Fraction(start).limit_denominator(1_000_000)
-        self._tracks = {s.index: _track(s, output, origin, self._end) for s in streams}
+        origin = self._first_picture_time() + tracks.start
+        limit = math.inf if self._end is None else self._end
+        self._tracks = {s.index: _track(s, output, origin, limit) for s in streams}
         self._packets = self._demux(streams, origin)
         self._next = next(self._packets, None)
 
@@ -80,7 +89,7 @@ class AudioTracks:
         Args:
           video_duration: length of the pictures in seconds.
         """
-        end = video_duration if math.isinf(self._end) else self._end
+        end = video_duration if self._end is None else self._end
         for track in self._tracks.values():
             track.end = end
         # One stream may reach the end in the file well ahead of another.
@@ -118,6 +127,15 @@ class AudioTracks:
         assert packet.pts is not None
         track = self._tracks[packet.stream.index]
         return float(packet.pts * packet.time_base - track.origin)
+
+
+def check_source(tracks: Tracks) -> None:
+    """Checks that the source can be opened.
+
+    Raises:
+      InputError: it is missing or not a video.
+    """
+    _open(tracks.source).close()
 
 
 class _CopiedTrack:
@@ -200,3 +218,12 @@ def _track(
     copied = _COPIED_CODECS.get(output.format.name)
     kind = _CopiedTrack if copied is None or codec in copied else _EncodedTrack
     return kind(stream, output, origin, end)
+
+
+def _open(source: Path) -> InputContainer:
+    try:
+        return av.open(source.open("rb"), "r")
+    except FFmpegError as error:
+        raise InputError(f"{source}: its sound cannot be read ({error.strerror}).") from error
+    except OSError as error:
+        raise InputError(f"{source}: cannot be opened ({error.strerror}).") from error

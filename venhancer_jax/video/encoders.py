@@ -12,6 +12,7 @@ from av.video.reformatter import ColorPrimaries, ColorRange, ColorTrc
 from av.video.stream import VideoStream
 
 from venhancer_jax.errors import InputError
+from venhancer_jax.video.encoding import NOMINAL_RATE, Encoding
 
 # The bits that x264 and x265 write depend on how many frames they code at once, so the numbers are
 # fixed: the same frames give the same file on machines of different core counts.
@@ -29,8 +30,8 @@ class Encoder:
       suffixes: file suffixes whose containers support the codec.
       crf: function from quality in [0, 1] to the encoder's constant rate factor.
       options: encoder options besides the rate factor.
-      reorder_delay: number of pictures by which decoding runs ahead of showing, for encoders that
-        do not say so reliably; None keeps the encoder's decoding times.
+      reorder_delay: largest number of pictures that are decoded before a picture and shown after
+        it.
       odd_sizes_subsampled: whether 4:2:0 chroma may have an odd width or height.
     """
 
@@ -38,7 +39,7 @@ class Encoder:
     suffixes: frozenset[str]
     crf: Callable[[float], float]
     options: dict[str, str]
-    reorder_delay: int | None
+    reorder_delay: int
     odd_sizes_subsampled: bool
 
 
@@ -53,7 +54,7 @@ ENCODERS = {
         crf=lambda quality: 36 - 24 * quality,
         # With macroblock trees the same frames give other bytes in a few runs of a hundred.
         options={"preset": "medium", "threads": str(_X264_THREADS), "mbtree": "0"},
-        reorder_delay=None,
+        reorder_delay=2,
         odd_sizes_subsampled=False,
     ),
     "h265": Encoder(
@@ -64,9 +65,8 @@ ENCODERS = {
             "preset": "medium",
             # B-pictures that refer to each other delay the decoding by two pictures.
             "x265-params": f"log-level=none:frame-threads={_X265_FRAME_THREADS}"
-            ":bframes=4:b-pyramid=1",
+            ":bframes=4:b-pyramid=1:open-gop=0",
         },
-        # x265 leaves decoding times undefined in clips of one or two pictures.
         reorder_delay=2,
         odd_sizes_subsampled=False,
     ),
@@ -75,7 +75,7 @@ ENCODERS = {
         suffixes=frozenset({".mp4", ".mkv", ".webm"}),
         crf=lambda quality: round(58 - 40 * quality),
         options={},
-        reorder_delay=None,
+        reorder_delay=0,
         odd_sizes_subsampled=True,
     ),
 }
@@ -85,9 +85,7 @@ _LIBRARY_OPTIONS = {
 }
 
 
-def add_video_stream(
-    container: OutputContainer, codec: str, width: int, height: int, rate: Fraction, quality: float
-) -> VideoStream:
+def add_video_stream(container: OutputContainer, encoding: Encoding) -> VideoStream:
     """Adds a BT.709 picture stream to a container.
 
     Chroma is subsampled (4:2:0, which every player shows) unless the encoder cannot do so at this
@@ -95,20 +93,18 @@ def add_video_stream(
 
     Args:
       container: container whose header is not written yet.
-      codec: picture codec, one of `ENCODERS`.
-      width: columns of the frames.
-      height: rows of the frames.
-      rate: frames per second.
-      quality: quality from 0 to 1.
+      encoding: codec, one of `ENCODERS`, size and clock of the pictures.
 
     Raises:
       InputError: this FFmpeg build lacks the encoder.
     """
+    codec, width, height = encoding.codec, encoding.width, encoding.height
     encoder = ENCODERS[codec]
     library = _available(codec, encoder.libraries)
-    crf = {"crf": f"{encoder.crf(quality):g}"}
+    options = encoder.options | _LIBRARY_OPTIONS.get(library, {})
+    options["crf"] = f"{encoder.crf(encoding.quality):g}"
     stream = container.add_stream(
-        library, rate=rate, options=encoder.options | _LIBRARY_OPTIONS.get(library, {}) | crf
+        library, rate=encoding.rate or NOMINAL_RATE, options=options | dict(encoding.options)
     )
     assert isinstance(stream, VideoStream)
     stream.width, stream.height = width, height
@@ -116,16 +112,26 @@ def add_video_stream(
     stream.pix_fmt = "yuv444p" if odd and not encoder.odd_sizes_subsampled else "yuv420p"
 
     context = stream.codec_context
-    context.time_base = 1 / rate
+    context.time_base = encoding.time_base
     context.sample_aspect_ratio = Fraction(1)
     context.colorspace = _BT709_MATRIX
     context.color_range = ColorRange.MPEG
     context.color_primaries = ColorPrimaries.BT709
     context.color_trc = ColorTrc.BT709
-    if codec == "h265" and container.format.name in ("mp4", "mov"):
-        # Apple's players refuse the default tag, hev1.
-        context.codec_tag = "hvc1"
+    tag_for_players(stream, encoding)
     return stream
+
+
+def tag_for_players(stream: VideoStream, encoding: Encoding) -> None:
+    """Sets the tag by which players know the codec, where FFmpeg's own choice does not do.
+
+    Args:
+      stream: picture stream of a container whose header is not written yet.
+      encoding: codec of the pictures.
+    """
+    # Apple's players refuse the default tag, hev1.
+    if encoding.codec == "h265" and stream.container.format.name in ("mp4", "mov"):
+        stream.codec_context.codec_tag = "hvc1"
 
 
 def _available(codec: str, libraries: tuple[str, ...]) -> str:

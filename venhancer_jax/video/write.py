@@ -1,9 +1,7 @@
 """Writing of videos that are complete at their final name or absent."""
 
-import errno
 import math
 import numbers
-import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from fractions import Fraction
@@ -12,14 +10,19 @@ from types import TracebackType
 from typing import Self
 
 import numpy as np
+from etils import epath
 from filelock import Timeout
 
 from venhancer_jax.errors import InputError
-from venhancer_jax.files import atomic_file, atomic_folder, lock_for, remove_stale
-from venhancer_jax.video.clip_file import FORMATS, ClipFile
+from venhancer_jax.files import atomic_file, atomic_folder, hidden_file, lock_for, remove_stale
+from venhancer_jax.video.audio import Tracks, check_source
 from venhancer_jax.video.encoders import ENCODERS
-from venhancer_jax.video.png_folder import PngFolder, check_replaceable
+from venhancer_jax.video.encoding import Encoding
+from venhancer_jax.video.join import FORMATS, join_segments
+from venhancer_jax.video.png_folder import check_replaceable
+from venhancer_jax.video.segment_file import SegmentFile
 from venhancer_jax.video.timing import MAX_FPS
+from venhancer_jax.video.write_errors import explain_write_error
 
 _CODECS = (*ENCODERS, "png")
 
@@ -69,15 +72,10 @@ class VideoWriter:
           InputError: a setting is wrong, or the final name is taken.
         """
         self._path = Path(path)
-        self._width, self._height = width, height
-        self._rate = _checked_rate(rate)
-        self._codec = codec
-        self._quality = quality
-        self._audio_from = None if audio_from is None else Path(audio_from)
-        self._audio_start, self._audio_duration = audio_start, audio_duration
         self._overwrite = overwrite
         self._stack = ExitStack()
-        self._sink: ClipFile | PngFolder | None = None
+        self._segment: SegmentFile | None = None
+        self._pictures = epath.Path()
         self._written = 0
 
         if codec not in _CODECS:
@@ -90,21 +88,34 @@ class VideoWriter:
             raise InputError(f"audio_start={audio_start}: expected 0 or more seconds.")
         if audio_duration is not None and not audio_duration > 0:
             raise InputError(f"audio_duration={audio_duration}: expected more than 0 seconds.")
+        rate = _checked_rate(rate)
+        self._encoding = Encoding(
+            codec=codec,
+            quality=quality,
+            width=width,
+            height=height,
+            time_base=1 / rate,
+            rate=rate,
+        )
+        self._tracks: Tracks | None = None
+        if audio_from is not None and codec in ENCODERS:
+            start = Fraction(audio_start).limit_denominator(1_000_000)
+            self._tracks = Tracks(source=Path(audio_from), start=start, duration=audio_duration)
         self._check_path()
 
     def _check_path(self) -> None:
-        suffix = self._path.suffix.lower()
-        if self._codec == "png":
+        suffix, codec = self._path.suffix.lower(), self._encoding.codec
+        if codec == "png":
             if suffix in FORMATS:
                 raise InputError(
                     f"{self._path}: png writes a folder of images; give a name without {suffix}."
                 )
             check_replaceable(self._path)
         else:
-            accepted = ENCODERS[self._codec].suffixes
+            accepted = ENCODERS[codec].suffixes
             if suffix not in accepted:
                 raise InputError(
-                    f"{self._path}: {self._codec} cannot be written to {suffix or 'no suffix'!r}; "
+                    f"{self._path}: {codec} cannot be written to {suffix or 'no suffix'!r}; "
                     f"end the name in one of {' '.join(sorted(accepted))}."
                 )
             if self._path.is_dir():
@@ -130,28 +141,18 @@ class VideoWriter:
                     f"{self._path}: another run is writing this output. Wait for it to end, or "
                     "choose another output."
                 ) from None
-            self._sink = self._open()
+            # Checked again: the path may have been taken since.
+            self._check_path()
+            if self._tracks is not None:
+                check_source(self._tracks)
+            if self._encoding.codec in ENCODERS:
+                remove_stale(self._path)
+                self._pictures = self._stack.enter_context(hidden_file(self._path))
+            else:
+                self._pictures = self._stack.enter_context(atomic_folder(self._path))
+            self._segment = SegmentFile(Path(self._pictures), self._encoding)
+            self._segment.__enter__()
         return self
-
-    def _open(self) -> ClipFile | PngFolder:
-        # Checked again: the path may have been taken since.
-        self._check_path()
-        if self._codec == "png":
-            folder = self._stack.enter_context(atomic_folder(self._path))
-            return PngFolder(Path(folder), self._width, self._height)
-        remove_stale(self._path)
-        return ClipFile(
-            Path(self._stack.enter_context(atomic_file(self._path))),
-            container_format=FORMATS[self._path.suffix.lower()],
-            codec=self._codec,
-            width=self._width,
-            height=self._height,
-            rate=self._rate,
-            quality=self._quality,
-            audio_from=self._audio_from,
-            audio_start=self._audio_start,
-            audio_duration=self._audio_duration,
-        )
 
     def write(self, frame: np.ndarray) -> None:
         """Writes the next frame.
@@ -163,15 +164,10 @@ class VideoWriter:
           ValueError: the array has another shape or type.
           InputError: the frame cannot be stored, such as on a full disk; the partial is removed.
         """
-        if self._sink is None:
+        if self._segment is None:
             raise ValueError("the writer is not open; use it in a with block")
-        expected = (self._height, self._width, 3)
-        if frame.shape != expected or frame.dtype != np.uint8:
-            raise ValueError(
-                f"frame is {frame.dtype} {frame.shape}, where uint8 {expected} was expected"
-            )
         with self._abort_on_error():
-            self._sink.write(np.ascontiguousarray(frame))
+            self._segment.write(frame, self._written)
         self._written += 1
 
     def __exit__(
@@ -182,16 +178,28 @@ class VideoWriter:
     ) -> None:
         if error is not None:
             self._abort(error)
-        if self._sink is None:
+        if self._segment is None:
             return
         with self._abort_on_error():
             if self._written == 0:
                 raise InputError(f"{self._path}: no frame was written, so there is no video.")
-            self._sink.finish()
-            if self._codec == "png":
+            segment, self._segment = self._segment, None
+            segment.__exit__(None, None, None)
+            if self._encoding.codec in ENCODERS:
+                self._join()
+            else:
                 check_replaceable(self._path)
-            self._sink = None
             self._stack.close()
+
+    def _join(self) -> None:
+        with atomic_file(self._path) as target:
+            join_segments(
+                Path(target),
+                [(Path(self._pictures), 0)],
+                self._encoding,
+                suffix=self._path.suffix,
+                tracks=self._tracks,
+            )
 
     @contextmanager
     def _abort_on_error(self) -> Iterator[None]:
@@ -199,27 +207,18 @@ class VideoWriter:
         try:
             yield
         except BaseException as error:
-            full = isinstance(error, OSError) and error.errno == errno.ENOSPC
-            free = _free_megabytes(self._path.parent) if full else 0.0
+            reason = explain_write_error(
+                error, self._path, self._encoding, left="The partial file was removed"
+            )
             self._abort(error)
-            if full:
-                raise InputError(
-                    f"{self._path}: the disk is full ({free:.1f} MB were free). The partial file "
-                    "was removed; make room or write to another disk."
-                ) from error
-            if isinstance(error, (OSError, ValueError)) and not isinstance(error, InputError):
-                reason = error.strerror if isinstance(error, OSError) else str(error)
-                raise InputError(
-                    f"{self._path}: cannot write {self._codec} of {self._width}x{self._height} "
-                    f"here ({reason}). The partial file was removed; check the folder and the "
-                    "size."
-                ) from error
+            if reason is not None:
+                raise reason from error
             raise
 
     def _abort(self, error: BaseException) -> None:
-        if self._sink is not None:
-            self._sink.close()
-            self._sink = None
+        if self._segment is not None:
+            self._segment.__exit__(type(error), error, error.__traceback__)
+            self._segment = None
         with suppress(OSError):
             self._stack.__exit__(type(error), error, error.__traceback__)
 
@@ -231,10 +230,3 @@ def _checked_rate(rate: Fraction) -> Fraction:
             "second, such as 24 or 30000/1001."
         )
     return Fraction(rate)
-
-
-def _free_megabytes(folder: Path) -> float:
-    try:
-        return shutil.disk_usage(folder).free / 1e6
-    except OSError:
-        return 0.0
