@@ -121,11 +121,17 @@ def fingerprint(folder: epath.PathLike) -> str:
     folder = epath.Path(folder)
     index = (folder / INDEX).read_text()
     total = hashlib.blake2b(index.encode(), digest_size=16)
-    for group in json.loads(index)["groups"]:
-        for file in sorted((folder / "groups" / group).glob("**/*")):
-            if not file.is_dir():
-                total.update(f"{file.name} {file.stat().length}\n".encode())
+    for file in _files_below(folder / "groups"):
+        total.update(f"{file.name} {file.stat().length}\n".encode())
     return total.hexdigest()
+
+
+def _files_below(folder: epath.Path) -> Iterator[epath.Path]:
+    for entry in sorted(folder.iterdir()):
+        if entry.is_dir():
+            yield from _files_below(entry)
+        else:
+            yield entry
 
 
 def iterate_weights(folder: epath.PathLike) -> Iterator[tuple[str, np.ndarray]]:

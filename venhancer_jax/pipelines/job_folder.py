@@ -211,8 +211,14 @@ class JobFolder:
         """Returns the record of a segment whose file is whole, else None."""
         try:
             assert stored is not None
-            fields = {f.name: stored[f.name] for f in dataclasses.fields(SegmentRecord)}
-            record = SegmentRecord(**fields | {"after": Position(**stored["after"])})
+            record = SegmentRecord(
+                count=stored["count"],
+                tick=stored["tick"],
+                digest=stored["digest"],
+                latents=stored["latents"],
+                after=Position(**stored["after"]),
+                ends_clip=stored["ends_clip"],
+            )
         except (AssertionError, KeyError, TypeError):
             return None
         file = self._file(index)

@@ -1,7 +1,6 @@
 """Jobs of a config: one checked video each, before weights are loaded."""
 
 import dataclasses
-import itertools
 import math
 import tempfile
 from collections.abc import Iterator
@@ -25,7 +24,6 @@ from venhancer_jax.settings import from_config
 from venhancer_jax.sharding.processes import log_on_main
 from venhancer_jax.video import (
     VideoInfo,
-    VideoWriter,
     check_prompts,
     first_frame,
     list_videos,
@@ -33,6 +31,9 @@ from venhancer_jax.video import (
     prompt_for,
     read_frames,
 )
+from venhancer_jax.video.audio import Tracks
+from venhancer_jax.video.encoding import Encoding
+from venhancer_jax.video.write import check_target
 
 RESULTS = Path("results")
 # Settings of reading and writing that the output follows from.
@@ -83,25 +84,19 @@ class EnhanceJob:
         Raises:
           InputError: the source cannot be read.
         """
-        cuts = cut_source(self.files.cuts)
-        lead = min(start, cuts.frames_before)
-        stored = self.first + start - lead
+        stored = self.first + start
         pictures = read_frames(
             self.info,
             start_time=self.info.times.seconds(stored),
-            max_frames=self.clip.frames - start + lead,
+            max_frames=self.clip.frames - start,
             allow_damaged=self.files.allow_damaged,
             as_stored=True,
         )
-        return self._timed(cuts, pictures, start, lead)
+        return self._timed(pictures, start)
 
-    def _timed(
-        self, cuts: CutSource, pictures: Iterator[np.ndarray], start: int, lead: int
-    ) -> Iterator[TimedFrame]:
-        before = list(itertools.islice(pictures, lead))
-        begin = self.info.times.seconds(self.first)
-        for i, (pixels, is_cut) in enumerate(cuts.mark(pictures, before, start, begin), start):
-            yield TimedFrame(pixels, self._tick(i), self._tick(i + 1), is_cut)
+    def _timed(self, pictures: Iterator[np.ndarray], start: int) -> Iterator[TimedFrame]:
+        for i, pixels in enumerate(pictures, start):
+            yield TimedFrame(pixels, self._tick(i), self._tick(i + 1))
 
     def _tick(self, index: int) -> int:
         """Returns the tick of a frame, counted from the first one to enhance."""
@@ -138,7 +133,8 @@ class EnhanceJob:
         if not self.info.audio_codec or self.files.codec == "png":
             return None
         start = self.info.times.seconds(self.first)
-        return Tracks(self.source, start, math.inf if self.is_whole else self.output.seconds)
+        duration = math.inf if self.is_whole else self.output.seconds
+        return Tracks(source=self.source, start=start, duration=duration)
 
     def facts(self) -> dict[str, Any]:
         """Returns what the output follows from besides the weights, as JSON values by name."""
@@ -251,7 +247,7 @@ def _check_job(config: ConfigDict, source: Path, target: Path, *, index: int) ->
         first=first,
     )
     job.frames()
-    check_output(target, codec=files.codec, width=job.output.size[1], height=job.output.size[0])
+    check_target(target, files.codec)
     _check_writable(target)
     return job
 

@@ -1,9 +1,7 @@
 """Files in, files out: enhances videos one after the other."""
 
 import dataclasses
-import errno
 import functools
-import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -27,6 +25,7 @@ from venhancer_jax.video.encoding import Encoding
 from venhancer_jax.video.join import join_segments
 from venhancer_jax.video.png_folder import check_replaceable
 from venhancer_jax.video.segment_file import SegmentFile, segment_suffix
+from venhancer_jax.video.write_errors import explain_write_error
 
 _LESS_MEMORY = (
     "not enough memory. What would help: a smaller --config.up_scale or --config.target_size,"
@@ -106,7 +105,7 @@ def enhance_file(system: System, job: EnhanceJob, weights: Mapping[str, str]) ->
     with ExitStack() as stack:
         folder: JobFolder | None = None
         if is_main_process():
-            stack.enter_context(_telling(job))
+            stack.enter_context(_explaining(job, job.encoding(clock)))
             stack.enter_context(_claimed(job.target))
             suffix = segment_suffix(job.files.codec)
             folder = JobFolder(job.target, job.facts() | dict(weights), suffix)
@@ -228,21 +227,15 @@ def _claimed(target: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _telling(job: EnhanceJob) -> Iterator[None]:
-    """Turns errors of the file system into words for people."""
+def _explaining(job: EnhanceJob, encoding: Encoding) -> Iterator[None]:
+    """Turns errors of encoders and of the file system into words for people."""
     try:
         yield
-    except OSError as error:
-        if isinstance(error, InputError):
-            raise
-        reason = error.strerror or str(error)
-        if error.errno == errno.ENOSPC:
-            free = shutil.disk_usage(job.target.parent).free / 1e6
-            reason = f"the disk is full, {free:.1f} MB are free"
-        raise InputError(
-            f"{job.target}: cannot be written ({reason}). Finished parts are kept: make room or"
-            " mend the folder, and run the command again to resume"
-        ) from error
+    except Exception as error:
+        kept = "Finished parts are kept, and the same command resumes after them"
+        if (reason := explain_write_error(error, job.target, encoding, left=kept)) is not None:
+            raise reason from error
+        raise
 
 
 def _about(job: EnhanceJob, clock: OutputClock, folder: JobFolder) -> str:

@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 def read_frames(
     info_or_path: VideoInfo | str | Path,
     *,
-    start_time: float = 0.0,
+    start_time: float | Fraction = 0.0,
     max_frames: int | None = None,
     allow_damaged: bool = False,
     as_stored: bool = False,
@@ -104,7 +104,7 @@ class _ConstantClock:
     def seconds(self, index: int) -> Fraction:
         return index / self.info.rate
 
-    def shown_at(self, seconds: float) -> int:
+    def shown_at(self, seconds: float | Fraction) -> int:
         index = math.floor(seconds * self.info.rate + TIME_TOLERANCE)
         return min(index, self.info.frames - 1)
 
@@ -134,7 +134,7 @@ class _StoredClock:
     def seconds(self, index: int) -> Fraction:
         return self.info.times.seconds(index)
 
-    def shown_at(self, seconds: float) -> int:
+    def shown_at(self, seconds: float | Fraction) -> int:
         return self.info.times.shown_at(seconds)
 
     def index_of(self, seconds: Fraction, latest: int) -> int:

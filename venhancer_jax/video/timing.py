@@ -70,7 +70,7 @@ class FrameTimes:
         Args:
           seconds: time after the first frame, at least 0.
         """
-        tick = (seconds + TIME_TOLERANCE) / self.time_base
+        tick = Fraction(seconds + TIME_TOLERANCE) / self.time_base
         return int(np.searchsorted(self.ticks, math.floor(tick), side="right")) - 1
 
     def nearest(self, seconds: Fraction) -> int:

@@ -104,22 +104,7 @@ class VideoWriter:
         self._check_path()
 
     def _check_path(self) -> None:
-        suffix, codec = self._path.suffix.lower(), self._encoding.codec
-        if codec == "png":
-            if suffix in FORMATS:
-                raise InputError(
-                    f"{self._path}: png writes a folder of images; give a name without {suffix}."
-                )
-            check_replaceable(self._path)
-        else:
-            accepted = ENCODERS[codec].suffixes
-            if suffix not in accepted:
-                raise InputError(
-                    f"{self._path}: {codec} cannot be written to {suffix or 'no suffix'!r}; "
-                    f"end the name in one of {' '.join(sorted(accepted))}."
-                )
-            if self._path.is_dir():
-                raise InputError(f"{self._path}: a folder of this name is in the way.")
+        check_target(self._path, self._encoding.codec)
         if not self._overwrite and self._path.exists():
             raise InputError(
                 f"{self._path}: exists already. Choose another name, or allow overwriting."
@@ -221,6 +206,34 @@ class VideoWriter:
             self._segment = None
         with suppress(OSError):
             self._stack.__exit__(type(error), error, error.__traceback__)
+
+
+def check_target(path: Path, codec: str) -> None:
+    """Checks that a video can be written to a path.
+
+    Args:
+      path: file to write; for `png` a folder.
+      codec: picture codec, one of `encoders.ENCODERS`, or `png`.
+
+    Raises:
+      InputError: a suffix that does not fit the codec, or something else is in the way.
+    """
+    suffix = path.suffix.lower()
+    if codec == "png":
+        if suffix in FORMATS:
+            raise InputError(
+                f"{path}: png writes a folder of images; give a name without {suffix}."
+            )
+        check_replaceable(path)
+        return
+    accepted = ENCODERS[codec].suffixes
+    if suffix not in accepted:
+        raise InputError(
+            f"{path}: {codec} cannot be written to {suffix or 'no suffix'!r}; end the name in one"
+            f" of {' '.join(sorted(accepted))}."
+        )
+    if path.is_dir():
+        raise InputError(f"{path}: a folder of this name is in the way.")
 
 
 def _checked_rate(rate: Fraction) -> Fraction:
