@@ -8,10 +8,11 @@ from pathlib import Path
 
 from av.error import FFmpegError
 
-from venhancer_jax.data.scenes import find_cuts, split
+from venhancer_jax.data.scenes import split
 from venhancer_jax.errors import InputError
 from venhancer_jax.files import atomic_write
 from venhancer_jax.video import VideoInfo, VideoWriter, probe, read_frames
+from venhancer_jax.video.cuts import find_cuts
 
 # H.264 with a constant rate factor of 12: no difference to see.
 _QUALITY = 1.0

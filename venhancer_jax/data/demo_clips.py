@@ -43,9 +43,10 @@ from av.error import FFmpegError
 from av.video.frame import PictureType
 from av.video.reformatter import Colorspace, Interpolation
 
-from venhancer_jax.data.scenes import find_cuts, split
+from venhancer_jax.data.scenes import split
 from venhancer_jax.errors import InputError
 from venhancer_jax.files import atomic_file, atomic_write
+from venhancer_jax.video.cuts import find_cuts
 
 _log = logging.getLogger(__name__)
 
@@ -53,8 +54,8 @@ TABLE = Path(__file__).with_name("demo_clips.csv")
 FRAMES = 33
 _SHORT, _LARGE = 288, 432
 _WINDOW = 288, 384
-# Less than a cut of `scenes`: jumps of a time lapse count, and too short scenes do no harm.
-_JUMP = 0.03
+# More than across a cut: jumps of a time lapse count, and too short scenes do no harm.
+_JUMP = 0.8
 _WAYS = 4
 _OPTIONS = {"crf": "12", "preset": "veryfast", "g": "8", "keyint_min": "8", "sc_threshold": "0"}
 # The variable that names a mirror, and the public host.
@@ -211,7 +212,7 @@ def cut(source: DemoSource, data: bytes, folder: Path) -> None:
     small = (
         frame.to_ndarray(format="rgb24", width=64, height=64) for frame in _decode(data, source)
     )
-    cuts, count = find_cuts(small, difference=_JUMP)
+    cuts, count = find_cuts(small, similarity=_JUMP)
     # Split leaves parts of 33 to 65 frames.
     parts = split(cuts, count, least=FRAMES, most=2 * FRAMES - 1)
     chosen = min(source.pieces, len(parts))

@@ -1,0 +1,114 @@
+"""Scene cuts of synthetic clips, found while frames stream by."""
+
+import itertools
+
+import cv2
+import numpy as np
+import pytest
+
+from venhancer_jax.video.cuts import FRAMES_AFTER, FRAMES_BEFORE, find_cuts, mark_cuts
+
+
+def shot(count: int, seed: int, *, level: int = 120, contrast: int = 40, speed: int = 1):
+    """Frames `[64, 96, 3]` of a soft random texture that moves sideways."""
+    noise = np.random.default_rng(seed).standard_normal((64, 96 + count * speed, 3))
+    texture = cv2.GaussianBlur(noise.astype(np.float32), (0, 0), 4)
+    texture = (level + contrast * texture / texture.std()).clip(0, 255).astype(np.uint8)
+    return [texture[:, i * speed : i * speed + 96] for i in range(count)]
+
+
+def cuts(*shots) -> list[int]:
+    return find_cuts(itertools.chain(*shots))[0]
+
+
+def test_cut_between_scenes():
+    assert find_cuts([*shot(7, 0), *shot(9, 1), *shot(4, 2)]) == ([7, 16], 20)
+    assert find_cuts([]) == ([], 0)
+    assert find_cuts(shot(1, 0)) == ([], 1)
+
+
+def test_cut_at_either_end():
+    assert cuts(shot(1, 0), shot(9, 1)) == [1]
+    assert cuts(shot(9, 0), shot(1, 1)) == [9]
+
+
+def test_shot_of_one_frame():
+    assert cuts(shot(6, 0), shot(1, 1), shot(6, 2)) == [6, 7]
+
+
+def test_cut_between_dark_scenes():
+    assert cuts(*[shot(6, i, level=16, contrast=8) for i in range(2)]) == [6]
+
+
+def test_cut_between_plain_colours():
+    assert cuts([np.full((64, 96, 3), level, np.uint8) for level in [20] * 5 + [120] * 5]) == [5]
+
+
+def test_cut_between_fast_motion_and_rest():
+    assert cuts(shot(8, 0, speed=9), shot(8, 1, speed=0)) == [8]
+
+
+def test_fast_motion_is_no_cut():
+    assert cuts(shot(20, 0, speed=7)) == []
+
+
+@pytest.mark.parametrize("length", [1, 2])
+def test_flash_is_no_cut(length):
+    frames = shot(12, 0)
+    frames[5 : 5 + length] = [np.full((64, 96, 3), 250, np.uint8)] * length
+    assert cuts(frames) == []
+
+
+def test_fades_are_no_cuts():
+    out = [(x * (1 - i / 12)).astype(np.uint8) for i, x in enumerate(shot(12, 0))]
+    into = [(x * (i / 12)).astype(np.uint8) for i, x in enumerate(shot(12, 1))]
+    assert cuts(out, into) == []
+    dissolve = [
+        (a * (1 - i / 11) + b * (i / 11)).astype(np.uint8)
+        for i, (a, b) in enumerate(zip(shot(12, 0), shot(12, 1), strict=True))
+    ]
+    assert cuts(shot(12, 0)[:1] * 5, dissolve) == []
+
+
+def test_noise_is_no_cut():
+    rng = np.random.default_rng(0)
+    frames = [
+        (x + rng.normal(0, 12, x.shape)).clip(0, 255).astype(np.uint8)
+        for x in (*shot(8, 0), *shot(8, 1))
+    ]
+    assert cuts(frames) == [8]
+
+
+def test_storm_is_no_cut():
+    """In a storm of other pictures no frame has more to do with its neighbours."""
+    storm = np.random.default_rng(0).integers(0, 256, (20, 1, 1, 3), np.uint8)
+    assert not set(cuts(np.broadcast_to(storm, (20, 48, 64, 3)))) & set(range(4, 16))
+
+
+def test_sixteen_bits_and_other_sizes():
+    frames = [*shot(6, 0), *shot(6, 1)]
+    assert cuts([x.astype(np.uint16) * 257 for x in frames]) == [6]
+    for size in ((16, 16), (400, 20), (30, 700)):
+        assert cuts([cv2.resize(x, size) for x in frames]) == [6]
+
+
+def test_marks_are_equal_wherever_marking_starts():
+    """Cuts that are hard to tell, close to each other: every start gives the same marks."""
+    noisy = [shot(n, i, speed=i % 9) for i, n in enumerate([9, 1, 7, 2, 3, 1, 1, 6, 8])]
+    frames = [*itertools.chain(*noisy)]
+    frames[4] = np.full_like(frames[4], 255)
+    marks = [cut for _, cut in mark_cuts(frames)]
+    assert sum(marks) >= 4
+    for start in range(1, len(frames)):
+        before = frames[max(0, start - FRAMES_BEFORE) : start]
+        assert [cut for _, cut in mark_cuts(frames[start:], before=before)] == marks[start:]
+    # More frames before than count change nothing.
+    assert [cut for _, cut in mark_cuts(frames[20:], before=frames[:20])] == marks[20:]
+
+
+def test_look_ahead_is_bounded_and_frames_pass_unchanged():
+    frames, taken = shot(12, 0), []
+    stream = mark_cuts(taken.append(i) or x for i, x in enumerate(frames))
+    for i, (frame, _) in enumerate(stream):
+        assert frame is frames[i]
+        assert len(taken) == min(len(frames), i + FRAMES_AFTER)
