@@ -222,7 +222,7 @@ def skipped(source: Path, message: str) -> str:
 
 
 def _check_job(config: ConfigDict, source: Path, target: Path, *, index: int) -> EnhanceJob:
-    info = probe(source)
+    info = probe(source, deinterlace=config.deinterlace)
     prompt = prompt_for(
         source,
         index=index,
