@@ -27,6 +27,7 @@ from venhancer_jax.video import (
     VideoInfo,
     VideoWriter,
     check_prompts,
+    crop_bars,
     first_frame,
     list_videos,
     probe,
@@ -36,7 +37,10 @@ from venhancer_jax.video import (
 
 RESULTS = Path("results")
 # Settings of reading and writing that the output follows from.
-_FACTS = ("start_time", "max_frames", "allow_damaged", "cuts", "codec", "quality")
+_FACTS = (
+    *("start_time", "max_frames", "allow_damaged", "bars", "deinterlace"),
+    *("cuts", "codec", "quality"),
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -223,6 +227,8 @@ def skipped(source: Path, message: str) -> str:
 
 def _check_job(config: ConfigDict, source: Path, target: Path, *, index: int) -> EnhanceJob:
     info = probe(source, deinterlace=config.deinterlace)
+    if config.bars == "crop":
+        info = crop_bars(info)
     prompt = prompt_for(
         source,
         index=index,

@@ -16,6 +16,7 @@ from venhancer_jax.settings import (
     whole,
     whole_pair,
 )
+from venhancer_jax.video.bars import BARS
 from venhancer_jax.video.deinterlace import DEINTERLACE
 from venhancer_jax.video.timing import MAX_FPS
 
@@ -190,6 +191,9 @@ class FileOptions:
     )
     allow_damaged: bool = flag(
         False, group=FILES, about="enhance what can be read of a damaged or short video"
+    )
+    bars: str = choice(
+        "keep", BARS, group=FILES, about="black bars around the picture: enhanced too, or cropped"
     )
     deinterlace: str = choice(
         "auto", DEINTERLACE, group=FILES,

@@ -5,6 +5,8 @@ from fractions import Fraction
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
+
 from venhancer_jax.errors import InputError
 from venhancer_jax.video.deinterlace import is_interlaced, pictures_to_deinterlace
 from venhancer_jax.video.picture import PictureConverter
@@ -19,6 +21,32 @@ from venhancer_jax.video.timing import FrameTimes
 
 # Pictures at the start of a stream that are decoded to see whether they are interlaced.
 _DECODED_PICTURES = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Crop:
+    """Rows and columns of upright frames with square pixels that are read.
+
+    Attributes:
+      top: first row.
+      left: first column.
+      height: number of rows.
+      width: number of columns.
+    """
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+    def apply(self, frame: np.ndarray) -> np.ndarray:
+        """Returns the part as an array of its own.
+
+        Args:
+          frame: upright picture `[H, W, C]`.
+        """
+        rows = slice(self.top, self.top + self.height)
+        return frame[rows, self.left : self.left + self.width].copy()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +71,7 @@ class VideoInfo:
       interlaced: whether the file marks its first pictures as interlaced.
       deinterlace: pictures that `read_frames` deinterlaces (see `pictures_to_deinterlace`).
       audio_codec: name of the first sound stream's codec, None for a silent file.
+      crop: part of each frame that `read_frames` yields, None for all (see `bars.crop_bars`).
       damage: words on missing pictures, as far as they can be seen without decoding; empty for a
         whole file.
     """
@@ -64,6 +93,7 @@ class VideoInfo:
     interlaced: bool
     deinterlace: str
     audio_codec: str | None
+    crop: Crop | None = None
     damage: str = ""
 
 

@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 def read_frames(
     info_or_path: VideoInfo | str | Path,
     *,
-    start_time: float = 0.0,
+    start_time: float | Fraction = 0.0,
     max_frames: int | None = None,
     allow_damaged: bool = False,
     as_stored: bool = False,
@@ -72,7 +72,7 @@ def read_frames(
     return _read(clock, first, stop, allow_damaged)
 
 
-def first_frame(info: VideoInfo, start_time: float, *, as_stored: bool = False) -> int:
+def first_frame(info: VideoInfo, start_time: float | Fraction, *, as_stored: bool = False) -> int:
     """Returns the index of the frame that is shown `start_time` seconds after the first one.
 
     Args:
@@ -105,7 +105,7 @@ class _ConstantClock:
     def seconds(self, index: int) -> Fraction:
         return index / self.info.rate
 
-    def shown_at(self, seconds: float) -> int:
+    def shown_at(self, seconds: float | Fraction) -> int:
         index = math.floor(seconds * self.info.rate + TIME_TOLERANCE)
         return min(index, self.info.frames - 1)
 
@@ -135,7 +135,7 @@ class _StoredClock:
     def seconds(self, index: int) -> Fraction:
         return self.info.times.seconds(index)
 
-    def shown_at(self, seconds: float) -> int:
+    def shown_at(self, seconds: float | Fraction) -> int:
         return self.info.times.shown_at(seconds)
 
     def index_of(self, seconds: Fraction, latest: int) -> int:
@@ -165,7 +165,8 @@ def _read(clock: _Clock, first: int, stop: int, allow_damaged: bool) -> Iterator
                 converter = PictureConverter(frame, info.pixel_aspect)
                 if is_high_dynamic_range(frame):
                     _log.warning("%s: HDR video is read without tone mapping", info.path)
-            yield converter.convert(frame)
+            picture = converter.convert(frame)
+            yield picture if info.crop is None else info.crop.apply(picture)
             end += 1
     except DamagedPictureError as error:
         raise _damaged(clock, str(error), present=end) from error
