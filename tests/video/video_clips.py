@@ -48,6 +48,7 @@ def make_video(
     matrix: Colorspace = Colorspace.ITU601,
     tag: int | None = None,
     full_range: bool = False,
+    field_order: int | None = None,
     source_format: str = "rgb24",
     sounds: Sequence[np.ndarray] = (),
     sound_codec: str = "aac",
@@ -68,6 +69,8 @@ def make_video(
             context.sample_aspect_ratio = pixel_aspect
         if full_range:
             context.color_range = ColorRange.JPEG
+        if field_order is not None:
+            context.field_order = field_order
         if tag is not None:
             context.colorspace = tag
         if rotation is not None:

@@ -25,6 +25,7 @@ from venhancer_jax.sharding.processes import log_on_main
 from venhancer_jax.video import (
     VideoInfo,
     check_prompts,
+    crop_bars,
     first_frame,
     list_videos,
     probe,
@@ -37,7 +38,10 @@ from venhancer_jax.video.write import check_target
 
 RESULTS = Path("results")
 # Settings of reading and writing that the output follows from.
-_FACTS = ("start_time", "max_frames", "allow_damaged", "cuts", "codec", "quality")
+_FACTS = (
+    *("start_time", "max_frames", "allow_damaged", "bars", "deinterlace"),
+    *("cuts", "codec", "quality"),
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -218,7 +222,9 @@ def skipped(source: Path, message: str) -> str:
 
 
 def _check_job(config: ConfigDict, source: Path, target: Path, *, index: int) -> EnhanceJob:
-    info = probe(source)
+    info = probe(source, deinterlace=config.deinterlace)
+    if config.bars == "crop":
+        info = crop_bars(info)
     prompt = prompt_for(
         source,
         index=index,

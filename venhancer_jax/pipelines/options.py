@@ -16,6 +16,8 @@ from venhancer_jax.settings import (
     whole,
     whole_pair,
 )
+from venhancer_jax.video.bars import BARS
+from venhancer_jax.video.deinterlace import DEINTERLACE
 from venhancer_jax.video.timing import MAX_FPS
 
 COMPATS = ("default", "official")
@@ -190,6 +192,13 @@ class FileOptions:
     allow_damaged: bool = flag(
         False, group=FILES, about="enhance what can be read of a damaged or short video"
     )
+    bars: str = choice(
+        "keep", BARS, group=FILES, about="black bars around the picture: enhanced too, or cropped"
+    )
+    deinterlace: str = choice(
+        "auto", DEINTERLACE, group=FILES,
+        about="whole pictures from interlaced ones: auto where the input is marked so, on, off",
+    )  # fmt: skip
     prompt_file: str = text("", group=FILES, about="text file with a prompt per video, a line each")
     name_as_prompt: bool = flag(
         False, group=FILES, about="use the name of each video as its prompt"

@@ -4,6 +4,7 @@ Frames are `uint8` RGB arrays `[H, W, 3]`, upright and with square pixels. A wro
 raises `venhancer_jax.errors.InputError`.
 """
 
+from venhancer_jax.video.bars import crop_bars
 from venhancer_jax.video.folder import (
     VIDEO_SUFFIXES,
     check_prompts,
@@ -23,6 +24,7 @@ __all__ = [
     "VideoWriter",
     "check_prompts",
     "constant_times",
+    "crop_bars",
     "first_frame",
     "is_video",
     "list_videos",

@@ -2,9 +2,13 @@
 
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 
+import numpy as np
+
 from venhancer_jax.errors import InputError
+from venhancer_jax.video.deinterlace import is_interlaced, pictures_to_deinterlace
 from venhancer_jax.video.picture import PictureConverter
 from venhancer_jax.video.source import codec_name, open_source
 from venhancer_jax.video.stored import (
@@ -14,6 +18,35 @@ from venhancer_jax.video.stored import (
     list_pictures,
 )
 from venhancer_jax.video.timing import FrameTimes
+
+# Pictures at the start of a stream that are decoded to see whether they are interlaced.
+_DECODED_PICTURES = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Crop:
+    """Rows and columns of upright frames with square pixels that are read.
+
+    Attributes:
+      top: first row.
+      left: first column.
+      height: number of rows.
+      width: number of columns.
+    """
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+    def apply(self, frame: np.ndarray) -> np.ndarray:
+        """Returns the part as an array of its own.
+
+        Args:
+          frame: upright picture `[H, W, C]`.
+        """
+        rows = slice(self.top, self.top + self.height)
+        return frame[rows, self.left : self.left + self.width].copy()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +68,10 @@ class VideoInfo:
       pixel_format: FFmpeg's name of the stored samples, such as `yuv420p`.
       variable_rate: whether the stored pictures are unevenly spaced.
       on_grid: whether each stored picture has a frame of its own, at its own time.
+      interlaced: whether the file marks its first pictures as interlaced.
+      deinterlace: pictures that `read_frames` deinterlaces (see `pictures_to_deinterlace`).
       audio_codec: name of the first sound stream's codec, None for a silent file.
+      crop: part of each frame that `read_frames` yields, None for all (see `bars.crop_bars`).
       damage: words on missing pictures, as far as they can be seen without decoding; empty for a
         whole file.
     """
@@ -54,11 +90,14 @@ class VideoInfo:
     pixel_format: str
     variable_rate: bool
     on_grid: bool
+    interlaced: bool
+    deinterlace: str
     audio_codec: str | None
+    crop: Crop | None = None
     damage: str = ""
 
 
-def probe(path: str | Path) -> VideoInfo:
+def probe(path: str | Path, *, deinterlace: str = "auto") -> VideoInfo:
     """Reads the facts of a video or image, counting its frames without decoding them.
 
     Pictures at the start that refer to pictures before the file, as in a broadcast that was cut
@@ -66,6 +105,7 @@ def probe(path: str | Path) -> VideoInfo:
 
     Args:
       path: video or image file.
+      deinterlace: `auto` for pictures that the file marks as interlaced, `on` for all, `off`.
 
     Raises:
       InputError: the file is missing, empty, not a video, or holds no frame, or its index is cut
@@ -76,15 +116,17 @@ def probe(path: str | Path) -> VideoInfo:
         pictures = list_pictures(source)
     # A second pass, as not every format can go back to its first frame.
     with open_source(path) as source:
-        first = next(source.frames(allow_damaged=True), None)
-        if first is None:
+        decoded = list(islice(source.frames(allow_damaged=True), _DECODED_PICTURES))
+        if not decoded:
             raise InputError(
                 f"{path}: none of the {len(pictures)} frames can be decoded; the file is damaged. "
                 "Copy, download or record it again."
             )
+        first = decoded[0]
         timing, times, start = find_timing(source, drop_undecodable_start(pictures, first.pts))
         pixel_aspect = source.stream.sample_aspect_ratio or Fraction(1)
         picture = PictureConverter(first, pixel_aspect)
+        which = pictures_to_deinterlace(deinterlace, decoded, source.decoder)
         sound = source.container.streams.audio
         return VideoInfo(
             path=path,
@@ -101,6 +143,8 @@ def probe(path: str | Path) -> VideoInfo:
             pixel_format=first.format.name,
             variable_rate=timing.variable,
             on_grid=timing.on_grid,
+            interlaced=is_interlaced(decoded, source.decoder),
+            deinterlace=which,
             audio_codec=codec_name(sound[0]) if sound else None,
             damage=find_damage(source, pictures, timing),
         )

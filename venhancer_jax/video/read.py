@@ -12,6 +12,7 @@ from av import VideoFrame
 
 from venhancer_jax.errors import InputError
 from venhancer_jax.video.colour import is_high_dynamic_range
+from venhancer_jax.video.deinterlace import deinterlace
 from venhancer_jax.video.picture import PictureConverter
 from venhancer_jax.video.probe import VideoInfo, probe
 from venhancer_jax.video.source import DamagedPictureError, VideoSource, open_source
@@ -71,7 +72,7 @@ def read_frames(
     return _read(clock, first, stop, allow_damaged)
 
 
-def first_frame(info: VideoInfo, start_time: float, *, as_stored: bool = False) -> int:
+def first_frame(info: VideoInfo, start_time: float | Fraction, *, as_stored: bool = False) -> int:
     """Returns the index of the frame that is shown `start_time` seconds after the first one.
 
     Args:
@@ -164,7 +165,8 @@ def _read(clock: _Clock, first: int, stop: int, allow_damaged: bool) -> Iterator
                 converter = PictureConverter(frame, info.pixel_aspect)
                 if is_high_dynamic_range(frame):
                     _log.warning("%s: HDR video is read without tone mapping", info.path)
-            yield converter.convert(frame)
+            picture = converter.convert(frame)
+            yield picture if info.crop is None else info.crop.apply(picture)
             end += 1
     except DamagedPictureError as error:
         raise _damaged(clock, str(error), present=end) from error
@@ -219,13 +221,17 @@ def _shown(clock: _Clock, first: int, stop: int, allow_damaged: bool) -> Iterato
 def _from(clock: _Clock, first: int, allow_damaged: bool) -> Iterator[tuple[int, VideoFrame]]:
     """Yields (index of the first frame that shows it, picture), from the one shown at `first`."""
     info = clock.info
-    if first > 0 and info.start is not None:
+    # Missing lines of an interlaced picture are computed from the picture before too.
+    needed = first if info.deinterlace == "none" else first - 1
+    for wanted in range(first, max(0, needed - 1), -1):
+        if info.start is None:
+            break
         with open_source(info.path) as source:
-            if source.seek(info.start + clock.seconds(first)):
+            if source.seek(info.start + clock.seconds(wanted)):
                 pictures = _placed(clock, source, allow_damaged, after_seek=True)
-                begins, picture = next(pictures, (first + 1, None))
+                begins, picture = next(pictures, (needed + 1, None))
                 # Some formats only land behind the requested time; they are decoded from the start.
-                if picture is not None and begins <= first:
+                if picture is not None and begins <= needed:
                     yield begins, picture
                     yield from pictures
                     return
@@ -238,7 +244,8 @@ def _placed(
 ) -> Iterator[tuple[int, VideoFrame]]:
     start, time_base = clock.info.start, source.stream.time_base
     begins = -1
-    for frame in source.frames(allow_damaged=allow_damaged, after_seek=after_seek):
+    decoded = source.frames(allow_damaged=allow_damaged, after_seek=after_seek)
+    for frame in deinterlace(decoded, clock.info.deinterlace):
         if start is None or time_base is None or frame.pts is None:
             begins += 1
         else:
