@@ -98,7 +98,9 @@ def enhance_stream(
             segment.pixels(), rate=rate, options=options, place=place, progress=progress
         )
         ends_clip = segment.ends_clip
-        outputs = clock.outputs(segment.times, ends_scene=segment.ends_scene, ends_clip=ends_clip)
+        outputs = clock.outputs(
+            segment.times, ends_scene=segment.ends_scene, ends_clip=ends_clip
+        )
         finished = None if segment.ends_scene else enhanced.finished
         state = StreamState(segment.after, finished)
         shown = _shown(enhanced.decode(segment.stop), outputs, progress)

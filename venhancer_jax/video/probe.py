@@ -6,6 +6,7 @@ from pathlib import Path
 
 from venhancer_jax.errors import InputError
 from venhancer_jax.video.picture import PictureConverter
+from venhancer_jax.video.picture_format import PictureFormat, source_format
 from venhancer_jax.video.source import codec_name, open_source
 from venhancer_jax.video.stored import (
     drop_undecodable_start,
@@ -32,7 +33,7 @@ class VideoInfo:
       rotation: clockwise degrees by which the stored frames are rotated: 0, 90, 180 or 270.
       pixel_aspect: width over height of a stored pixel.
       codec: FFmpeg's name of the picture codec, such as `h264`.
-      pixel_format: FFmpeg's name of the stored samples, such as `yuv420p`.
+      picture: layout, depth, range and colour tags of the stored samples.
       variable_rate: whether the stored pictures are unevenly spaced.
       on_grid: whether each stored picture has a frame of its own, at its own time.
       audio_codec: name of the first sound stream's codec, None for a silent file.
@@ -51,11 +52,21 @@ class VideoInfo:
     rotation: int
     pixel_aspect: Fraction
     codec: str
-    pixel_format: str
+    picture: PictureFormat
     variable_rate: bool
     on_grid: bool
     audio_codec: str | None
     damage: str = ""
+
+    @property
+    def pixel_format(self) -> str:
+        """Returns FFmpeg's name of the layout of the stored samples, such as `yuv420p`."""
+        return self.picture.pixel_format
+
+    @property
+    def bits(self) -> int:
+        """Returns the bits of a stored sample, at least 8."""
+        return self.picture.bits
 
 
 def probe(path: str | Path) -> VideoInfo:
@@ -98,7 +109,7 @@ def probe(path: str | Path) -> VideoInfo:
             rotation=picture.orientation.rotation,
             pixel_aspect=pixel_aspect,
             codec=source.decoder.codec.canonical_name,
-            pixel_format=first.format.name,
+            picture=source_format(first),
             variable_rate=timing.variable,
             on_grid=timing.on_grid,
             audio_codec=codec_name(sound[0]) if sound else None,
