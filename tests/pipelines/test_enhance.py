@@ -28,5 +28,5 @@ def test_frames_are_converted(frame: np.ndarray, expected: np.ndarray):
 
 
 def test_other_frames_are_refused():
-    with pytest.raises(InputError, match=r"uint16 \[6, 8, 3\]"):
-        list(enhance([RGB.astype(np.uint16)], fps=24, system=Toy(None)))
+    with pytest.raises(InputError, match=r"int32 \[6, 8, 3\]"):
+        list(enhance([RGB.astype(np.int32)], fps=24, system=Toy(None)))

@@ -14,3 +14,11 @@ def test_bytes_are_rounded_or_truncated():
 
 def test_values_out_of_range_are_clipped():
     assert to_bytes(np.float32([-3, 3]), truncate=False).tolist() == [0, 255]
+
+
+def test_sixteen_bits_are_as_fine_as_their_type():
+    levels = np.float32([0, 0.4, 0.6, 12345, 65534.9, 65535])
+    signed = levels / np.float32(65535) * 2 - 1
+    found = to_bytes(signed, truncate=False, dtype=np.uint16)
+    assert found.dtype == np.uint16
+    np.testing.assert_allclose(found.astype(int), levels, atol=0.51)

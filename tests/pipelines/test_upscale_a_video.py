@@ -62,6 +62,12 @@ def test_four_times_the_size(three: np.ndarray):
     assert three.std() > 10
 
 
+def test_sixteen_bits_stay_sixteen_bits(three: np.ndarray):
+    fine = enhance([frame.astype(np.uint16) * 257 for frame in frames()])
+    assert fine.dtype == np.uint16 and len(np.unique(fine % 257)) > 99
+    assert np.abs(fine / 257 - three).max() < 0.6
+
+
 @pytest.mark.usefixtures("three")
 def test_other_numbers_compile_nothing():
     enhance(frames(), propagation_steps=(1,))

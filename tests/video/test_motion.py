@@ -38,6 +38,17 @@ def test_frames_follow_the_motion(speed: int):
         assert error < 0.3 * np.abs(mixed - target).mean()
 
 
+def test_sixteen_bits_stay():
+    first, second = picture(0), picture(4)
+    (fine,) = interpolate_frames(
+        first.astype(np.uint16) * 257, second.astype(np.uint16) * 257, [0.5]
+    )
+    (coarse,) = interpolate_frames(first, second, [0.5])
+    assert fine.dtype == np.uint16
+    assert np.abs(fine / 257 - coarse).max() < 0.6
+    assert len(np.unique(fine % 257)) > 9
+
+
 def test_a_still_scene_stays():
     frame = picture(0)
 

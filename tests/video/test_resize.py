@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from venhancer_jax.pipelines.programs import to_bytes
+from venhancer_jax.video import resize
 from venhancer_jax.video.resize import pad, resize_area, resize_bicubic, resize_bilinear, to_signed
 
 FRAMES = np.random.default_rng(0).standard_normal((2, 11, 18, 3), np.float32)
@@ -81,6 +82,14 @@ def test_bytes_survive_the_way_there_and_back():
     assert signed.min() == -1
     assert signed.max() == 1
     np.testing.assert_array_equal(to_bytes(signed, truncate=False), frames)
+
+
+def test_sixteen_bits_survive_the_way_there_and_back():
+    frames = np.arange(0, 65536, 16, dtype=np.uint16).reshape(1, 64, 64, 1)
+    signed = to_signed(frames)
+    assert signed.min() == -1
+    np.testing.assert_array_equal(to_bytes(signed, truncate=False, dtype=np.uint16), frames)
+    np.testing.assert_array_equal(resize.to_bytes(signed, np.uint16), frames)
 
 
 def of_pytorch(**options) -> np.ndarray:

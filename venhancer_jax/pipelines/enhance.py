@@ -11,7 +11,7 @@ from venhancer_jax.pipelines.options import parse_fps
 from venhancer_jax.pipelines.progress import Progress
 from venhancer_jax.pipelines.system import System
 from venhancer_jax.settings import old_names
-from venhancer_jax.video.frames import as_rgb8
+from venhancer_jax.video.frames import as_rgb
 
 
 def enhance(
@@ -25,15 +25,17 @@ def enhance(
     """Enhances a clip.
 
     Args:
-      frames: RGB frames `[H, W, 3]`, all of one size, consumed one by one: uint8, or floats from 0
-        to 1. Grey frames `[H, W]` and RGBA frames are converted.
+      frames: RGB frames `[H, W, 3]`, all of one size, consumed one by one: uint8, uint16
+        with white at 65,535, or floats from 0 to 1. Grey frames `[H, W]` and RGBA frames are
+        converted.
       fps: frames per second of the input: 24, 23.976, "30000/1001".
       system: loaded system, such as that of `venhancer_jax.load_venhancer`.
       progress: callback `(stage, done, total)` for the progress of each stage.
       **options: options of the system: `up_scale=2, target_fps=60, prompt="..."`.
 
     Returns:
-      An iterator of uint8 RGB frames `[H', W', 3]`, at `target_fps` frames per second.
+      An iterator of RGB frames `[H', W', 3]`, at `target_fps` frames per second: uint16 for uint16
+      frames, else uint8.
 
     Raises:
       InputError: an unknown option or a value out of range; while iterating, no frames or frames
@@ -46,5 +48,5 @@ def enhance(
     except TypeError as error:
         raise InputError(f"unknown option: {error}") from None
     return system.enhance(
-        map(as_rgb8, frames), rate=parse_fps(fps, "fps"), options=checked, progress=progress
+        map(as_rgb, frames), rate=parse_fps(fps, "fps"), options=checked, progress=progress
     )

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 
 import jax
 import numpy as np
+import numpy.typing as npt
 from jax.sharding import Mesh
 
 from venhancer_jax.pipelines import programs
@@ -38,16 +39,23 @@ class OnMesh:
         with self.on_mesh():
             return num_shards("piece")
 
-    def to_bytes(self, stream: Iterable[jax.Array], *, truncate: bool) -> Iterator[np.ndarray]:
-        """Converts frames `[n, H, W, 3]` in [-1, 1] to uint8 frames `[H, W, 3]`, one by one.
+    def to_bytes(
+        self,
+        stream: Iterable[jax.Array],
+        *,
+        truncate: bool,
+        dtype: npt.DTypeLike = np.uint8,
+    ) -> Iterator[np.ndarray]:
+        """Converts frames `[n, H, W, 3]` in [-1, 1] to integer frames `[H, W, 3]`, one by one.
 
         Args:
           stream: frames, some at a time.
           truncate: whether to truncate instead of rounding.
+          dtype: uint8, or uint16 with white at 65,535.
         """
         for frames in stream:
             with self.on_mesh():
-                pixels = programs.to_bytes(frames, truncate=truncate)
+                pixels = programs.to_bytes(frames, truncate=truncate, dtype=dtype)
             # Sharded pixels could not be read by each process.
             assert pixels.is_fully_replicated
             yield from np.asarray(pixels)

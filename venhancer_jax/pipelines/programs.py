@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import numpy.typing as npt
 from einops import repeat
 
 from venhancer_jax.diffusion.guidance import guide, v_to_x0
@@ -146,16 +147,19 @@ def decode(
     return _map_pieces(frames, params, latents, *([] if condition is None else [condition]))
 
 
-@partial(jax.jit, static_argnames="truncate")
-def to_bytes(frames: jax.Array, *, truncate: bool) -> jax.Array:
-    """Clips frames `[F, H, W, 3]` in [-1, 1] and converts them to uint8, whole on every device.
+@partial(jax.jit, static_argnames=("truncate", "dtype"))
+def to_bytes(frames: jax.Array, *, truncate: bool, dtype: npt.DTypeLike = np.uint8) -> jax.Array:
+    """Clips frames `[F, H, W, 3]` in [-1, 1] and converts them to integers, whole on every device.
 
     Args:
       frames: any number of frames.
       truncate: truncate instead of rounding.
+      dtype: uint8, or uint16 with white at 65,535.
     """
-    scaled = jnp.clip(frames * 0.5 + 0.5, 0, 1) * 255
-    pixels = (scaled if truncate else jnp.round(scaled)).astype(jnp.uint8)
+    if dtype != np.uint8:
+        frames = frames.astype(jnp.float32)
+    scaled = jnp.clip(frames * 0.5 + 0.5, 0, 1) * np.iinfo(dtype).max
+    pixels = (scaled if truncate else jnp.round(scaled)).astype(dtype)
     return constrain(pixels, (None,) * pixels.ndim)
 
 

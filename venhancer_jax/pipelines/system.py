@@ -161,13 +161,14 @@ class System(Protocol):
         """Enhances a clip.
 
         Args:
-          frames: uint8 RGB frames `[H, W, 3]`, all of one size, consumed one by one.
+          frames: uint8 or uint16 RGB frames `[H, W, 3]`, all of one size and type, consumed one by
+            one.
           rate: frames per second of the input.
           options: options of this system.
           progress: callback for the progress of each stage.
 
         Yields:
-          uint8 RGB frames `[H', W', 3]` at the rate of the plan.
+          RGB frames `[H', W', 3]` of the type of `frames`, at the rate of the plan.
 
         Raises:
           InputError: no frames, frames of several sizes, or options that do not fit them.

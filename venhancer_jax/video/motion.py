@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from venhancer_jax.video.flow import dis_flow, warp
+from venhancer_jax.video.frames import as_rgb8
 
 FrameInterpolation = Literal["previous", "flow"]
 FRAME_INTERPOLATIONS: tuple[FrameInterpolation, ...] = ("previous", "flow")
@@ -28,28 +29,30 @@ def interpolate_frames(
     frames agree better. Across a cut the nearer frame is repeated.
 
     Args:
-      first: frame at time 0, uint8 RGB `[H, W, 3]`.
-      second: frame at time 1, uint8 RGB `[H, W, 3]`.
+      first: frame at time 0, uint8 or uint16 RGB `[H, W, 3]`.
+      second: frame at time 1, RGB `[H, W, 3]` of the type of `first`.
       times: times of the new frames, within (0, 1).
 
     Returns:
-      Frame at each time, uint8 `[H, W, 3]`.
+      Frame at each time, `[H, W, 3]` of the type of `first`.
 
     Raises:
       InputError: a side is below 16 pixels.
     """
-    flows = dis_flow(first, second), -dis_flow(second, first)
+    pair = as_rgb8(first), as_rgb8(second)
+    flows = dis_flow(*pair), -dis_flow(*pair[::-1])
     return [_interpolate(first, second, flows, float(time)) for time in times]
 
 
 def _interpolate(
     first: np.ndarray, second: np.ndarray, flows: tuple[np.ndarray, np.ndarray], time: float
 ) -> np.ndarray:
+    white = np.iinfo(first.dtype).max
     mixed, weights, differences = [], [], []
     for flow in flows:
         before = warp(first, -time * flow, repeat_edge=True)
         after = warp(second, (1 - time) * flow, repeat_edge=True)
-        difference = np.abs(before - after).mean(-1)
+        difference = np.abs(before - after).mean(-1) * np.float32(255 / white)
         smooth = cv2.GaussianBlur(difference, (0, 0), _RADIUS)
         mixed.append((1 - time) * before + time * after)
         weights.append(1 / np.square(smooth + 1))
@@ -57,4 +60,4 @@ def _interpolate(
     if min(differences) > _CUT:
         return first if time < 0.5 else second
     share = (weights[0] / (weights[0] + weights[1]))[..., None]
-    return np.rint(share * mixed[0] + (1 - share) * mixed[1]).clip(0, 255).astype(np.uint8)
+    return np.rint(share * mixed[0] + (1 - share) * mixed[1]).clip(0, white).astype(first.dtype)

@@ -10,6 +10,7 @@ import numpy as np
 from venhancer_jax.errors import InputError
 from venhancer_jax.video.deinterlace import is_interlaced, pictures_to_deinterlace
 from venhancer_jax.video.picture import PictureConverter
+from venhancer_jax.video.picture_format import PictureFormat, source_format
 from venhancer_jax.video.source import codec_name, open_source
 from venhancer_jax.video.stored import (
     drop_undecodable_start,
@@ -65,7 +66,7 @@ class VideoInfo:
       rotation: clockwise degrees by which the stored frames are rotated: 0, 90, 180 or 270.
       pixel_aspect: width over height of a stored pixel.
       codec: FFmpeg's name of the picture codec, such as `h264`.
-      pixel_format: FFmpeg's name of the stored samples, such as `yuv420p`.
+      picture: layout, depth, range and colour tags of the stored samples.
       variable_rate: whether the stored pictures are unevenly spaced.
       on_grid: whether each stored picture has a frame of its own, at its own time.
       interlaced: whether the file marks its first pictures as interlaced.
@@ -87,7 +88,7 @@ class VideoInfo:
     rotation: int
     pixel_aspect: Fraction
     codec: str
-    pixel_format: str
+    picture: PictureFormat
     variable_rate: bool
     on_grid: bool
     interlaced: bool
@@ -95,6 +96,16 @@ class VideoInfo:
     audio_codec: str | None
     crop: Crop | None = None
     damage: str = ""
+
+    @property
+    def pixel_format(self) -> str:
+        """Returns FFmpeg's name of the layout of the stored samples, such as `yuv420p`."""
+        return self.picture.pixel_format
+
+    @property
+    def bits(self) -> int:
+        """Returns the bits of a stored sample, at least 8."""
+        return self.picture.bits
 
 
 def probe(path: str | Path, *, deinterlace: str = "auto") -> VideoInfo:
@@ -140,7 +151,7 @@ def probe(path: str | Path, *, deinterlace: str = "auto") -> VideoInfo:
             rotation=picture.orientation.rotation,
             pixel_aspect=pixel_aspect,
             codec=source.decoder.codec.canonical_name,
-            pixel_format=first.format.name,
+            picture=source_format(first),
             variable_rate=timing.variable,
             on_grid=timing.on_grid,
             interlaced=is_interlaced(decoded, source.decoder),

@@ -28,6 +28,8 @@ def read_frames(
     max_frames: int | None = None,
     allow_damaged: bool = False,
     as_stored: bool = False,
+    deep: bool = False,
+    layers: bool = False,
 ) -> Iterator[np.ndarray]:
     """Yields the frames of a video, one at a time, at the constant rate `VideoInfo.rate`.
 
@@ -47,9 +49,12 @@ def read_frames(
         be decoded is replaced by the one before it, one that can be decoded in part is shown so,
         and where the file breaks off the frames end, each with a logged warning.
       as_stored: whether to yield the stored pictures, in place of frames at a constant rate.
+      deep: whether pictures of more than 8 bits are read in full, as uint16 with white at 65,535.
+      layers: whether all that is stored is read (`layers.Passage` takes it): as `deep`, transparent
+        pictures as RGBA, and those of floats (EXR) as float32 linear light.
 
     Yields:
-      uint8 RGB `[height, width, 3]`, each an array of its own.
+      uint8 RGB `[height, width, 3]`, each an array of its own, unless `deep` or `layers`.
 
     Raises:
       InputError: the file or a setting is wrong, or not one frame can be decoded. Unless
@@ -69,7 +74,7 @@ def read_frames(
     stop = clock.frames if max_frames is None else min(clock.frames, first + max_frames)
     if info.damage and not allow_damaged:
         raise _damaged(clock, info.damage)
-    return _read(clock, first, stop, allow_damaged)
+    return _read(clock, first, stop, allow_damaged, deep=deep, layers=layers)
 
 
 def first_frame(info: VideoInfo, start_time: float | Fraction, *, as_stored: bool = False) -> int:
@@ -152,7 +157,9 @@ def _clock(info: VideoInfo, as_stored: bool) -> _Clock:
     return _StoredClock(info) if as_stored else _ConstantClock(info)
 
 
-def _read(clock: _Clock, first: int, stop: int, allow_damaged: bool) -> Iterator[np.ndarray]:
+def _read(
+    clock: _Clock, first: int, stop: int, allow_damaged: bool, *, deep: bool, layers: bool
+) -> Iterator[np.ndarray]:
     """Yields the frames from index `first` up to before `stop`."""
     info = clock.info
     if info.damage:
@@ -162,8 +169,8 @@ def _read(clock: _Clock, first: int, stop: int, allow_damaged: bool) -> Iterator
     try:
         for frame in _shown(clock, first, stop, allow_damaged):
             if converter is None:
-                converter = PictureConverter(frame, info.pixel_aspect)
-                if is_high_dynamic_range(frame):
+                converter = PictureConverter(frame, info.pixel_aspect, deep=deep, layers=layers)
+                if not layers and is_high_dynamic_range(frame):
                     _log.warning("%s: HDR video is read without tone mapping", info.path)
             picture = converter.convert(frame)
             yield picture if info.crop is None else info.crop.apply(picture)

@@ -4,19 +4,26 @@ import functools
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 # Rows or columns of a result that are computed together.
 _BLOCK = 128
 
 
 def to_signed(frames: np.ndarray) -> np.ndarray:
-    """Converts uint8 frames to float32 in [-1, 1]."""
-    return (frames.astype(np.float32) / 255 - 0.5) / 0.5
+    """Converts uint8 or uint16 frames, with white at 255 or 65,535, to float32 in [-1, 1]."""
+    return (frames.astype(np.float32) / np.iinfo(frames.dtype).max - 0.5) / 0.5
 
 
-def to_bytes(frames: np.ndarray) -> np.ndarray:
-    """Converts frames in [-1, 1] to the nearest uint8."""
-    return np.rint((frames + 1) * 127.5).clip(0, 255).astype(np.uint8)
+def to_bytes(frames: np.ndarray, dtype: npt.DTypeLike = np.uint8) -> np.ndarray:
+    """Converts frames in [-1, 1] to the nearest integers.
+
+    Args:
+      frames: pictures `[..., H, W, C]`.
+      dtype: uint8, or uint16 with white at 65,535.
+    """
+    white = np.iinfo(dtype).max
+    return np.rint((frames + 1) * (white / 2)).clip(0, white).astype(dtype)
 
 
 def resize_bilinear(

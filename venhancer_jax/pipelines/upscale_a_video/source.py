@@ -21,7 +21,7 @@ class Source:
     Attributes:
       plan: plan of the clip.
       frames: `[F, h, w, 3]` float32 in [-1, 1], without padding.
-      first: first frame of the input, uint8 `[H, W, 3]`.
+      first: first frame of the input, uint8 or uint16 `[H, W, 3]`.
     """
 
     plan: UpscaleAVideoPlan
@@ -42,7 +42,7 @@ def read_source(
     """Reads the frames of a clip, and shrinks those that the published program shrinks.
 
     Args:
-      frames: uint8 RGB frames `[H, W, 3]`, all of one size.
+      frames: uint8 or uint16 RGB frames `[H, W, 3]`, all of one size and type.
       rate: frames per second.
       options: options of the user.
       progress: callback for the number of frames read.

@@ -33,6 +33,7 @@ from venhancer_jax.pipelines.upscale_a_video.program_specs import program_specs
 from venhancer_jax.pipelines.upscale_a_video.prompts import caption_of, texts_of
 from venhancer_jax.pipelines.upscale_a_video.source import Source, read_source
 from venhancer_jax.sharding.mesh import put_sharded
+from venhancer_jax.video.frames import as_rgb8, with_dtype
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,7 +94,7 @@ class UpscaleAVideo(UpscaleAVideoNetworks):
         All frames are read and denoised before the first result is decoded.
 
         Args:
-          frames: uint8 RGB frames `[H, W, 3]`, all of one size.
+          frames: uint8 or uint16 RGB frames `[H, W, 3]`, all of one size and type.
           rate: frames per second of the input.
           options: options of the enhancement.
           noise: source of all noise, by default counters from `options.seed`.
@@ -101,17 +102,19 @@ class UpscaleAVideo(UpscaleAVideoNetworks):
           progress: callback for the progress of each stage.
 
         Yields:
-          uint8 RGB frames `[H', W', 3]`, at `plan(...).output.rate` frames per second.
+          RGB frames `[H', W', 3]` of the type of `frames`, at `plan(...).output.rate` frames per
+            second.
 
         Raises:
           InputError: no frames, frames of several sizes, or options that do not fit them.
         """
         progress = progress or (lambda stage, done, total: None)
+        dtype, frames = with_dtype(frames)
         denoised = self.denoise_clip(
             frames, rate=rate, options=options, noise=noise, text=text, progress=progress
         )
         decoded = self.decode_frames(denoised, options)
-        pixels = self.to_bytes(decoded, truncate=options.quirks.truncate_bytes)
+        pixels = self.to_bytes(decoded, truncate=options.quirks.truncate_bytes, dtype=dtype)
         yield from at_output_times(pixels, denoised.plan.take, progress)
 
     def segment_sizes(self, rate: Fraction, options: UpscaleAVideoOptions) -> SegmentSizes:
@@ -137,6 +140,7 @@ class UpscaleAVideo(UpscaleAVideoNetworks):
         progress: Progress,
     ) -> EnhancedSegment:
         """Denoises a segment of a clip; its frames are decoded when they are requested."""
+        dtype, frames = with_dtype(frames)
         denoised = self.denoise_clip(
             frames, rate=rate, options=options, place=place, progress=progress
         )
@@ -146,7 +150,7 @@ class UpscaleAVideo(UpscaleAVideoNetworks):
 
         def decode(stop: int) -> Iterator[np.ndarray]:
             decoded = self.decode_frames(denoised, options)
-            pixels = self.to_bytes(decoded, truncate=options.quirks.truncate_bytes)
+            pixels = self.to_bytes(decoded, truncate=options.quirks.truncate_bytes, dtype=dtype)
             return itertools.islice(pixels, place.first - place.start, stop + 1 - place.start)
 
         return EnhancedSegment(finished, decode)
@@ -166,7 +170,7 @@ class UpscaleAVideo(UpscaleAVideoNetworks):
         """Computes the clean latents of a clip, all of `enhance` up to decoding.
 
         Args:
-          frames: uint8 RGB frames `[H, W, 3]`, all of one size.
+          frames: uint8 or uint16 RGB frames `[H, W, 3]`, all of one size and type.
           rate: frames per second of the input.
           options: options of the enhancement.
           noise: source of all noise, by default counters from `options.seed`.
@@ -213,7 +217,7 @@ class UpscaleAVideo(UpscaleAVideoNetworks):
         latents: list[jax.Array] = []
         with self.on_mesh():
             if text is None:
-                text = self.text(texts_of(options, caption_of(source.first, options)))
+                text = self.text(texts_of(options, caption_of(as_rgb8(source.first), options)))
             text_kv = programs.compute_text_kv(self.denoiser.network, self.denoiser.params, text)
             if flows is None and options.propagation_steps:
                 flows = compute_flows(self.raft, source, options)

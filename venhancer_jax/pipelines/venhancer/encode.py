@@ -17,6 +17,7 @@ from venhancer_jax.pipelines.venhancer.compat import Compat
 from venhancer_jax.pipelines.venhancer.plan import SpacePlan
 from venhancer_jax.sharding.mesh import num_shards, put_sharded
 from venhancer_jax.video import resize
+from venhancer_jax.video.frames import with_dtype
 from venhancer_jax.video.motion import interpolate_frames
 
 
@@ -48,7 +49,7 @@ def encode_clip(
 
     Args:
       vae: VAE.
-      frames: uint8 RGB frames `[H, W, 3]`, all of one size.
+      frames: uint8 or uint16 RGB frames `[H, W, 3]`, all of one size and type.
       plan_space: computes the sizes from height and width of the input.
       quirks: choices of the published program.
       interpolated: frames to add between two frames, moved there by the optical flow.
@@ -57,6 +58,7 @@ def encode_clip(
     Raises:
       InputError: no frames, or frames of several sizes.
     """
+    dtype, frames = with_dtype(frames)
     scale = vae.config.scaling_factor
     means: list[jax.Array] = []
     stds: list[jax.Array] = []
@@ -85,7 +87,7 @@ def encode_clip(
             stds.append(posterior.std)
         progress("encode", count, None)
 
-    for frame in _interpolate(read(), interpolated):
+    for frame in _interpolate(read(), interpolated, dtype):
         assert space is not None
         waiting.append(resize.pad(frame, space.padding, white=quirks.pad_white))
         if len(waiting) == num_shards("piece"):
@@ -99,13 +101,13 @@ def encode_clip(
     return EncodedClip(space, mean, std)
 
 
-def _interpolate(frames: Iterable[np.ndarray], count: int) -> Iterator[np.ndarray]:
-    """Adds frames between neighbours, `[H, W, 3]` float32 in [-1, 1]."""
+def _interpolate(frames: Iterable[np.ndarray], count: int, dtype: np.dtype) -> Iterator[np.ndarray]:
+    """Adds frames between neighbours, `[H, W, 3]` float32 in [-1, 1], as fine as `dtype`."""
     times = [Fraction(i, count + 1) for i in range(1, count + 1)]
     before: np.ndarray | None = None
     for frame in frames:
         if times and before is not None:
-            pair = resize.to_bytes(before), resize.to_bytes(frame)
+            pair = resize.to_bytes(before, dtype), resize.to_bytes(frame, dtype)
             yield from map(resize.to_signed, interpolate_frames(*pair, times))
         yield frame
         before = frame

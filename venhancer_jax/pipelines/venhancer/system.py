@@ -40,6 +40,7 @@ from venhancer_jax.pipelines.venhancer.plan import (
 from venhancer_jax.pipelines.venhancer.program_specs import program_specs
 from venhancer_jax.pipelines.venhancer.prompts import texts_of
 from venhancer_jax.sharding.mesh import put_sharded
+from venhancer_jax.video.frames import with_dtype
 
 
 class VEnhancer(VEnhancerNetworks):
@@ -86,7 +87,7 @@ class VEnhancer(VEnhancerNetworks):
         denoised.
 
         Args:
-          frames: uint8 RGB frames `[H, W, 3]`, all of one size.
+          frames: uint8 or uint16 RGB frames `[H, W, 3]`, all of one size and type.
           rate: frames per second of the input.
           options: options of the enhancement.
           noise: source of all noise, by default counters from `options.seed`.
@@ -94,16 +95,18 @@ class VEnhancer(VEnhancerNetworks):
           progress: callback for the progress of each stage.
 
         Yields:
-          uint8 RGB frames `[H', W', 3]`, at `plan(...).output.rate` frames per second.
+          RGB frames `[H', W', 3]` of the type of `frames`, at `plan(...).output.rate` frames per
+            second.
 
         Raises:
           InputError: no frames, frames of several sizes, or options that do not fit them.
         """
         progress = progress or (lambda stage, done, total: None)
+        dtype, frames = with_dtype(frames)
         latents, plan = self.denoise_clip(
             frames, rate=rate, options=options, noise=noise, text=text, progress=progress
         )
-        grid = self._decode_pixels(latents, plan.space, options)
+        grid = self._decode_pixels(latents, plan.space, options, dtype)
         yield from at_output_times(grid, plan.time.take, progress)
 
     def segment_sizes(self, rate: Fraction, options: VEnhancerOptions) -> SegmentSizes:
@@ -133,6 +136,7 @@ class VEnhancer(VEnhancerNetworks):
         progress: Progress,
     ) -> EnhancedSegment:
         """Denoises a segment of a clip; its frames are decoded when they are requested."""
+        dtype, frames = with_dtype(frames)
         latents, plan = self.denoise_clip(
             frames, rate=rate, options=options, place=place, progress=progress
         )
@@ -151,7 +155,7 @@ class VEnhancer(VEnhancerNetworks):
                 with self.on_mesh():
                     seen = jnp.concatenate([put_sharded(lead, (None,) * lead.ndim), seen], axis=1)
                 begin = -lead.shape[1]
-            pixels = self._decode_pixels(seen, plan.space, options)
+            pixels = self._decode_pixels(seen, plan.space, options, dtype)
             return itertools.islice(pixels, first - begin, last + 1 - begin)
 
         return EnhancedSegment(finished, decode)
@@ -170,7 +174,7 @@ class VEnhancer(VEnhancerNetworks):
         """Computes the clean latents of a clip, all of `enhance` up to decoding.
 
         Args:
-          frames: uint8 RGB frames `[H, W, 3]`, all of one size.
+          frames: uint8 or uint16 RGB frames `[H, W, 3]`, all of one size and type.
           rate: frames per second of the input.
           options: options of the enhancement.
           noise: source of all noise, by default counters from `options.seed`.
@@ -238,10 +242,10 @@ class VEnhancer(VEnhancerNetworks):
             yield piece[0, :, top : top + height, left : left + width]
 
     def _decode_pixels(
-        self, latents: jax.Array, space: SpacePlan, options: VEnhancerOptions
+        self, latents: jax.Array, space: SpacePlan, options: VEnhancerOptions, dtype: np.dtype
     ) -> Iterator[np.ndarray]:
         decoded = self.decode_frames(latents, space, options)
-        return self.to_bytes(decoded, truncate=options.quirks.truncate_bytes)
+        return self.to_bytes(decoded, truncate=options.quirks.truncate_bytes, dtype=dtype)
 
     def decode(self, latents: jax.Array) -> jax.Array:
         """Decodes latents `[n, F, h, w, C]` to frames `[n, F, H, W, 3]`, each group by itself."""

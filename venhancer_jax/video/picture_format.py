@@ -1,0 +1,190 @@
+"""How the samples of pictures are stored: layout, depth, range and colour tags."""
+
+import struct
+from dataclasses import dataclass
+
+from av import VideoFormat, VideoFrame
+from av.video.reformatter import ColorRange
+
+# Tags by ITU-T H.273.
+RGB_MATRIX, BT709, UNSPECIFIED, BT601_625, BT601_525, BT2020 = 0, 1, 2, 5, 6, 9
+BT2020_TRANSFER, PQ, HLG, LINEAR, SRGB = 14, 16, 18, 8, 13
+_HIGH_DEFINITION_ROWS = 720
+_GREY, _RGB = "grey", "rgb"
+
+
+@dataclass(frozen=True, kw_only=True)
+class MasteringDisplay:
+    """Display on which a video was graded (SMPTE ST 2086).
+
+    Attributes:
+      primaries: CIE 1931 x and y of red, green and blue.
+      white: CIE 1931 x and y of white.
+      luminance: darkest and brightest luminance in candela per square metre.
+    """
+
+    primaries: tuple[tuple[float, float], tuple[float, float], tuple[float, float]]
+    white: tuple[float, float]
+    luminance: tuple[float, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContentLight:
+    """Light of the brightest pixel and frame (CTA-861.3), in candela per square metre."""
+
+    max_cll: int
+    max_fall: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class PictureFormat:
+    """Samples of the pictures of a file, and what they mean.
+
+    Attributes:
+      pixel_format: FFmpeg's name of the layout, such as `yuv420p10le`.
+      matrix: YUV matrix, a number of ITU-T H.273.
+      primaries: colour primaries, a number of ITU-T H.273.
+      transfer: transfer curve, a number of ITU-T H.273.
+      full_range: whether black and white are the first and last code.
+      tagged: whether the file said what matrix it has; else it is a guess.
+      mastering_display: display of the grading, None where it is not known.
+      content_light: light of the brightest pixel and frame, None where it is not known.
+    """
+
+    pixel_format: str = "yuv420p"
+    matrix: int = BT709
+    primaries: int = BT709
+    transfer: int = BT709
+    full_range: bool = False
+    tagged: bool = True
+    mastering_display: MasteringDisplay | None = None
+    content_light: ContentLight | None = None
+
+    @property
+    def bits(self) -> int:
+        """Returns the bits of a sample, at least 8."""
+        return format_bits(self.pixel_format)
+
+    @property
+    def chroma(self) -> str:
+        """Returns `420`, `422`, `444` or another subsampling, `rgb` or `grey`."""
+        return format_chroma(self.pixel_format)
+
+    @property
+    def has_alpha(self) -> bool:
+        """Returns whether pixels may be transparent."""
+        layout = VideoFormat(self.pixel_format)
+        return layout.has_palette or any(part.is_alpha for part in layout.components)
+
+    @property
+    def is_float(self) -> bool:
+        """Returns whether samples are linear floats, unclamped, as in EXR."""
+        return is_float(self.pixel_format)
+
+    @property
+    def is_hdr(self) -> bool:
+        """Returns whether the transfer curve is PQ or HLG."""
+        return self.transfer in (PQ, HLG)
+
+
+def source_format(frame: VideoFrame) -> PictureFormat:
+    """Returns the format of a decoded frame.
+
+    What is not tagged is guessed as players do: BT.709 from 720 rows up, else BT.601.
+
+    Args:
+      frame: first decoded frame of a stream, which also has the stream's metadata.
+    """
+    layout = frame.format
+    rgb = layout.is_rgb or layout.has_palette
+    guess = BT709 if frame.height >= _HIGH_DEFINITION_ROWS or rgb else BT601_525
+    tagged = rgb or _known(frame.colorspace)
+    matrix = RGB_MATRIX if rgb else int(frame.colorspace) if tagged else guess
+    meant = _FAMILY.get(matrix, (BT709, BT709))
+    primaries = int(frame.color_primaries) if _known(frame.color_primaries) else meant[0]
+    transfer = int(frame.color_trc) if _known(frame.color_trc) else meant[1]
+    return PictureFormat(
+        pixel_format=layout.name,
+        matrix=matrix,
+        primaries=primaries,
+        transfer=LINEAR if is_float(layout.name) else transfer,
+        full_range=rgb or frame.color_range == ColorRange.JPEG,
+        tagged=tagged,
+        mastering_display=_mastering_display(frame),
+        content_light=_content_light(frame),
+    )
+
+
+def is_float(pixel_format: str) -> bool:
+    """Returns whether a pixel format has floats, which are linear light.
+
+    Args:
+      pixel_format: FFmpeg's name.
+    """
+    return "f32" in pixel_format or "f16" in pixel_format
+
+
+def format_bits(pixel_format: str) -> int:
+    """Returns the bits of a sample, at least 8.
+
+    Args:
+      pixel_format: FFmpeg's name.
+    """
+    return max([8, *(part.bits for part in VideoFormat(pixel_format).components)])
+
+
+def format_chroma(pixel_format: str) -> str:
+    """Returns `420`, `422`, `444` or another subsampling, `rgb` or `grey`.
+
+    Args:
+      pixel_format: FFmpeg's name.
+    """
+    layout = VideoFormat(pixel_format)
+    if layout.is_rgb or layout.has_palette:
+        return _RGB
+    if sum(not part.is_alpha for part in layout.components) < 3:
+        return _GREY
+    across = -(-64 // max(1, layout.chroma_width(64)))
+    down = -(-64 // max(1, layout.chroma_height(64)))
+    names = {(1, 1): "444", (2, 1): "422", (2, 2): "420", (1, 2): "440", (4, 1): "411"}
+    return names.get((across, down), "410")
+
+
+# Primaries and transfer curve that usually come with a matrix.
+_FAMILY = {
+    BT709: (BT709, BT709),
+    BT601_625: (BT601_625, BT601_525),
+    BT601_525: (BT601_525, BT601_525),
+    BT2020: (BT2020, BT2020_TRANSFER),
+    10: (BT2020, BT2020_TRANSFER),
+    RGB_MATRIX: (BT709, SRGB),
+}
+
+
+def _known(tag: int) -> bool:
+    return int(tag) not in (0, UNSPECIFIED)
+
+
+def _mastering_display(frame: VideoFrame) -> MasteringDisplay | None:
+    data = frame.side_data.get("MASTERING_DISPLAY_METADATA")
+    if data is None:
+        return None
+    # AVMasteringDisplayMetadata: ten fractions, whether the first eight and the last two are known.
+    numbers = struct.unpack("22i", bytes(data)[:88])
+    values = [n / d if d else 0.0 for n, d in zip(numbers[:20:2], numbers[1:20:2], strict=True)]
+    if not (numbers[20] and numbers[21]):
+        return None
+    red, green, blue, white = zip(values[:8:2], values[1:8:2], strict=True)
+    return MasteringDisplay(
+        primaries=(red, green, blue), white=white, luminance=(values[8], values[9])
+    )
+
+
+def _content_light(frame: VideoFrame) -> ContentLight | None:
+    data = frame.side_data.get("CONTENT_LIGHT_LEVEL_METADATA") or frame.side_data.get(
+        "CONTENT_LIGHT_LEVEL"
+    )
+    if data is None:
+        return None
+    max_cll, max_fall = struct.unpack("2I", bytes(data)[:8])
+    return ContentLight(max_cll=max_cll, max_fall=max_fall) if max_cll or max_fall else None
