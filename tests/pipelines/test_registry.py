@@ -45,7 +45,8 @@ def test_files_in_files_out():
     assert sample.main([*settings, "--config.brightness=7", "--config.fps_scale=2"]) == 0
     found = np.stack([imread(path)[..., ::-1] for path in sorted(Path("out").iterdir())])
     frames = np.stack([*read_frames("in.mp4")])
-    np.testing.assert_array_equal(found, np.minimum(frames.astype(int) + 7, 255))
+    nearest = frames[[0, 1, 1, 2, 2, 2]].astype(int)
+    np.testing.assert_array_equal(found, np.minimum(nearest + 7, 255))
 
 
 def test_its_options_are_explained(capsys: pytest.CaptureFixture):

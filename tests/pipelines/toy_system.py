@@ -2,7 +2,7 @@
 
 import dataclasses
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -12,9 +12,12 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 
+from venhancer_jax.pipelines.continuation import Place
+from venhancer_jax.pipelines.frame_times import OutputClock, output_clock
 from venhancer_jax.pipelines.options import LOOK, EnhanceOptions, WeightOptions
 from venhancer_jax.pipelines.progress import Progress
-from venhancer_jax.pipelines.system import Clip, Output, ProgramSpec, SystemSpec
+from venhancer_jax.pipelines.segments import SegmentSizes
+from venhancer_jax.pipelines.system import Clip, EnhancedSegment, Output, ProgramSpec, SystemSpec
 from venhancer_jax.settings import number, whole
 from venhancer_jax.sharding.mesh import replicated
 
@@ -24,6 +27,9 @@ class ToyOptions(EnhanceOptions):
     """Options of the toy."""
 
     brightness: int = whole(10, low=0, high=255, group=LOOK, about="what is added to each pixel")
+    memory: float = number(
+        0.0, low=0, high=1, group=LOOK, about="how much a frame is brightened by those before it"
+    )
     delay: float = number(0.0, low=0, high=100, group=LOOK, about="seconds to wait at each frame")
 
 
@@ -65,20 +71,49 @@ class Toy:
     def prepare(self, options: Sequence[ToyOptions]) -> None:
         """Computes nothing."""
 
-    def enhance(
+    def segment_sizes(self, rate: Fraction, options: ToyOptions) -> SegmentSizes:
+        """Half of a window is shared, as far as it can be halved."""
+        del rate
+        overlap = options.window // 2
+        return SegmentSizes(window=options.window, overlap=overlap, windows=options.segment_windows)
+
+    def output_clock(
+        self, rate: Fraction, time_base: Fraction | None, options: ToyOptions
+    ) -> OutputClock:
+        return output_clock(rate, time_base, options, 1)
+
+    def enhance_segment(
         self,
         frames: Iterable[np.ndarray],
         *,
         rate: Fraction,
         options: ToyOptions,
-        progress: Progress | None = None,
-    ) -> Iterator[np.ndarray]:
+        place: Place,
+        progress: Progress,
+    ) -> EnhancedSegment:
+        """The latents of a frame are the sum of the brightness of all frames of the scene."""
         del rate, progress
-        for frame in frames:
+        known = place.known(1)
+        sums = [] if known is None else list(known[0, : place.first - place.start, 0, 0, 0])
+        if not sums and place.lead(1, 1) is not None:
+            sums = list(place.lead(1, 1)[0, :, 0, 0, 0])
+        seen, total, brightened = [], sums[-1] if sums else 0.0, []
+        for i, frame in enumerate(frames, place.start):
             time.sleep(options.delay)
             if jax.process_count() > 1:
                 multihost_utils.sync_global_devices("frame")
-            yield np.asarray(brighten(frame.astype(np.int32), options.brightness)).astype(np.uint8)
+            if i >= place.first:
+                total += float(frame.mean())
+            seen.append(total if i >= place.first else sums[i - place.start])
+            amount = options.brightness + round(options.memory * total)
+            bright = brighten(frame.astype(np.int32), amount)
+            brightened.append(np.asarray(bright).astype(np.uint8))
+        latents = jnp.asarray(np.array(seen, np.float32).reshape(1, -1, 1, 1, 1))
+        finished = place.keep(latents, stride=1, window=options.window)
+        first = place.first - place.start
+        return EnhancedSegment(
+            finished, lambda stop: iter(brightened[first : stop + 1 - place.start])
+        )
 
     def programs(self, plan: ToyPlan, options: ToyOptions) -> list[ProgramSpec]:
         del options

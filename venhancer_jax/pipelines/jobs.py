@@ -1,6 +1,7 @@
 """Jobs of a config: one checked video each, before weights are loaded."""
 
 import dataclasses
+import itertools
 import math
 import tempfile
 from collections.abc import Iterator
@@ -33,15 +34,13 @@ from venhancer_jax.video import (
     read_frames,
 )
 from venhancer_jax.video.audio import Tracks
+from venhancer_jax.video.cuts import FRAMES_BEFORE, mark_cuts
 from venhancer_jax.video.encoding import Encoding
 from venhancer_jax.video.write import check_target
 
 RESULTS = Path("results")
-# Settings of reading and writing that the output follows from.
-_FACTS = (
-    *("start_time", "max_frames", "allow_damaged", "bars", "deinterlace"),
-    *("cuts", "codec", "quality"),
-)
+# Settings that do not change what is written.
+_NO_FACTS = {"input", "output", "prompt_file", "name_as_prompt", "restart"}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -88,19 +87,24 @@ class EnhanceJob:
         Raises:
           InputError: the source cannot be read.
         """
-        stored = self.first + start
+        # Whether a scene begins with a frame depends on the frames around it.
+        lead = min(start, FRAMES_BEFORE) if self.files.cuts == "auto" else 0
         pictures = read_frames(
             self.info,
-            start_time=self.info.times.seconds(stored),
-            max_frames=self.clip.frames - start,
+            start_time=self.info.times.seconds(self.first + start - lead),
+            max_frames=self.clip.frames - start + lead,
             allow_damaged=self.files.allow_damaged,
             as_stored=True,
         )
-        return self._timed(pictures, start)
+        return self._timed(pictures, start, lead)
 
-    def _timed(self, pictures: Iterator[np.ndarray], start: int) -> Iterator[TimedFrame]:
-        for i, pixels in enumerate(pictures, start):
-            yield TimedFrame(pixels, self._tick(i), self._tick(i + 1))
+    def _timed(self, pictures: Iterator[np.ndarray], start: int, lead: int) -> Iterator[TimedFrame]:
+        if self.files.cuts == "auto":
+            marked = mark_cuts(pictures, before=list(itertools.islice(pictures, lead)))
+        else:
+            marked = ((pixels, False) for pixels in pictures)
+        for i, (pixels, is_cut) in enumerate(marked, start):
+            yield TimedFrame(pixels, self._tick(i), self._tick(i + 1), is_cut)
 
     def _tick(self, index: int) -> int:
         """Returns the tick of a frame, counted from the first one to enhance."""
@@ -142,12 +146,11 @@ class EnhanceJob:
 
     def facts(self) -> dict[str, Any]:
         """Returns what the output follows from besides the weights, as JSON values by name."""
-        files = dataclasses.asdict(self.files)
+        settings = dataclasses.asdict(self.files) | dataclasses.asdict(self.options)
         return {
             "input": content_digest(self.source),
             "version": __version__,
-            **{name: files[name] for name in _FACTS},
-            **{name: str(value) for name, value in dataclasses.asdict(self.options).items()},
+            **{name: str(value) for name, value in settings.items() if name not in _NO_FACTS},
         }
 
 
