@@ -33,9 +33,9 @@ from venhancer_jax.video import (
     prompt_for,
     read_frames,
 )
-from venhancer_jax.video.audio import Tracks
 from venhancer_jax.video.cuts import FRAMES_BEFORE, mark_cuts
 from venhancer_jax.video.encoding import Encoding
+from venhancer_jax.video.tracks import Tracks
 from venhancer_jax.video.write import check_target
 
 RESULTS = Path("results")
@@ -137,12 +137,12 @@ class EnhanceJob:
         )
 
     def tracks(self) -> Tracks | None:
-        """Returns the other streams of the source that the target has; None for a silent one."""
-        if not self.info.audio_codec or self.files.codec == "png":
+        """Returns the other streams of the source that the target has; None for images."""
+        if self.files.codec == "png":
             return None
         start = self.info.times.seconds(self.first)
         duration = math.inf if self.is_whole else self.output.seconds
-        return Tracks(source=self.source, start=start, duration=duration)
+        return Tracks(self.source, start, duration, picture_start=self.info.start)
 
     def facts(self) -> dict[str, Any]:
         """Returns what the output follows from besides the weights, as JSON values by name."""

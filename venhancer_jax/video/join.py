@@ -1,5 +1,6 @@
 """Joining segments into one video by copying their compressed pictures."""
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from fractions import Fraction
@@ -13,11 +14,13 @@ from av.error import FFmpegError
 from av.video.stream import VideoStream
 
 from venhancer_jax.errors import InputError
-from venhancer_jax.video.audio import AudioTracks, Tracks
 from venhancer_jax.video.encoders import ENCODERS, tag_for_players
 from venhancer_jax.video.encoding import Encoding
 from venhancer_jax.video.png_folder import link_images
 from venhancer_jax.video.segment_file import DecodeTimes, broken_segment, list_ticks
+from venhancer_jax.video.tracks import TrackCopier, Tracks
+
+_log = logging.getLogger(__name__)
 
 FORMATS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
 
@@ -49,6 +52,8 @@ def join_segments(
       OSError: the video cannot be stored.
     """
     if encoding.codec not in ENCODERS:
+        if tracks is not None:
+            _log.warning("%s: a folder of images holds no sound and no other stream", tracks.source)
         link_images(Path(target), [path for path, _ in segments])
         return
     # Neither dates nor random identifiers: equal segments give equal bytes.
@@ -74,32 +79,35 @@ def _copy(
     end: int | None,
 ) -> None:
     list_ticks(segments[0][0])  # before anything of a broken segment is used
+    if end is None:
+        path, start = segments[-1]
+        end = start + max(_ticks(path, encoding)) + encoding.frame_ticks
     with _open_segment(segments[0][0]) as segment:
         template = segment.streams.video[0]
         stream = _add_copied_stream(container, template, encoding)
         parameter_sets = template.codec_context.extradata
-    audio = None if tracks is None else AudioTracks(tracks, container)
+    others = None
+    if tracks is not None:
+        others = TrackCopier(tracks, container, stream, end * encoding.time_base)
     try:
-        shown, first = 0, None
+        first = None
         packets = _packets(segments, encoding, end, parameter_sets)
         for packet, following in pairwise(chain(packets, [None])):
             assert packet is not None and packet.pts is not None and packet.dts is not None
-            assert packet.duration is not None
             first = packet.dts if first is None else first
-            shown = max(shown, packet.pts + packet.duration)
             if following is None and container.format.name in ("mp4", "mov"):
                 # Whose length is that of all decoding steps: at uneven times it would end early.
-                packet.duration = max(packet.duration, shown - (packet.dts - first))
+                packet.duration = max(packet.duration or 0, end - (packet.dts - first))
             # Other streams go along, so that the muxer never holds much of any.
-            if audio is not None:
-                audio.advance(float(packet.pts * encoding.time_base))
+            if others is not None:
+                others.advance(packet.pts * encoding.time_base)
             packet.stream = stream
             container.mux(packet)
-        if audio is not None:
-            audio.finish(float(shown * encoding.time_base))
+        if others is not None:
+            others.finish()
     finally:
-        if audio is not None:
-            audio.close()
+        if others is not None:
+            others.close()
 
 
 def _add_copied_stream(
@@ -116,7 +124,7 @@ def _add_copied_stream(
 def _packets(
     segments: Sequence[tuple[Path, int]],
     encoding: Encoding,
-    end: int | None,
+    end: int,
     parameter_sets: bytes | None,
 ) -> Iterator[Packet]:
     """Yields the pictures of all segments with their times in the joined video."""
@@ -124,8 +132,7 @@ def _packets(
     for index, (path, first) in enumerate(segments):
         ticks = [first + tick for tick in _ticks(path, encoding)]
         shown = sorted(ticks)
-        is_last = index + 1 == len(segments)
-        following = (end or shown[-1] + encoding.frame_ticks) if is_last else segments[index + 1][1]
+        following = end if index + 1 == len(segments) else segments[index + 1][1]
         if following <= shown[-1]:
             raise InputError(
                 f"{path}: its last picture is shown at tick {shown[-1]}, but the next part begins"

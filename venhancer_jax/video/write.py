@@ -15,13 +15,13 @@ from filelock import Timeout
 
 from venhancer_jax.errors import InputError
 from venhancer_jax.files import atomic_file, atomic_folder, hidden_file, lock_for, remove_stale
-from venhancer_jax.video.audio import Tracks, check_source
 from venhancer_jax.video.encoders import ENCODERS
 from venhancer_jax.video.encoding import Encoding
 from venhancer_jax.video.join import FORMATS, join_segments
 from venhancer_jax.video.png_folder import check_replaceable
 from venhancer_jax.video.segment_file import SegmentFile
 from venhancer_jax.video.timing import MAX_FPS
+from venhancer_jax.video.tracks import Tracks, check_source
 from venhancer_jax.video.write_errors import explain_write_error
 
 _CODECS = (*ENCODERS, "png")
@@ -100,7 +100,7 @@ class VideoWriter:
         self._tracks: Tracks | None = None
         if audio_from is not None and codec in ENCODERS:
             start = Fraction(audio_start).limit_denominator(1_000_000)
-            self._tracks = Tracks(source=Path(audio_from), start=start, duration=audio_duration)
+            self._tracks = Tracks(Path(audio_from), start, audio_duration)
         self._check_path()
 
     def _check_path(self) -> None:
