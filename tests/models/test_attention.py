@@ -246,7 +246,14 @@ def test_causal_attention_sees_no_later_key():
 
 @pytest.mark.parametrize(
     ("length", "longest", "block"),
-    [(14400, 1024, 768), (3680, 1024, 768), (260, 1024, 384), (100, 1024, 128), (256, 256, 256)],
+    [
+        (14400, 1024, 768),
+        (3680, 1024, 768),
+        (260, 1024, 384),
+        (100, 1024, 128),
+        (256, 256, 256),
+        (114_304, 256, 256),
+    ],
 )
 def test_blocks_waste_little(length: int, longest: int, block: int):
     assert block_length(length, longest) == block
