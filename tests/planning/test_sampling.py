@@ -254,7 +254,7 @@ def test_smaller_tiles_would_make_it_fit():
     mesh = mesh_of(config, fake_devices(1, V5E, "tpu"))
     system = find_system("upscale_a_video").load_abstract(weights_of(config), mesh=mesh)
     planned = find_clip(config, system, "1024x1024x3")
-    # Room for three quarters of the temporaries. A tile of 224 pixels sees all 256 beyond its sides.
+    # Room for three quarters of the temporaries; tiles of 224 pixels still see all 256.
     stats = stats_of(planned, "decode", 2**30, 3 * 2**28)
     found = suggest(
         "decode", stats, planned,
