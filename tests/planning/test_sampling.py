@@ -248,20 +248,21 @@ def test_changes_that_would_make_it_fit(config: ConfigDict):
     assert all(each.bytes_per_chip <= SLACK * stats.limit_bytes for each in (window, more, smaller))
 
 
-def test_smaller_tiles_would_make_it_fit():
+# Latents of 256x256; tiles of 224 pixels still see all of them.
+@pytest.mark.parametrize(("tile", "smaller"), [("none", 192), ("192", 96)])
+def test_smaller_tiles_would_make_it_fit(tile: str, smaller: int):
     config = enhancement_config("upscale_a_video")
-    config.preset, config.tile_overlap = "debug", 16
+    config.preset, config.tile, config.tile_overlap = "debug", tile, 16
     mesh = mesh_of(config, fake_devices(1, V5E, "tpu"))
     system = find_system("upscale_a_video").load_abstract(weights_of(config), mesh=mesh)
     planned = find_clip(config, system, "1024x1024x3")
-    # Room for three quarters of the temporaries; tiles of 224 pixels still see all 256.
-    stats = stats_of(planned, "decode", 2**30, 3 * 2**28)
+    stats = stats_of(planned, "decode", temporary=2**30, room=3 * 2**28)
     found = suggest(
         "decode", stats, planned,
         Topology("v5e-1", V5E, fake_devices(1, V5E, "tpu"), "tpu"), lambda devices: system,
     )  # fmt: skip
     tiles = next(found)
-    assert tiles.ask == "tiles of 192 pixels, --config.tile=192"
+    assert tiles.ask == f"tiles of {smaller} pixels, --config.tile={smaller}"
 
 
 @pytest.mark.slow
