@@ -148,6 +148,12 @@ def test_splash_is_attention(queries: int, keys: int):
     np.testing.assert_allclose(found, textbook(*x), atol=1e-5)
 
 
+def test_splash_carries_no_table_of_its_blocks():
+    x = jax.ShapeDtypeStruct((1, 1, 16_384, 1, 512), jnp.bfloat16)
+    traced = jax.make_jaxpr(lambda *x: attention(*x, implementation="splash"))(x, x, x)
+    assert sum(np.size(constant) for constant in traced.consts) < 1024
+
+
 @pytest.mark.slow
 def test_splash_has_the_gradient_of_attention():
     x = inputs(1, 130, 200)
@@ -246,7 +252,14 @@ def test_causal_attention_sees_no_later_key():
 
 @pytest.mark.parametrize(
     ("length", "longest", "block"),
-    [(14400, 1024, 768), (3680, 1024, 768), (260, 1024, 384), (100, 1024, 128), (256, 256, 256)],
+    [
+        (14400, 1024, 768),
+        (3680, 1024, 768),
+        (260, 1024, 384),
+        (100, 1024, 128),
+        (256, 256, 256),
+        (114_304, 256, 256),
+    ],
 )
 def test_blocks_waste_little(length: int, longest: int, block: int):
     assert block_length(length, longest) == block

@@ -18,6 +18,7 @@ from venhancer_jax.models.functional import (
     count_parameters,
     functionalize,
 )
+from venhancer_jax.models.layers.convolutions import Upsample
 from venhancer_jax.sharding.flops import count_flops
 
 PUBLISHED = {"image": VAEConfig.x4_image(), "video": VAEConfig.x4_video()}
@@ -68,6 +69,24 @@ def test_chunks_of_frames_share_the_statistics_of_all(monkeypatch: pytest.Monkey
     monkeypatch.setattr(blocks, "_CHUNK_ELEMENTS", 4 * 4 * 8)
     np.testing.assert_allclose(network(params, x), whole, rtol=1e-5, atol=1e-5)
     assert relative_error(alone, whole) > 0.05
+
+
+def test_one_large_frame_at_a_time_is_upsampled(monkeypatch: pytest.MonkeyPatch):
+    network = functionalize(
+        lambda rngs: blocks.Level(
+            8, 8, blocks=0, resample=Upsample, groups=4, dtype=jnp.float32, rngs=rngs
+        )
+    )
+    x = jax.ShapeDtypeStruct((1, 6, 64, 64, 8), jnp.float32)
+
+    def temporaries() -> int:
+        memory = jax.jit(network.__call__).lower(network.shapes, x).compile().memory_analysis()
+        assert memory is not None
+        return memory.temp_size_in_bytes
+
+    whole = temporaries()
+    monkeypatch.setattr(blocks, "_CHUNK_ELEMENTS", 64 * 64 * 8)
+    assert temporaries() < 0.5 * whole
 
 
 def test_a_3d_convolution_starts_at_zero_and_joins_neighbouring_frames():

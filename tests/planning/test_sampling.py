@@ -19,7 +19,7 @@ from venhancer_jax.cli import plan_flags as command
 from venhancer_jax.cli import sample
 from venhancer_jax.errors import InputError
 from venhancer_jax.pipelines import pieces, programs
-from venhancer_jax.pipelines.config import mesh_of, weights_of
+from venhancer_jax.pipelines.config import enhancement_config, mesh_of, weights_of
 from venhancer_jax.pipelines.registry import find_system
 from venhancer_jax.pipelines.system import Clip, ProgramSpec, System
 from venhancer_jax.pipelines.text import TextFeatures
@@ -246,6 +246,23 @@ def test_changes_that_would_make_it_fit(config: ConfigDict):
     working = planned.with_options(target_size=(height, width)).plan.working_size
     assert working[0] * working[1] <= 2 / 3 * 64 * 64
     assert all(each.bytes_per_chip <= SLACK * stats.limit_bytes for each in (window, more, smaller))
+
+
+# Latents of 256x256; tiles of 224 pixels still see all of them.
+@pytest.mark.parametrize(("tile", "smaller"), [("none", 192), ("192", 96)])
+def test_smaller_tiles_would_make_it_fit(tile: str, smaller: int):
+    config = enhancement_config("upscale_a_video")
+    config.preset, config.tile, config.tile_overlap = "debug", tile, 16
+    mesh = mesh_of(config, fake_devices(1, V5E, "tpu"))
+    system = find_system("upscale_a_video").load_abstract(weights_of(config), mesh=mesh)
+    planned = find_clip(config, system, "1024x1024x3")
+    stats = stats_of(planned, "decode", temporary=2**30, room=3 * 2**28)
+    found = suggest(
+        "decode", stats, planned,
+        Topology("v5e-1", V5E, fake_devices(1, V5E, "tpu"), "tpu"), lambda devices: system,
+    )  # fmt: skip
+    tiles = next(found)
+    assert tiles.ask == f"tiles of {smaller} pixels, --config.tile={smaller}"
 
 
 @pytest.mark.slow

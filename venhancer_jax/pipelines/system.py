@@ -95,12 +95,13 @@ class ProgramSpec:
       name: stage of the run.
       function: function under `jax.jit`.
       static: first arguments, which are not arrays.
-      arguments: other arguments, `jax.ShapeDtypeStruct` with shardings.
+      arguments: other arguments, `jax.ShapeDtypeStruct` with shardings: parameters, main input.
       mesh: mesh in use while the function runs.
       shards: number of chips that share the work, where the compiled program does not show it.
       calls: number of calls of the run, or of the update, that is planned.
       resident_bytes: bytes on each chip of arrays that are not arguments.
-      scales_with: what its temporaries grow with: `window` (frames), `pixels` (of a frame).
+      scales_with: what its temporaries grow with: `window` (frames), `pixels` (rows and columns
+        of the main input `[..., h, w, C]`).
     """
 
     name: str

@@ -175,7 +175,7 @@ def suggest(
         if "window" in spec.scales_with:
             share *= (new_plan.window / new.shards) / (plan.window / spec.shards)
         if "pixels" in spec.scales_with:
-            share *= math.prod(new_plan.working_size) / math.prod(plan.working_size)
+            share *= seen_pixels(new) / seen_pixels(spec)
         return Suggestion(
             ask=ask,
             bytes_per_chip=shard_bytes(new.arguments)
@@ -200,6 +200,14 @@ def suggest(
             if changed is not None and changed.plan.window <= frames:
                 yield expect(f"windows of {frames} frames, --config.window={frames}", changed)
 
+    def smaller_tiles() -> Iterator[Suggestion]:
+        if not hasattr(planned.options, "tile"):
+            return
+        for side in range(max(spec.arguments[1].shape[-3:-1]) // 32 * 32, 0, -32):
+            changed = possible(tile=side)
+            if changed is not None and seen_pixels(changed.program(name)) < seen_pixels(spec):
+                yield expect(f"tiles of {side} pixels, --config.tile={side}", changed)
+
     def more_chips() -> Iterator[Suggestion]:
         for larger, count in neighbours(topology):
             system = system_on(fake_devices(count, topology.chip, topology.platform))
@@ -212,6 +220,11 @@ def suggest(
             if (changed := possible(target_size=size)) is not None:
                 yield expect(f"a smaller output, --config.target_size={size[0]},{size[1]}", changed)
 
-    for candidates in (fewer_frames, more_chips, smaller_output):
+    for candidates in (fewer_frames, smaller_tiles, more_chips, smaller_output):
         yield from first_that_fits(stats, candidates())
     yield from other_chips(stats, topology)
+
+
+def seen_pixels(spec: ProgramSpec) -> int:
+    """Returns rows times columns of the main input of a program, `[..., h, w, C]`."""
+    return math.prod(spec.arguments[1].shape[-3:-1])

@@ -205,4 +205,4 @@ class Level(nnx.Module):
         """Transforms and resamples `[B, F, H, W, C]`."""
         for resnet in self.resnets:
             x = rematerialised(resnet, self.remat)(x)
-        return x if self.resample is None else self.resample(x)
+        return x if self.resample is None else map_frames(self.resample, x)

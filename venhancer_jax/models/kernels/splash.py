@@ -52,8 +52,6 @@ def splash_attention(
     fill_q, fill_kv = -queries % block_q, -keys % block_kv
     kernel = _kernel(
         query.shape[2],
-        queries + fill_q,
-        keys + fill_kv,
         (block_q, block_kv, _part(block_kv, longest[2])),
         interpret=platform != "tpu",
     )
@@ -80,12 +78,13 @@ def splash_attention(
 
 
 def block_length(length: int, longest: int) -> int:
-    """Returns the multiple of 128, at most `longest`, that pads `length` the least."""
+    """Returns the multiple of 128, at most `longest`, whose blocks cover `length` fastest."""
     tiles = math.ceil(length / _LANES)
     sizes = range(min(tiles, longest // _LANES), 0, -1)
-    # Short blocks cost more than a little padding.
+    # Short blocks cost more than a little padding: the start of a block as much as a quarter of a
+    # tile.
     sizes = [size for size in sizes if 2 * size >= sizes[0]]
-    return _LANES * min(sizes, key=lambda size: -tiles % size)
+    return _LANES * min(sizes, key=lambda size: math.ceil(tiles / size) * (size + 0.25))
 
 
 def _part(length: int, longest: int) -> int:
@@ -94,9 +93,9 @@ def _part(length: int, longest: int) -> int:
     return _LANES * max(n for n in range(1, longest // _LANES + 1) if tiles % n == 0)
 
 
-def _kernel(heads: int, queries: int, keys: int, blocks: Blocks, *, interpret: bool):
+def _kernel(heads: int, blocks: Blocks, *, interpret: bool):
     q, kv, compute = blocks
-    mask = splash.MultiHeadMask([splash.FullMask((queries, keys)) for _ in range(heads)])
+    mask = splash.MultiHeadMask([splash.FullMask((q, kv)) for _ in range(heads)])
     # A gradient holds twice as much.
     back_q, back_kv = _part(q, _LONGEST_BACK), _part(kv, _LONGEST_BACK)
     sizes = splash.BlockSizes(
@@ -109,6 +108,10 @@ def _kernel(heads: int, queries: int, keys: int, blocks: Blocks, *, interpret: b
         block_q_dq=back_q,
         block_kv_dq=back_kv,
     )
-    return splash.make_splash_mha(
+    kernel = splash.make_splash_mha(
         mask, head_shards=1, q_seq_shards=1, block_sizes=sizes, interpret=interpret
     )
+    # Without a table of the blocks to visit the kernel visits all. For 100,000 tokens the table
+    # would not fit into the scalar memory of a chip.
+    every = type(kernel.fwd_mask_info)(None, None, None, None, None)
+    return type(kernel)(every, every, every, **kernel.kwargs)

@@ -92,7 +92,7 @@ def _decoding(
         shards=pieces,
         calls=math.ceil(chunks / pieces) * _in_units(tiles),
         resident_bytes=frame_bytes * chunk * (3 if len(tiles) > 1 else 2),
-        scales_with=("pixels",) if len(tiles) == 1 else (),
+        scales_with=("pixels",),
     )
 
 
