@@ -56,6 +56,10 @@ def test_formats(tmp_path: Path, suffix: str) -> None:
     info = probe(path, picture_rate=Fraction(30000, 1001))
     assert (info.frames, info.times.rate) == (1, Fraction(30000, 1001))
     (frame,) = read_frames(info)
+    if suffix == ".exr":  # whose samples are linear
+        image = np.rint(255 * (1.055 * np.maximum(image / 255, 0.0031308) ** (1 / 2.4) - 0.055))
+        assert np.abs(frame - image)[image > 12].max() <= 2
+        return
     np.testing.assert_array_equal(frame, image)
 
 
