@@ -17,7 +17,7 @@ from venhancer_jax.errors import InputError
 from venhancer_jax.pipelines.config import check_values, options_of, system_of
 from venhancer_jax.pipelines.frame_times import OutputClock
 from venhancer_jax.pipelines.job_folder import content_digest
-from venhancer_jax.pipelines.options import EnhanceOptions, FileOptions
+from venhancer_jax.pipelines.options import EnhanceOptions, FileOptions, parse_fps
 from venhancer_jax.pipelines.registry import find_system
 from venhancer_jax.pipelines.segments import TimedFrame
 from venhancer_jax.pipelines.system import Clip, Output
@@ -28,7 +28,7 @@ from venhancer_jax.video import (
     check_prompts,
     crop_bars,
     first_frame,
-    list_videos,
+    list_inputs,
     probe,
     prompt_for,
     read_frames,
@@ -199,8 +199,9 @@ def list_jobs(config: ConfigDict) -> list[tuple[Path, Path]]:
         raise InputError("no input: set --config.input=VIDEO, or a folder of videos")
     source = Path(config.input)
     output = Path(config.output) if config.output else RESULTS
-    if source.is_dir():
-        pairs = [(video, output / _name(video, config)) for video in list_videos(source)]
+    inputs = list_inputs(source) if source.is_dir() else [source]
+    if inputs != [source]:
+        pairs = [(video, output / _name(video, config)) for video in inputs]
         if output.exists() and not output.is_dir():
             raise InputError(f"output {output} is a file, but input {source} is a folder")
     elif not config.output or (
@@ -225,7 +226,8 @@ def skipped(source: Path, message: str) -> str:
 
 
 def _check_job(config: ConfigDict, source: Path, target: Path, *, index: int) -> EnhanceJob:
-    info = probe(source, deinterlace=config.deinterlace)
+    rate = parse_fps(config.picture_fps, "picture_fps")
+    info = probe(source, deinterlace=config.deinterlace, picture_rate=rate)
     if config.bars == "crop":
         info = crop_bars(info)
     prompt = prompt_for(
@@ -274,4 +276,5 @@ def _check_writable(target: Path) -> None:
 
 
 def _name(source: Path, config: ConfigDict) -> str:
-    return source.stem if config.codec == "png" else f"{source.stem}.mp4"
+    stem = source.resolve().name if source.is_dir() else source.stem
+    return stem if config.codec == "png" else f"{stem}.mp4"

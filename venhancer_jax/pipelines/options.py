@@ -181,8 +181,12 @@ class GuidedOptions(EnhanceOptions):
 class FileOptions:
     """Videos to read and how results are written."""
 
-    input: str = text("", group=FILES, about="a video, or a folder of videos")
+    input: str = text("", group=FILES, about="a video or picture, or a folder of them")
     output: str = text("", group=FILES, about="a video, or a folder; by default results/")
+    picture_fps: float = number(
+        24.0, low=0.01, high=1000, group=FILES,
+        about="frames per second of a folder of numbered pictures",
+    )  # fmt: skip
     start_time: float = number(
         0.0, low=0, high=1e6, group=FILES, about="seconds of the input to skip"
     )

@@ -14,6 +14,7 @@ from venhancer_jax.video.folder import (
 )
 from venhancer_jax.video.probe import VideoInfo, probe
 from venhancer_jax.video.read import first_frame, read_frames
+from venhancer_jax.video.stills import is_still, list_inputs
 from venhancer_jax.video.timing import FrameTimes, constant_times
 from venhancer_jax.video.write import VideoWriter
 
@@ -26,7 +27,9 @@ __all__ = [
     "constant_times",
     "crop_bars",
     "first_frame",
+    "is_still",
     "is_video",
+    "list_inputs",
     "list_videos",
     "probe",
     "prompt_for",

@@ -1,8 +1,8 @@
 """Facts of a video file: size, exact rate, exact frame count, codecs."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -12,16 +12,18 @@ from venhancer_jax.video.deinterlace import is_interlaced, pictures_to_deinterla
 from venhancer_jax.video.picture import PictureConverter
 from venhancer_jax.video.picture_format import PictureFormat, source_format
 from venhancer_jax.video.source import codec_name, open_source
+from venhancer_jax.video.stills import is_still, pictures_of
 from venhancer_jax.video.stored import (
     drop_undecodable_start,
     find_damage,
     find_timing,
     list_pictures,
 )
-from venhancer_jax.video.timing import FrameTimes
+from venhancer_jax.video.timing import FrameTimes, constant_times
 
 # Pictures at the start of a stream that are decoded to see whether they are interlaced.
 _DECODED_PICTURES = 8
+PICTURE_RATE = Fraction(24)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +57,7 @@ class VideoInfo:
     """Facts on one video file.
 
     Attributes:
-      path: the file.
+      path: the file, or folder of numbered pictures.
       width: columns of the frames that `read_frames` yields: upright, with square pixels.
       height: rows of those frames.
       rate: frames per second, exact (see `timing.measure_timing`).
@@ -73,6 +75,7 @@ class VideoInfo:
       deinterlace: pictures that `read_frames` deinterlaces (see `pictures_to_deinterlace`).
       audio_codec: name of the first sound stream's codec, None for a silent file.
       crop: part of each frame that `read_frames` yields, None for all (see `bars.crop_bars`).
+      pictures: files of a folder of numbered pictures, None for missing ones; empty for a file.
       damage: words on missing pictures, as far as they can be seen without decoding; empty for a
         whole file.
     """
@@ -95,6 +98,7 @@ class VideoInfo:
     deinterlace: str
     audio_codec: str | None
     crop: Crop | None = None
+    pictures: tuple[Path | None, ...] = ()
     damage: str = ""
 
     @property
@@ -108,21 +112,37 @@ class VideoInfo:
         return self.picture.bits
 
 
-def probe(path: str | Path, *, deinterlace: str = "auto") -> VideoInfo:
+def probe(
+    path: str | Path, *, deinterlace: str = "auto", picture_rate: Fraction = PICTURE_RATE
+) -> VideoInfo:
     """Reads the facts of a video or image, counting its frames without decoding them.
+
+    A folder of numbered pictures is a video too.
 
     Pictures at the start that refer to pictures before the file, as in a broadcast that was cut
     anywhere, cannot be decoded and do not count.
 
     Args:
-      path: video or image file.
+      path: video, image or folder of numbered pictures.
       deinterlace: `auto` for pictures that the file marks as interlaced, `on` for all, `off`.
+      picture_rate: frames per second of still pictures.
 
     Raises:
       InputError: the file is missing, empty, not a video, or holds no frame, or its index is cut
         off. `VideoInfo.damage` describes what else is missing.
     """
     path = Path(path)
+    if path.is_dir() and (files := pictures_of(path)):
+        return _folder_info(
+            path, files, probe(files[0] or path, deinterlace=deinterlace), picture_rate
+        )
+    info = _file_info(path, deinterlace)
+    if is_still(path) and info.frames == 1:
+        return _at_rate(info, 1, picture_rate)
+    return info
+
+
+def _file_info(path: Path, deinterlace: str) -> VideoInfo:
     with open_source(path) as source:
         pictures = list_pictures(source)
     # A second pass, as not every format can go back to its first frame.
@@ -159,3 +179,28 @@ def probe(path: str | Path, *, deinterlace: str = "auto") -> VideoInfo:
             audio_codec=codec_name(sound[0]) if sound else None,
             damage=find_damage(source, pictures, timing),
         )
+
+
+def _folder_info(
+    folder: Path, files: tuple[Path | None, ...], first: VideoInfo, rate: Fraction
+) -> VideoInfo:
+    """Returns the facts of numbered pictures from those of the first one."""
+    info = _at_rate(replace(first, path=folder, pictures=files), len(files), rate)
+    if missing := files.count(None):
+        gap = next(file for file, after in pairwise(files) if after is None and file)
+        damage = (
+            f"{missing} of {len(files)} numbered pictures are missing, the first after {gap.name}"
+        )
+        return replace(info, damage=damage)
+    return info
+
+
+def _at_rate(info: VideoInfo, frames: int, rate: Fraction) -> VideoInfo:
+    return replace(
+        info,
+        rate=rate,
+        frames=frames,
+        duration=frames / rate,
+        times=constant_times(rate, frames),
+        start=None,
+    )

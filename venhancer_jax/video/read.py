@@ -16,6 +16,7 @@ from venhancer_jax.video.deinterlace import deinterlace
 from venhancer_jax.video.picture import PictureConverter
 from venhancer_jax.video.probe import VideoInfo, probe
 from venhancer_jax.video.source import DamagedPictureError, VideoSource, open_source
+from venhancer_jax.video.stills import decode_pictures
 from venhancer_jax.video.timing import TIME_TOLERANCE
 
 _log = logging.getLogger(__name__)
@@ -230,6 +231,10 @@ def _from(clock: _Clock, first: int, allow_damaged: bool) -> Iterator[tuple[int,
     info = clock.info
     # Missing lines of an interlaced picture are computed from the picture before too.
     needed = first if info.deinterlace == "none" else first - 1
+    if info.pictures:
+        decoded = decode_pictures(info.pictures, max(0, needed), allow_damaged=allow_damaged)
+        yield from ((frame.pts or 0, frame) for frame in deinterlace(decoded, info.deinterlace))
+        return
     for wanted in range(first, max(0, needed - 1), -1):
         if info.start is None:
             break

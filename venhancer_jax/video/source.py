@@ -13,6 +13,7 @@ from av import CodecContext, Packet, VideoFrame
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.error import FFmpegError
+from av.filter import Graph
 from av.stream import Disposition
 from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
@@ -21,13 +22,14 @@ from venhancer_jax.errors import InputError
 
 # FFmpeg renders plain text as pictures of a terminal.
 _TEXT_FORMATS = {"tty", "ansi"}
+_EXIF = 31  # AV_FRAME_DATA_EXIF
 
 
 class DamagedPictureError(Exception):
     """A picture that cannot be decoded, or only in part.
 
     Attributes:
-      where: its time, in words.
+      where: its time or file, in words.
     """
 
     def __init__(self, where: str) -> None:
@@ -109,12 +111,29 @@ class VideoSource:
                 if frame.is_corrupt and not allow_damaged:
                     raise DamagedPictureError(self._where(frame))
                 lead, latest = False, frame
-                yield frame
+                yield _without_exif(frame)
 
     def _where(self, frame: VideoFrame | None) -> str:
         if frame is None or frame.pts is None or self.stream.time_base is None:
             return "somewhere"
         return f"near {float(frame.pts * self.stream.time_base):.2f} s"
+
+
+def _without_exif(frame: VideoFrame) -> VideoFrame:
+    """Removes the one kind of side data that PyAV does not know, which hides all others."""
+    try:
+        _ = frame.side_data
+    except ValueError:
+        graph, unit = Graph(), Fraction(1, 1000)
+        width, height, layout = frame.width, frame.height, frame.format
+        graph.link_nodes(
+            graph.add_buffer(width=width, height=height, format=layout, time_base=unit),
+            graph.add("sidedata", f"mode=delete:type={_EXIF}"),
+            graph.add("buffersink"),
+        ).configure()
+        graph.vpush(frame)
+        return graph.vpull()
+    return frame
 
 
 def codec_name(stream: AudioStream) -> str:
