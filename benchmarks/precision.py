@@ -10,6 +10,7 @@ nothing.
 """
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 from absl import app, flags, logging
@@ -36,7 +37,7 @@ def enhanced(frames: list[np.ndarray], dtype: str) -> np.ndarray:
     config = enhancement_config(SYSTEM.value)
     config.update(preset=PRESET.value, dtype=dtype)
     options = options_of(config, "a flock of birds")
-    changes = {"steps": STEPS.value}
+    changes: dict[str, Any] = {"steps": STEPS.value}
     if hasattr(options, "solver_mode"):
         changes["solver_mode"] = "normal"  # the number of steps of the other mode is fixed
     system = random_system(config, unit_gain_params)

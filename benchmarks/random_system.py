@@ -5,6 +5,7 @@ import zlib
 from collections.abc import Callable
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
@@ -51,7 +52,7 @@ def unit_gain_params(network: FunctionalModule) -> Params:
 
     A weight depends on its name and shape alone.
     """
-    return {name: _drawn(name, spec.shape) for name, spec in network.shapes.items()}
+    return {name: jnp.asarray(_drawn(name, spec.shape)) for name, spec in network.shapes.items()}
 
 
 def _drawn(name: str, shape: tuple[int, ...]) -> np.ndarray:
