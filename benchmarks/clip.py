@@ -8,24 +8,21 @@ the shipped model; `--preset` takes networks of those sizes with random weights,
 of `--config=venhancer` by default.
 """
 
-import dataclasses
 import functools
 import time
-from typing import Any
 
 import numpy as np
 from absl import app, flags, logging
 from ml_collections import ConfigDict
 
-from benchmarks.measure import device_facts, peak_gib, random_params, report, timing
+from benchmarks.measure import device_facts, peak_gib, report, timing
+from benchmarks.random_system import random_system
 from venhancer_jax.cli.sample import load_system
 from venhancer_jax.command_line import find_config
-from venhancer_jax.pipelines.config import mesh_of, options_of, system_of, weights_of
+from venhancer_jax.pipelines.config import options_of
 from venhancer_jax.pipelines.networks import compute_dtype
 from venhancer_jax.pipelines.options import DTYPES, parse_fps
-from venhancer_jax.pipelines.registry import find_system
-from venhancer_jax.pipelines.system import Clip, LoadedNetwork, ProgramSpec, System
-from venhancer_jax.pipelines.text import TextFeatures
+from venhancer_jax.pipelines.system import Clip, ProgramSpec
 from venhancer_jax.sharding.flops import count_flops
 
 CONFIG = flags.DEFINE_string("config", "", "config; by default demo, or venhancer with --preset")
@@ -65,28 +62,6 @@ def enhancement() -> ConfigDict:
     if STEPS.value:
         config.update(solver_mode="normal", steps=STEPS.value)
     return config
-
-
-def random_system(config: ConfigDict) -> System:
-    """Builds the system of a config with random weights."""
-    spec = find_system(system_of(config))
-    weights = dataclasses.replace(weights_of(config), dtype=compute_dtype(config.dtype).name)
-    system: Any = spec.load_abstract(weights, mesh=mesh_of(config))
-
-    def filled(network: LoadedNetwork) -> LoadedNetwork:
-        draws = random_params(network.network)
-        params = {n: draws[n].astype(x.dtype) for n, x in network.params.items()}
-        return dataclasses.replace(network, params=params)
-
-    changes: dict[str, Any] = {}
-    for field in dataclasses.fields(system):
-        value = getattr(system, field.name)
-        if isinstance(value, LoadedNetwork):
-            changes[field.name] = filled(value)
-        elif isinstance(value, TextFeatures):
-            encoder = filled(value.load())
-            changes[field.name] = TextFeatures(value.config, lambda encoder=encoder: encoder)
-    return dataclasses.replace(system, **changes)
 
 
 def count_program(program: ProgramSpec) -> int:

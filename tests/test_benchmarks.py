@@ -10,8 +10,10 @@ import pytest
 from absl import flags
 
 from benchmarks.measure import compared
+from venhancer_jax.pipelines.registry import SYSTEMS
 
 BENCHMARKS = sorted(p.stem for p in (Path(__file__).parents[1] / "benchmarks").glob("[!_]*.py"))
+WITHOUT_MAIN = ("measure", "denoiser", "random_system")
 TIMES = {"first_seconds", "seconds", "median_seconds", "tflop", "tflop_per_second", "mfu"}
 HOST = {"device", "devices", "jax", "peak_gib"}
 SMALL = ["--preset=debug", "--frames=3", "--height=10", "--width=8"]
@@ -41,6 +43,13 @@ def load():
 
 
 @pytest.fixture
+def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Works in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
 def run(load: Callable, capsys: pytest.CaptureFixture) -> Callable[..., dict]:
     """Runs a benchmark and returns the JSON that it prints."""
 
@@ -58,7 +67,9 @@ def run(load: Callable, capsys: pytest.CaptureFixture) -> Callable[..., dict]:
 @pytest.mark.parametrize("name", BENCHMARKS)
 def test_imports(name: str, load: Callable):
     module = load(name)
-    assert module.__doc__ and (name in ("measure", "denoiser") or callable(module.main))
+    assert module.__doc__ and (
+        name in ("measure", "denoiser", "random_system") or callable(module.main)
+    )
 
 
 def test_trainings_of_the_table_are_as_configured(load: Callable):
@@ -145,6 +156,62 @@ def test_startup_of_the_demo(run: Callable):
     for phases in (cold, warm):
         whole = phases.pop("process_seconds")
         assert 0.5 * whole < sum(phases.values()) < whole
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_precision(system: str, run: Callable):
+    few = ["--preset=debug", "--height=16", "--width=24", "--steps=2"]
+    found = run("precision", f"--system={system}", *few)
+    assert (found["system"], found["dtype"]) == (system, "bfloat16")
+    assert found["contrast"] > 20
+    assert 25 < found["psnr"] < 60  # neither broken, nor float32 twice
+    assert run("precision", f"--system={system}", "--dtype=float16", *few)["psnr"] > found["psnr"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_all_wrong_inputs_are_refused(system: str, load: Callable, empty: Path):
+    command = load("wrong_inputs.__main__")
+    results = command.run_cases(system, command.cases_of(system))
+    assert len(results) >= 30
+    assert {result.case: result.faults for result in results if result.faults} == {}
+
+
+def test_some_wrong_inputs_are_refused(load: Callable, empty: Path):
+    shared, case = load("wrong_inputs.shared"), load("wrong_inputs.case")
+    shared.write_inputs({})
+    inputs = load("wrong_inputs.upscale_a_video").INPUTS
+    words = ("inptu=", "input=gone", "output=in.mp4", "noise_level=351", "compat=official up_scale")
+    chosen = [
+        wrong
+        for wrong in (*shared.SHARED, *inputs.cases)
+        if any(word in wrong.arguments.replace("--config.", "") for word in words)
+    ]
+    assert len(chosen) == len(words)
+    for wrong in chosen:
+        assert case.run_case(wrong, inputs.arguments, Path("cache")).faults == []
+
+
+def test_bad_refusals_of_wrong_inputs_are_found(
+    load: Callable, empty: Path, monkeypatch: pytest.MonkeyPatch
+):
+    case = load("wrong_inputs.case")
+
+    def broken(arguments: list[str]) -> int:
+        Path(".out.mp4.part").touch()
+        Path("in.mp4").write_text("changed")
+        raise ValueError(arguments)
+
+    monkeypatch.setitem(case.COMMANDS, "broken", broken)
+    monkeypatch.setitem(case.COMMANDS, "accepts", lambda arguments: 0)
+    Path("in.mp4").write_text("a clip")
+    result = case.run_case(case.Case("--a", "expected b", "broken"), {}, Path("cache"))
+    assert result.left == (".out.mp4.part", "in.mp4")
+    assert len(result.faults) == 4
+    assert not Path(".out.mp4.part").exists()
+    accepted = case.run_case(case.Case("--a", "", "accepts"), {}, Path("cache"))
+    assert accepted.faults == ["exit code 0"]
 
 
 def test_comparison():
