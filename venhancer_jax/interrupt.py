@@ -1,21 +1,37 @@
 """Commands that stop at once on Ctrl-C and SIGTERM, also inside a long call of a device."""
 
 import os
+import shutil
 import signal
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _POLL_SECONDS = 0.2
+
+
+_LEFTOVERS: set[Path] = set()
+
+
+def remove_on_interrupt(path: Path) -> None:
+    """Has a file or folder, which need not exist, removed if a signal ends the process."""
+    _LEFTOVERS.add(path)
+
+
+def keep_on_interrupt(path: Path) -> None:
+    """Takes back `remove_on_interrupt`."""
+    _LEFTOVERS.discard(path)
 
 
 def run_interruptible(work: Callable[[], int], message: str) -> int:
     """Runs a command in a thread, so that signals end the process at any moment.
 
     Python handles signals between its own instructions only, and a compilation or a call of a
-    device can take minutes. The process ends without a farewell: what matters must be on the disk
-    under its final name, and hidden partial files are removed by the next run.
+    device can take minutes. The process ends without waiting for its threads: what matters must be
+    on the disk under its final name. Of the rest, what `remove_on_interrupt` names is removed.
 
     Args:
       work: command, which returns its exit code.
@@ -49,13 +65,20 @@ def run_interruptible(work: Callable[[], int], message: str) -> int:
                 signal.signal(number, lambda number, frame: received.append(number))
             thread.join(_POLL_SECONDS)
             if received:
-                print(f"\ninterrupted: {message}", file=sys.stderr)
-                sys.stdout.flush()
-                sys.stderr.flush()
-                os._exit(128 + received[0])
+                _end(received[0], message)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
     if errors:
         raise errors[0]
     return results[0]
+
+
+def _end(number: int, message: str) -> None:
+    for path in list(_LEFTOVERS):
+        with suppress(OSError):
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    print(f"\ninterrupted: {message}", file=sys.stderr)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(128 + number)

@@ -13,6 +13,7 @@ from filelock import SoftFileLease, Timeout
 
 from venhancer_jax.errors import InputError
 from venhancer_jax.files import atomic_file, atomic_folder, remove_stale
+from venhancer_jax.interrupt import keep_on_interrupt, remove_on_interrupt
 from venhancer_jax.pipelines.background import prefetched
 from venhancer_jax.pipelines.frame_times import OutputClock
 from venhancer_jax.pipelines.job_folder import Gap, JobFolder
@@ -110,6 +111,7 @@ def enhance_file(system: System, job: EnhanceJob, weights: Mapping[str, str]) ->
             suffix = segment_suffix(job.files.codec)
             folder = JobFolder(job.target, job.facts() | dict(weights), suffix)
             folder.open(restart=job.files.restart)
+            stack.enter_context(_without_empty(folder))
             log_on_main(_about(job, clock, folder))
         bars = stack.enter_context(ProgressBars(job.clip.frames))
         while (gap := broadcast_from_main(lambda: folder and folder.next_gap())) is not None:
@@ -166,6 +168,7 @@ def _enhance_gap(
                 pass  # another process writes it, or only its latents were lost
         else:
             folder.add(streamed, functools.partial(_write, encoding, frames_of(streamed)))
+            keep_on_interrupt(folder.path)
 
 
 def _write(encoding: Encoding, frames: Iterator[tuple[np.ndarray, int]], path: Path) -> int:
@@ -208,11 +211,8 @@ def _claimed(target: Path) -> Iterator[None]:
       InputError: another run has it.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    claim = SoftFileLease(
-        target.with_name(f".{target.name}.claim"),
-        lease_duration=_CLAIM_SECONDS,
-        thread_local=False,
-    )
+    path = target.with_name(f".{target.name}.claim")
+    claim = SoftFileLease(path, lease_duration=_CLAIM_SECONDS, thread_local=False)
     try:
         claim.acquire(timeout=0.5)
     except Timeout:
@@ -220,10 +220,27 @@ def _claimed(target: Path) -> Iterator[None]:
             f"{target}: another run is writing this output. Wait for it to end, or choose another"
             " output"
         ) from None
+    remove_on_interrupt(path)
     try:
         yield
     finally:
         claim.release()
+        keep_on_interrupt(path)
+
+
+@contextmanager
+def _without_empty(folder: JobFolder) -> Iterator[None]:
+    """Removes the job folder of a run that ends before anything is finished."""
+    if not folder.finished:
+        remove_on_interrupt(folder.path)
+    try:
+        yield
+    except BaseException:
+        if not folder.finished:
+            folder.remove()
+        raise
+    finally:
+        keep_on_interrupt(folder.path)
 
 
 @contextmanager
