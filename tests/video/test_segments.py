@@ -1,6 +1,8 @@
 """Segments are whole by themselves, and joined they are the video that was never cut."""
 
 import math
+import os
+import resource
 from collections.abc import Sequence
 from fractions import Fraction
 from itertools import pairwise
@@ -9,6 +11,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from av.audio.stream import AudioStream
 
 from venhancer_jax.errors import InputError
 from venhancer_jax.video import probe, read_frames
@@ -20,6 +23,7 @@ from venhancer_jax.video.segment_file import (
     count_pictures,
     segment_suffix,
 )
+from venhancer_jax.video.tracks import Tracks
 
 NTSC = Fraction(30000, 1001)
 CONTAINERS = [
@@ -226,3 +230,58 @@ def test_folder_of_images_that_is_not_whole_is_refused(tmp_path: Path, damage: s
         image.write_bytes(image.read_bytes()[:-1] if damage == "cut" else b"")
     with pytest.raises(InputError, match=r"cut short|numbered images"):
         count_pictures(folder)
+
+
+def _pulses(path: Path, every: int, count: int) -> Path:
+    """Sound alone: 8 kHz, silent but for 10 ms every `every` seconds, as `count` packets of 1 s."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("pcm_s16le", rate=8000)
+        assert isinstance(stream, AudioStream)
+        stream.codec_context.layout = "mono"
+        for second in range(count):
+            samples = np.zeros((1, 8000), np.int16)
+            samples[:, :80] = 20000 * (second % every == 0)
+            frame = av.AudioFrame.from_ndarray(samples, format="s16", layout="mono")
+            frame.sample_rate, frame.pts = 8000, 8000 * second
+            frame.time_base = Fraction(1, 8000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+def _join_many(tmp_path: Path, count: int, length: int) -> None:
+    """Joins copies of one segment, with sound, and checks times, sync and open files."""
+    encoding = _encoding("h264")
+    segment = _segment(tmp_path / "a.mp4", encoding, _moving(length), range(length))
+    segments = [(segment, length * number) for number in range(count)]
+    seconds = math.ceil(count * length / NTSC)
+    sound = _pulses(tmp_path / "s.mkv", every=10, count=seconds)
+    whole = tmp_path / "whole.mp4"
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 8, before[1]))
+    try:
+        join_segments(whole, segments, encoding, suffix=".mp4", tracks=Tracks(sound))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    times = _times(whole)
+    decoded = [decoded for _, decoded in times if decoded is not None]
+    assert len(decoded) == count * length
+    assert all(a < b for a, b in pairwise(decoded))
+    assert sorted(shown for shown, _ in times) == [i / NTSC for i in range(count * length)]
+    heard = []
+    with av.open(str(whole)) as container:
+        for frame in container.decode(audio=0):
+            assert frame.time is not None
+            loud = np.flatnonzero(np.abs(frame.to_ndarray()) > 0.2)
+            if len(loud) and (not heard or frame.time > heard[-1] + 1):
+                heard.append(frame.time + loud[0] / 8000)
+    assert heard == pytest.approx(list(range(0, seconds, 10)), abs=0.5 / 30)
+
+
+def test_forty_segments(tmp_path: Path) -> None:
+    _join_many(tmp_path, 40, 7)
+
+
+@pytest.mark.slow
+def test_twenty_minutes_of_1500_segments(tmp_path: Path) -> None:
+    _join_many(tmp_path, 1500, 24)

@@ -52,6 +52,7 @@ def make_video(
     source_format: str = "rgb24",
     sounds: Sequence[np.ndarray] = (),
     sound_codec: str = "aac",
+    sound_start: float = 0.0,
 ) -> Path:
     """Encodes `frames` (and mono 48 kHz `sounds`) with PyAV alone."""
     lossless = {"crf": "0", "bf": "2"} if codec == "libx264" else {}
@@ -92,7 +93,7 @@ def make_video(
         container.mux(stream.encode(None))
         for sound_stream, samples in zip(sound_streams, sounds, strict=True):
             sound = av.AudioFrame.from_ndarray(samples, format="fltp", layout="mono")
-            sound.sample_rate, sound.pts = 48000, 0
+            sound.sample_rate, sound.pts = 48000, round(48000 * sound_start)
             sound.time_base = Fraction(1, 48000)
             container.mux(sound_stream.encode(sound))
             container.mux(sound_stream.encode(None))

@@ -61,53 +61,53 @@ def join_segments(
     container_format = FORMATS[suffix.lower()]
     if container_format in ("mp4", "mov"):
         options["movflags"] = "+faststart"
-    container = av.open(f"file:{target}", "w", format=container_format, container_options=options)
-    try:
-        _copy(container, segments, encoding, tracks, end)
-    except BaseException:
-        with suppress(OSError, ValueError):
-            container.close()
-        raise
-    container.close()
-
-
-def _copy(
-    container: OutputContainer,
-    segments: Sequence[tuple[Path, int]],
-    encoding: Encoding,
-    tracks: Tracks | None,
-    end: int | None,
-) -> None:
     list_ticks(segments[0][0])  # before anything of a broken segment is used
     if end is None:
         path, start = segments[-1]
         end = start + max(_ticks(path, encoding)) + encoding.frame_ticks
-    with _open_segment(segments[0][0]) as segment:
-        template = segment.streams.video[0]
-        stream = _add_copied_stream(container, template, encoding)
-        parameter_sets = template.codec_context.extradata
-    others = None
-    if tracks is not None:
-        others = TrackCopier(tracks, container, stream, end * encoding.time_base)
+    container = av.open(f"file:{target}", "w", format=container_format, container_options=options)
+    others: TrackCopier | None = None
     try:
-        first = None
-        packets = _packets(segments, encoding, end, parameter_sets)
-        for packet, following in pairwise(chain(packets, [None])):
-            assert packet is not None and packet.pts is not None and packet.dts is not None
-            first = packet.dts if first is None else first
-            if following is None and container.format.name in ("mp4", "mov"):
-                # Whose length is that of all decoding steps: at uneven times it would end early.
-                packet.duration = max(packet.duration or 0, end - (packet.dts - first))
-            # Other streams go along, so that the muxer never holds much of any.
-            if others is not None:
-                others.advance(packet.pts * encoding.time_base)
-            packet.stream = stream
-            container.mux(packet)
+        with _open_segment(segments[0][0]) as segment:
+            template = segment.streams.video[0]
+            stream = _add_copied_stream(container, template, encoding)
+            parameter_sets = template.codec_context.extradata
+        if tracks is not None:
+            others = TrackCopier(tracks, container, stream, end * encoding.time_base)
+        _copy(container, stream, _packets(segments, encoding, end, parameter_sets), end, others)
+        container.close()
         if others is not None:
-            others.finish()
+            others.check_tags(Path(target))
+    except BaseException:
+        with suppress(OSError, ValueError):
+            container.close()
+        raise
     finally:
         if others is not None:
             others.close()
+
+
+def _copy(
+    container: OutputContainer,
+    stream: VideoStream,
+    packets: Iterator[Packet],
+    end: int,
+    others: TrackCopier | None,
+) -> None:
+    first: int | None = None
+    for packet, following in pairwise(chain(packets, [None])):
+        assert packet is not None and packet.pts is not None and packet.dts is not None
+        first = packet.dts if first is None else first
+        # Other streams go along, so that the muxer never holds much of any.
+        if others is not None:
+            others.advance(packet.pts * packet.time_base)
+        if following is None and container.format.name in ("mp4", "mov"):
+            # Whose length is that of all decoding steps: at uneven times it would end early.
+            packet.duration = max(packet.duration or 0, end - (packet.dts - first))
+        packet.stream = stream
+        container.mux(packet)
+    if others is not None:
+        others.finish()
 
 
 def _add_copied_stream(

@@ -23,6 +23,7 @@ _LOSSLESS = ("pcm_", "flac", "alac", "wavpack", "tta")
 _BIT_RATE_PER_CHANNEL = 96_000
 _AAC_RATES = {8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000}
 _DEFAULT_RATE = 48000
+_USUAL_LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}
 # Decoders need the sound before a cut to start cleanly; Opus asks for the most.
 _LEAD = Fraction(80, 1000)
 
@@ -99,9 +100,10 @@ class _Encoded:
         rate = source.sample_rate
         if codec == "libopus" or (codec == "aac" and rate not in _AAC_RATES):
             rate = _DEFAULT_RATE
-        layout = source.layout.name
-        if not _can_encode(codec, rate, layout):
-            layout = "stereo"
+        # Files may leave open which loudspeakers the channels are for.
+        usual = _USUAL_LAYOUTS.get(source.channels, "stereo")
+        layouts = (source.layout.name, usual, "stereo")
+        layout = next(name for name in layouts if _can_encode(codec, rate, name))
         encoded = output.add_stream(codec, rate=rate)
         assert isinstance(encoded, AudioStream)
         encoded.codec_context.layout = layout
@@ -196,6 +198,9 @@ def _can_encode(codec: str, rate: int, layout: str) -> bool:
     context = CodecContext.create(codec, "w")
     assert isinstance(context, AudioCodecContext)
     try:
+        formats = context.codec.audio_formats
+        if formats:
+            context.format = formats[0]
         context.sample_rate, context.layout = rate, layout
         context.time_base = Fraction(1, rate)
         context.open()

@@ -84,12 +84,9 @@ class _Cover:
         self._stream = output.add_stream_from_template(stream, opaque=True)
         copy_tags(stream, self._stream)
         self._stream.disposition = Disposition.attached_pic
-        self._output, self._is_written = output, False
+        self._output = output
 
     def write(self, packet: Packet) -> None:
-        if self._is_written:
-            return
-        self._is_written = True
         packet.pts = packet.dts = 0
         packet.stream = self._stream
         self._output.mux(packet)

@@ -67,7 +67,10 @@ def copy_tags(source: Stream, target: Stream) -> None:
       source: stream of the source.
       target: stream of the output.
     """
-    target.metadata.update(content_tags(source.metadata))
+    tags = content_tags(source.metadata)
+    if "name" in tags:  # the title of a stream in MP4
+        tags.setdefault("title", tags.pop("name"))
+    target.metadata.update(tags)
     target.disposition = source.disposition
 
 

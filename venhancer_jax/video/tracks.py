@@ -97,6 +97,9 @@ class TrackCopier:
                 is_cut=tracks.start > 0,
             )
             self._tracks: dict[int, Track] = {}
+            # Covers are written first; their packets are at no time of the source.
+            self._covers: list[tuple[Track, Packet]] = []
+            self._container = output.format.name
             self._add_streams(output, shown, _first_packets(tracks.source))
             if shown is not None:
                 copy_tags(shown, pictures)
@@ -114,6 +117,9 @@ class TrackCopier:
         Args:
           until: time of the output in seconds at which to stop.
         """
+        for cover, packet in self._covers:
+            cover.write(packet)
+        self._covers.clear()
         while self._next is not None and self._part.begins(self._next) < until:
             self._tracks[self._next.stream.index].write(self._next)
             self._next = next(self._packets, None)
@@ -123,6 +129,30 @@ class TrackCopier:
         self.advance(self._part.end + _INTERLEAVING_MARGIN)
         for track in self._tracks.values():
             track.flush()
+
+    def check_tags(self, target: Path) -> None:
+        """Logs the tags that the container does not hold as a warning.
+
+        Args:
+          target: finished output.
+        """
+        with av.open(f"file:{target}", "r") as written:
+            held = {name.lower() for name in written.metadata}
+            tags = content_tags(self._input.metadata)
+            missing = [name for name in tags if name.lower() not in held]
+            streams = (*written.streams.audio, *written.streams.subtitles)
+            kept = [self._input.streams[index] for index in self._tracks]
+            kept.sort(key=lambda stream: stream.type)  # sound before subtitles
+            for source, stream in zip(kept, streams, strict=False):
+                if source.language not in (None, "und", stream.language):
+                    missing.append(f"language of {_name(source)}")
+        if missing:
+            _log.warning(
+                "%s: %s cannot hold these tags: %s",
+                self._source,
+                self._container,
+                ", ".join(missing),
+            )
 
     def close(self) -> None:
         """Closes the source."""
@@ -144,8 +174,10 @@ class TrackCopier:
             elif isinstance(stream, AttachmentStream):
                 note = "" if add_attachment(stream, output) else "left out"
             elif isinstance(stream, VideoStream) and _is_cover(stream):
-                track, is_held = add_cover(stream, output, first)
+                cover, is_held = add_cover(stream, output, first)
                 note = "" if is_held else "left out"
+                if cover is not None and first is not None:
+                    self._covers.append((cover, first))
             elif not (stream.type == "data" and self._input.chapters()):
                 note = "left out"
             if track is not None:
@@ -156,7 +188,7 @@ class TrackCopier:
             _log.warning(
                 "%s: %s cannot hold all of its streams as they are: %s",
                 self._source,
-                output.format.name,
+                self._container,
                 "; ".join(notes),
             )
 

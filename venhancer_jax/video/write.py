@@ -63,7 +63,8 @@ class VideoWriter:
           rate: frames per second, exact.
           codec: `h264`, `h265`, `av1` (not in .mov) or `png`.
           quality: quality from 0 (small) to 1 (visually lossless); without effect on `png`.
-          audio_from: video whose sound streams are copied; `png` has no sound.
+          audio_from: video whose other streams (sound, subtitles, chapters and so on) are copied;
+            `png` has none.
           audio_start: seconds after the first picture of `audio_from` at which the sound begins.
           audio_duration: seconds of sound; None for as long as the pictures last.
           overwrite: whether an older file of that name is replaced.
