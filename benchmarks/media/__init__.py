@@ -1,0 +1,1 @@
+"""Inputs, cases and checks of `benchmarks.media_matrix`."""

@@ -1,0 +1,138 @@
+"""Facts of an output, probed with PyAV alone, not with the code that wrote it."""
+
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+
+import av
+import numpy as np
+
+from benchmarks.media.inputs import number_of
+
+# Levels of 255, and samples of 1, from which a flash or a beep has begun.
+_FLASH, _BEEP = 120, 0.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """Facts of a video file.
+
+    Attributes:
+      codec: name of the picture codec.
+      pixel_format: name of the stored samples.
+      size: shown columns and rows, after rotation and with square pixels.
+      frames: number of decoded pictures.
+      times: time of each picture after the first one, in seconds.
+      start: time of the first picture, in seconds.
+      seconds: time from the first picture to the end of the last one.
+      rate: exact frames per second where pictures are evenly spaced, else None.
+      numbers: number of each picture of `level_frames`, modulo 12.
+      streams: kinds of all streams, in order, such as `video:h264`.
+      tags: colour matrix, primaries, transfer curve and range (H.273 numbers).
+      sync: seconds by which the first beep is later than the first flash; None without both.
+      comb: mean difference of lines from both neighbours, in levels of 255.
+      decode_times_rise: whether decode times rise strictly in file order.
+      metadata: tags of the container.
+      chapters: start and end of each chapter, in seconds.
+    """
+
+    codec: str
+    pixel_format: str
+    size: tuple[int, int]
+    frames: int
+    times: tuple[Fraction, ...]
+    start: Fraction
+    seconds: Fraction
+    rate: Fraction | None
+    numbers: tuple[int, ...]
+    streams: tuple[str, ...]
+    tags: tuple[int, int, int, int]
+    sync: float | None
+    comb: float
+    decode_times_rise: bool
+    metadata: dict[str, str]
+    chapters: tuple[tuple[float, float], ...]
+
+
+def probe_output(path: Path) -> Facts:
+    """Decodes a video and returns its facts.
+
+    Args:
+      path: video file.
+    """
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        unit = stream.time_base
+        assert unit is not None
+        packets = [packet for packet in container.demux(stream) if packet.size]
+        stamps = sorted(packet.pts for packet in packets if packet.pts is not None)
+        lengths = {packet.pts: packet.duration or 0 for packet in packets}
+        decode = [packet.dts for packet in packets if packet.dts is not None]
+        streams = tuple(
+            f"{each.type}:{each.codec_context.name if each.codec_context else '?'}"
+            for each in container.streams
+        )
+        metadata = dict(container.metadata)
+        chapters = tuple(
+            (float(c["start"] * c["time_base"]), float(c["end"] * c["time_base"]))
+            for c in container.chapters()
+        )
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        levels, combs, first = [], [], None
+        for frame in container.decode(stream):
+            first = first or frame
+            picture = frame.to_ndarray(format="rgb24").astype(np.float32)
+            levels.append(float(picture.mean()))
+            combs.append(np.abs(2 * picture[1:-1] - picture[:-2] - picture[2:]).mean())
+        assert first is not None
+        aspect = stream.sample_aspect_ratio or Fraction(1)
+        size = round(first.width * aspect), first.height
+        size = size[::-1] if first.rotation % 180 else size
+        steps = {b - a for a, b in pairwise(stamps)}
+        average = stream.average_rate
+    times = tuple((stamp - stamps[0]) * unit for stamp in stamps)
+    last = lengths[stamps[-1]] or (max(steps) if steps else 0)
+    rounding = len(steps) <= 2 and (max(steps, default=0) - min(steps, default=0)) <= 1
+    even = average if rounding and average else None
+    if len(steps) == 1:
+        even = 1 / (next(iter(steps)) * unit)
+    return Facts(
+        codec=stream.codec_context.codec.canonical_name,
+        pixel_format=first.format.name,
+        size=size,
+        frames=len(levels),
+        times=times,
+        start=stamps[0] * unit,
+        seconds=times[-1] + last * unit,
+        rate=even,
+        numbers=tuple(number_of(level) for level in levels),
+        streams=streams,
+        tags=tuple(
+            int(tag)
+            for tag in (first.colorspace, first.color_primaries, first.color_trc, first.color_range)
+        ),
+        sync=_sync(path, [stamp * unit for stamp in stamps], levels),
+        comb=float(np.mean(combs)),
+        decode_times_rise=all(a < b for a, b in pairwise(decode)),
+        metadata=metadata,
+        chapters=chapters,
+    )
+
+
+def _sync(path: Path, times: list[Fraction], levels: list[float]) -> float | None:
+    flash = next((time for time, level in zip(times, levels, strict=True) if level > _FLASH), None)
+    with av.open(str(path)) as container:
+        if flash is None or not container.streams.audio:
+            return None
+        for frame in container.decode(container.streams.audio[0]):
+            samples = np.abs(frame.to_ndarray()).max(0).astype(float)
+            if np.issubdtype(frame.to_ndarray().dtype, np.integer):
+                samples /= np.iinfo(frame.to_ndarray().dtype).max
+            loud = np.flatnonzero(samples > _BEEP)
+            if loud.size and frame.pts is not None:
+                begin = frame.pts * frame.time_base + Fraction(int(loud[0]), frame.sample_rate)
+                return float(begin - flash)
+    return math.inf

@@ -1,0 +1,152 @@
+"""Enhances inputs of every kind and probes the outputs: a table, and exit code 1 if a row fails.
+
+    python -m benchmarks.media_matrix                       all quick cases, without networks
+    python -m benchmarks.media_matrix --slow                also those of many frames
+    python -m benchmarks.media_matrix --only=variable       cases whose names contain a word
+    python -m benchmarks.media_matrix --config=demo         with the networks of a config
+
+Each case goes through the main of `sample.py` in this process. Without networks pictures come out
+as they went in (`benchmarks/media/identity.py`), so that they can be compared too. Outputs are
+probed with PyAV alone. Cases are lists in `benchmarks/media/*_cases.py`.
+"""
+
+import contextlib
+import importlib
+import io
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from absl import app, flags
+
+from benchmarks.media.cases import Case, differences
+from benchmarks.media.facts import Facts, probe_output
+
+_CONFIG = flags.DEFINE_string("config", None, "config to enhance with; by default no networks")
+_SETTINGS = flags.DEFINE_multi_string("set", [], "settings of all runs, such as steps=1")
+_ONLY = flags.DEFINE_string("only", "", "part of the names of cases to run")
+_SLOW = flags.DEFINE_bool("slow", False, "whether to run cases of many frames too")
+
+_IDENTITY = """
+from venhancer_jax.pipelines.config import enhancement_config
+
+def get_config():
+    return enhancement_config("identity").lock()
+"""
+# Facts that only hold where pictures come out as they went in.
+_OF_PICTURES = {"numbers", "comb"}
+
+
+def cases() -> list[Case]:
+    """Returns the cases of all lists."""
+    names = sorted(path.stem for path in (Path(__file__).parent / "media").glob("*_cases.py"))
+    lists = [importlib.import_module(f"benchmarks.media.{name}").CASES for name in names]
+    return [case for each in lists for case in each]
+
+
+def run_case(case: Case, config: str, settings: dict[str, str]) -> tuple[Facts | None, list[str]]:
+    """Runs a case in a folder of its own.
+
+    Args:
+      case: input and expectation.
+      config: config file or name.
+      settings: settings of the run, which those of the case replace.
+
+    Returns:
+      Facts of the output, None where none was expected or found, and what is wrong.
+    """
+    from venhancer_jax.cli.sample import main as enhance
+
+    with _fresh_folder() as folder:
+        (folder / "in").mkdir()
+        source = case.make(folder / "in")
+        output = folder / "out" / case.output
+        chosen = {"up_scale": "1", "fps_scale": "1", "input": source, "output": output}
+        chosen |= settings | case.settings
+        arguments = [f"--config.{name}={value}" for name, value in chosen.items()]
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
+            code = enhance([f"--config={config}", *arguments])
+        text = printed.getvalue()
+        if code != case.exit_code:
+            return None, [f"exit code {code}, expected {case.exit_code}: {_last_line(text)}"]
+        wrong = []
+        if case.message not in text or "Traceback" in text:
+            wrong.append(f"said {_last_line(text)!r}, expected {case.message!r}")
+        if code:
+            left = [path.name for path in output.parent.glob("*") if output.parent.exists()]
+            return None, wrong + [f"{name} was left" for name in left if not name.startswith(".")]
+        facts = probe_output(output)
+        return facts, wrong + differences(case, facts)
+
+
+def main(arguments: list[str]) -> None:
+    """Prints the table; exits with 1 if a row fails."""
+    del arguments
+    os.environ.setdefault("JAX_PLATFORMS", "cpu")
+    from venhancer_jax.pipelines.registry import SYSTEMS
+    from venhancer_jax.startup import use_compilation_cache
+
+    use_compilation_cache()
+    SYSTEMS["identity"] = "benchmarks.media.identity"
+    settings = dict(item.split("=", 1) for item in _SETTINGS.value)
+    chosen = [
+        case for case in cases() if _ONLY.value in case.name and (_SLOW.value or not case.slow)
+    ]
+    failed = 0
+    with tempfile.TemporaryDirectory() as folder:
+        config = _CONFIG.value
+        if config is None:
+            config = str(Path(folder) / "identity.py")
+            Path(config).write_text(_IDENTITY)
+        print("| input | frames | seconds | rate | size | streams | tags | sync | result |")
+        print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
+        started = time.perf_counter()
+        for case in chosen:
+            if _CONFIG.value is not None:
+                expected = {k: v for k, v in case.expected.items() if k not in _OF_PICTURES}
+                case = replace(case, expected=expected)
+            facts, wrong = run_case(case, config, settings)
+            failed += bool(wrong)
+            print(_row(case, facts, wrong), flush=True)
+    seconds = time.perf_counter() - started
+    print(f"\n{len(chosen) - failed} of {len(chosen)} rows are right, in {seconds:.0f} s")
+    if failed:
+        sys.exit(1)
+
+
+@contextlib.contextmanager
+def _fresh_folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder)
+
+
+def _row(case: Case, facts: Facts | None, wrong: list[str]) -> str:
+    cells = [f"refused: {case.message}" if case.exit_code else "", *[""] * 6]
+    if facts is not None:
+        rate = "variable" if facts.rate is None else str(facts.rate)
+        sync = "" if facts.sync is None else f"{1000 * facts.sync:+.1f} ms"
+        cells = [
+            str(facts.frames),
+            f"{float(facts.seconds):.4f}",
+            rate,
+            "x".join(map(str, facts.size)),
+            " ".join(facts.streams),
+            f"{facts.pixel_format} {'/'.join(map(str, facts.tags))}",
+            sync,
+        ]
+    return " | ".join(
+        ["| " + case.name, *cells, ("**" + "; ".join(wrong) + "**" if wrong else "ok") + " |"]
+    )
+
+
+def _last_line(text: str) -> str:
+    return next((line for line in reversed(text.splitlines()) if line.strip()), "")[:200]
+
+
+if __name__ == "__main__":
+    app.run(main)
