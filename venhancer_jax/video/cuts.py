@@ -1,15 +1,16 @@
 """Scene cuts, found while frames stream by."""
 
+import functools
 import itertools
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
-# Frames on either side that the decision about a frame depends on: itself and FRAMES_AFTER - 1
-# later ones are held back until it is made.
+from venhancer_jax.video.neighbourhood import mark_frames
+
+# Frames that a decision depends on: so many before a frame, and so many from it on.
 FRAMES_BEFORE = 4
 FRAMES_AFTER = 4
 # Ratio of the similarity across a cut to the similarity of neighbouring frames around it.
@@ -19,7 +20,6 @@ _FLASH = 2
 # Rows or columns of the pictures that are compared, the fewer of the two; cuts show at any size.
 _SIDE = 64
 _LONGEST_SIDE = 256
-_LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)
 # Side of the blocks of SSIM, and its constants, for 8 bits: the first bears a change of brightness
 # in dark scenes, the second noise in flat areas.
 _BLOCK = 7, 7
@@ -29,9 +29,9 @@ _TEXTURE_NOISE = 5.0
 
 @dataclass(frozen=True, eq=False)
 class _Picture:
-    """A small picture of a frame: luma, uint8 `[rows, columns]`; similarity to the one before."""
+    """A small picture of a frame: grey, uint8 `[rows, columns]`; similarity to the one before."""
 
-    luma: np.ndarray
+    grey: np.ndarray
     similarity: float | None
 
 
@@ -41,7 +41,7 @@ def mark_cuts(
     before: Sequence[np.ndarray] = (),
     similarity: float = SIMILARITY,
 ) -> Iterator[tuple[np.ndarray, bool]]:
-    """Yields frames with whether a new scene begins with each.
+    """Marks the frames with which a new scene begins.
 
     A scene begins where no frame shortly before resembles one shortly after (SSIM of small pictures
     that are aligned along their optical flow), in comparison with neighbouring frames around. Fast
@@ -54,30 +54,17 @@ def mark_cuts(
       before: frames that precede the first of `frames`, if any; the last `FRAMES_BEFORE` count.
       similarity: ratio of the similarity across a cut to that around it, at most, 0 to 1.
 
-    Yields:
-      Frame, and whether a new scene begins with it; False for a frame that none precedes.
+    Returns:
+      Iterator of frames, each with whether a new scene begins with it; False for the first frame of
+      a clip.
     """
-    pictures: list[_Picture] = []
-    for frame in before[-FRAMES_BEFORE:] if before else ():
-        pictures.append(_next_picture(pictures, frame))
-    waiting: deque[np.ndarray] = deque()
-    place = len(pictures)  # of the first waiting frame
-
-    def decide() -> tuple[np.ndarray, bool]:
-        nonlocal place
-        begins = _begins_scene(pictures[:place], pictures[place:], similarity)
-        surplus = max(0, place + 1 - FRAMES_BEFORE)
-        del pictures[:surplus]
-        place += 1 - surplus
-        return waiting.popleft(), begins
-
-    for frame in frames:
-        pictures.append(_next_picture(pictures, frame))
-        waiting.append(frame)
-        if len(waiting) == FRAMES_AFTER:
-            yield decide()
-    while waiting:
-        yield decide()
+    return mark_frames(
+        frames,
+        before=before,
+        summary=_picture,
+        decide=functools.partial(_begins_scene, similarity),
+        reach=(FRAMES_BEFORE, FRAMES_AFTER),
+    )
 
 
 def find_cuts(
@@ -96,7 +83,7 @@ def find_cuts(
     return [i for i, cut in enumerate(begins) if cut], len(begins)
 
 
-def _begins_scene(before: list[_Picture], after: list[_Picture], similarity: float) -> bool:
+def _begins_scene(similarity: float, before: list[_Picture], after: list[_Picture]) -> bool:
     """Returns whether the first picture of `after` begins a scene."""
     across = after[0].similarity
     if across is None:
@@ -107,21 +94,22 @@ def _begins_scene(before: list[_Picture], after: list[_Picture], similarity: flo
     if across > most:
         return False
     pairs = itertools.product(before[: -_FLASH - 2 : -1], after[: _FLASH + 1])
-    return all(_similarity(a.luma, b.luma) <= most for a, b in pairs)
+    return all(_similarity(a.grey, b.grey) <= most for a, b in pairs)
 
 
-def _next_picture(pictures: list[_Picture], frame: np.ndarray) -> _Picture:
-    luma = _small_luma(frame)
-    return _Picture(luma, _similarity(pictures[-1].luma, luma) if pictures else None)
+def _picture(frame: np.ndarray, before: _Picture | None) -> _Picture:
+    grey = _small_grey(frame)
+    return _Picture(grey, None if before is None else _similarity(before.grey, grey))
 
 
-def _small_luma(frame: np.ndarray) -> np.ndarray:
-    """Returns the luma of a small picture of a frame, uint8."""
+def _small_grey(frame: np.ndarray) -> np.ndarray:
+    """Returns a small grey picture of a frame, uint8."""
     scale = _SIDE / min(frame.shape[:2])
     rows, columns = (min(_LONGEST_SIDE, round(side * scale)) for side in frame.shape[:2])
     how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     small = cv2.resize(frame, (columns, rows), interpolation=how)
-    return np.rint(small @ _LUMA * (255 / np.iinfo(frame.dtype).max)).astype(np.uint8)
+    grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
+    return np.rint(grey * (255 / np.iinfo(frame.dtype).max)).astype(np.uint8)
 
 
 def _similarity(first: np.ndarray, second: np.ndarray) -> float:
