@@ -16,7 +16,7 @@ from venhancer_jax.errors import InputError
 from venhancer_jax.video.audio import AudioTracks, Tracks
 from venhancer_jax.video.encoders import ENCODERS, tag_for_players
 from venhancer_jax.video.encoding import Encoding
-from venhancer_jax.video.png_folder import link_images
+from venhancer_jax.video.image_folder import link_images
 from venhancer_jax.video.segment_file import DecodeTimes, broken_segment, list_ticks
 
 FORMATS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}

@@ -24,7 +24,7 @@ from venhancer_jax.errors import InputError
 from venhancer_jax.video.encoded_picture import to_picture
 from venhancer_jax.video.encoders import ENCODERS, add_video_stream, stored_format
 from venhancer_jax.video.encoding import Encoding
-from venhancer_jax.video.png_folder import PngFolder, count_images
+from venhancer_jax.video.image_folder import ImageFolder, count_images
 
 __all__ = ["Encoding", "SegmentFile", "count_pictures", "segment_suffix"]
 
@@ -88,8 +88,8 @@ class SegmentFile:
           encoding: codec, size and clock of the pictures.
         """
         self._path, self._encoding = Path(path), encoding
-        self._floats = encoding.picture is not None and encoding.picture.is_float
-        self._sink: _Pictures | PngFolder | None = None
+        self._floats = encoding.codec == "exr"
+        self._sink: _Pictures | ImageFolder | None = None
         self._latest = -1
 
     def __enter__(self) -> Self:
@@ -104,7 +104,7 @@ class SegmentFile:
             self._sink = _Pictures(self._path, encoding)
         else:
             self._path.mkdir(exist_ok=True)
-            self._sink = PngFolder(self._path, encoding.width, encoding.height)
+            self._sink = ImageFolder(self._path, encoding)
         return self
 
     def write(self, frame: np.ndarray, tick: int) -> None:
@@ -133,7 +133,7 @@ class SegmentFile:
             raise ValueError(f"tick {tick} after {self._latest}: expected 0 and then rising ticks")
         self._latest = tick
         frame = np.ascontiguousarray(frame)
-        if isinstance(self._sink, PngFolder):
+        if isinstance(self._sink, ImageFolder):
             self._sink.write(frame)
         else:
             self._sink.write(frame, tick)
