@@ -16,7 +16,7 @@ from av.video.stream import VideoStream
 from venhancer_jax.errors import InputError
 from venhancer_jax.video.encoders import ENCODERS, tag_for_players
 from venhancer_jax.video.encoding import Encoding
-from venhancer_jax.video.png_folder import link_images
+from venhancer_jax.video.image_folder import link_images
 from venhancer_jax.video.segment_file import DecodeTimes, broken_segment, list_ticks
 from venhancer_jax.video.tracks import TrackCopier, Tracks
 
