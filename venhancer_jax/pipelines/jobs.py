@@ -33,7 +33,8 @@ from venhancer_jax.video import (
     prompt_for,
     read_frames,
 )
-from venhancer_jax.video.cuts import FRAMES_BEFORE, mark_cuts
+from venhancer_jax.video.cut_list import CutSource, cut_source
+from venhancer_jax.video.duplicates import drop_duplicates
 from venhancer_jax.video.encoding import Encoding
 from venhancer_jax.video.tracks import Tracks
 from venhancer_jax.video.write import check_target
@@ -82,28 +83,38 @@ class EnhanceJob:
         """Reads the frames to enhance.
 
         Args:
-          start: index of the first frame, counted from the first one to enhance.
+          start: index of the first frame, counted from the first one to enhance, without the
+            duplicates that are dropped.
 
         Raises:
           InputError: the source cannot be read.
         """
-        # Whether a scene begins with a frame depends on the frames around it.
-        lead = min(start, FRAMES_BEFORE) if self.files.cuts == "auto" else 0
+        drop = self.files.duplicates == "drop"
+        cuts = cut_source(self.files.cuts)
+        # Which frames are kept is known from the first one on only.
+        begin = 0 if drop else start
+        lead = min(begin, cuts.frames_before)
         pictures = read_frames(
             self.info,
-            start_time=self.info.times.seconds(self.first + start - lead),
-            max_frames=self.clip.frames - start + lead,
+            start_time=self.info.times.seconds(self.first + begin - lead),
+            max_frames=self.clip.frames - begin + lead,
             allow_damaged=self.files.allow_damaged,
             as_stored=True,
         )
-        return self._timed(pictures, start, lead)
+        timed = self._timed(cuts, pictures, begin, lead)
+        return itertools.islice(timed, start, None) if drop else timed
 
-    def _timed(self, pictures: Iterator[np.ndarray], start: int, lead: int) -> Iterator[TimedFrame]:
-        if self.files.cuts == "auto":
-            marked = mark_cuts(pictures, before=list(itertools.islice(pictures, lead)))
-        else:
-            marked = ((pixels, False) for pixels in pictures)
-        for i, (pixels, is_cut) in enumerate(marked, start):
+    def _timed(
+        self, cuts: CutSource, pictures: Iterator[np.ndarray], begin: int, lead: int
+    ) -> Iterator[TimedFrame]:
+        before = list(itertools.islice(pictures, lead))
+        marked = cuts.mark(pictures, self.info.times, first=self.first + begin, before=before)
+        if self.files.duplicates == "drop":
+            for kept in drop_duplicates(marked):
+                tick, end = self._tick(kept.index), self._tick(kept.stop)
+                yield TimedFrame(kept.pixels, tick, end, kept.starts_scene)
+            return
+        for i, (pixels, is_cut) in enumerate(marked, begin):
             yield TimedFrame(pixels, self._tick(i), self._tick(i + 1), is_cut)
 
     def _tick(self, index: int) -> int:
@@ -257,6 +268,7 @@ def _check_job(config: ConfigDict, source: Path, target: Path, *, index: int) ->
         output=find_system(system_of(config)).output(clip, options),
         first=first,
     )
+    cut_source(files.cuts).frames(info.times)
     job.frames()
     check_target(target, files.codec)
     _check_writable(target)

@@ -210,6 +210,10 @@ class FileOptions:
     cuts: str = text(
         "auto", group=FILES, about="where scenes begin: auto, none, or a file with one cut a line"
     )
+    duplicates: str = choice(
+        "keep", ("keep", "drop"), group=FILES,
+        about="frames that repeat the one before, as in telecined video; drop fills in new ones",
+    )  # fmt: skip
     restart: bool = flag(
         False, group=FILES, about="discard what an interrupted run finished, and begin again"
     )

@@ -23,8 +23,8 @@ from venhancer_jax.pipelines.stream import StreamedSegment, enhance_stream
 from venhancer_jax.pipelines.system import System
 from venhancer_jax.sharding.processes import broadcast_from_main, is_main_process, log_on_main
 from venhancer_jax.video.encoding import Encoding
-from venhancer_jax.video.join import join_segments
 from venhancer_jax.video.image_folder import check_replaceable
+from venhancer_jax.video.join import join_segments
 from venhancer_jax.video.segment_file import SegmentFile, segment_suffix
 from venhancer_jax.video.write_errors import explain_write_error
 
