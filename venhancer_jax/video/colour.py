@@ -2,13 +2,14 @@
 
 from av import VideoFrame
 from av.video.reformatter import (
-    ColorPrimaries,
     ColorRange,
     Colorspace,
     ColorTrc,
     Interpolation,
     VideoReformatter,
 )
+
+from venhancer_jax.video.picture_format import guessed_matrix
 
 # Chroma is interpolated at full precision; the default shortcuts repeat chroma samples, which
 # shows as jagged saturated edges once a clip is enlarged.
@@ -30,17 +31,24 @@ _TAGGED_MATRICES = {
     9: Colorspace.BT2020,
     10: Colorspace.BT2020,
 }
-_HIGH_DEFINITION_ROWS = 720
+
+
+def matrix_of(tag: int) -> Colorspace:
+    """Returns FFmpeg's YUV matrix of a tag.
+
+    Args:
+      tag: matrix, a number of ITU-T H.273; BT.709 stands for those that FFmpeg lacks.
+    """
+    return _TAGGED_MATRICES.get(tag, Colorspace.ITU709)
 
 
 def source_matrix(frame: VideoFrame) -> Colorspace:
     """Returns the YUV matrix of a decoded frame.
 
     Args:
-      frame: decoded frame; without a tag BT.709 is assumed from 720 rows up, BT.601 below.
+      frame: decoded frame; without a tag that FFmpeg knows the matrix is guessed as players do.
     """
-    untagged = Colorspace.ITU709 if frame.height >= _HIGH_DEFINITION_ROWS else Colorspace.ITU601
-    return _TAGGED_MATRICES.get(frame.colorspace, untagged)
+    return _TAGGED_MATRICES.get(frame.colorspace) or matrix_of(guessed_matrix(frame))
 
 
 def source_range(frame: VideoFrame) -> ColorRange:
@@ -89,25 +97,3 @@ def to_rgb(
         dst_color_range=ColorRange.JPEG,
         interpolation=SCALING,
     )
-
-
-def to_bt709(reformatter: VideoReformatter, frame: VideoFrame, layout: str) -> VideoFrame:
-    """Converts a full-range RGB frame to limited-range BT.709 YUV, tagged as such.
-
-    Args:
-      reformatter: converter, kept from frame to frame.
-      frame: RGB frame.
-      layout: pixel format of the result, such as `yuv420p`.
-    """
-    converted = reformatter.reformat(
-        frame,
-        format=layout,
-        src_colorspace=Colorspace.ITU709,
-        dst_colorspace=Colorspace.ITU709,
-        src_color_range=ColorRange.JPEG,
-        dst_color_range=ColorRange.MPEG,
-        interpolation=SCALING,
-    )
-    converted.color_primaries = ColorPrimaries.BT709
-    converted.color_trc = ColorTrc.BT709
-    return converted

@@ -1,24 +1,26 @@
 """Picture encoders: containers, options, and the rate factor of each quality."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
 import av
+from av import CodecContext
 from av.codec import Codec
 from av.codec.codec import UnknownCodecError
 from av.container import OutputContainer
-from av.video.reformatter import ColorPrimaries, ColorRange, ColorTrc
+from av.video.reformatter import ColorRange
 from av.video.stream import VideoStream
 
 from venhancer_jax.errors import InputError
 from venhancer_jax.video.encoding import NOMINAL_RATE, Encoding
+from venhancer_jax.video.picture_format import MasteringDisplay, PictureFormat
 
 # The bits that x264 and x265 write depend on how many frames they code at once, so the numbers are
 # fixed: the same frames give the same file on machines of different core counts.
 _X264_THREADS = 8
 _X265_FRAME_THREADS = 2
-_BT709_MATRIX = 1
+_PRORES_PROFILES = ("proxy", "lt", "standard", "hq")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,30 +30,54 @@ class Encoder:
     Attributes:
       libraries: FFmpeg's names of encoders, the preferred one first.
       suffixes: file suffixes whose containers support the codec.
-      crf: function from quality in [0, 1] to the encoder's constant rate factor.
-      options: encoder options besides the rate factor.
+      quality: function from quality in [0, 1] and subsampling of chroma to encoder options.
+      options: encoder options besides those of the quality.
       reorder_delay: largest number of pictures that are decoded before a picture and shown after
         it.
       odd_sizes_subsampled: whether 4:2:0 chroma may have an odd width or height.
+      plain: pixel format of a picture whose source is not known.
+      has_alpha: whether pictures may be transparent.
+      full_range: whether the range of the samples can be stored; else it is limited.
     """
 
     libraries: tuple[str, ...]
     suffixes: frozenset[str]
-    crf: Callable[[float], float]
+    quality: Callable[[float, str], dict[str, str]]
     options: dict[str, str]
     reorder_delay: int
     odd_sizes_subsampled: bool
+    plain: str = "yuv420p"
+    has_alpha: bool = False
+    full_range: bool = True
+
+
+def _crf(best: float, worst: float, whole: bool = False) -> Callable[[float, str], dict[str, str]]:
+    """Returns a function from quality to the constant rate factor of an encoder."""
+
+    def options(quality: float, chroma: str) -> dict[str, str]:
+        del chroma
+        factor = worst - (worst - best) * quality
+        return {"crf": f"{round(factor) if whole else factor:g}"}
+
+    return options
+
+
+def _prores_profile(quality: float, chroma: str) -> dict[str, str]:
+    if chroma in ("444", "rgb"):
+        return {"profile": "4444xq" if quality == 1 else "4444"}
+    return {"profile": _PRORES_PROFILES[min(3, int(4 * quality))]}
 
 
 # quality   0.0   0.25   0.5   0.75   1.0
 # h264       36     30    24     18    12   crf
 # h265       40     34    28     22    16   crf
 # av1        58     48    38     28    18   crf
+# prores  proxy     lt  std.     hq    hq   profile; 4444 with 4:4:4
 ENCODERS = {
     "h264": Encoder(
         libraries=("libx264",),
         suffixes=frozenset({".mp4", ".mkv", ".mov"}),
-        crf=lambda quality: 36 - 24 * quality,
+        quality=_crf(12, 36),
         # With macroblock trees the same frames give other bytes in a few runs of a hundred.
         options={"preset": "medium", "threads": str(_X264_THREADS), "mbtree": "0"},
         reorder_delay=2,
@@ -60,7 +86,7 @@ ENCODERS = {
     "h265": Encoder(
         libraries=("libx265",),
         suffixes=frozenset({".mp4", ".mkv", ".mov"}),
-        crf=lambda quality: 40 - 24 * quality,
+        quality=_crf(16, 40),
         options={
             "preset": "medium",
             # B-pictures that refer to each other delay the decoding by two pictures.
@@ -73,10 +99,31 @@ ENCODERS = {
     "av1": Encoder(
         libraries=("libsvtav1", "libaom-av1"),
         suffixes=frozenset({".mp4", ".mkv", ".webm"}),
-        crf=lambda quality: round(58 - 40 * quality),
+        quality=_crf(18, 58, whole=True),
         options={},
         reorder_delay=0,
         odd_sizes_subsampled=True,
+    ),
+    "prores": Encoder(
+        libraries=("prores_ks",),
+        suffixes=frozenset({".mov"}),
+        quality=_prores_profile,
+        # Editors of Apple refuse other vendors.
+        options={"vendor": "apl0"},
+        reorder_delay=0,
+        odd_sizes_subsampled=False,
+        plain="yuv422p10le",
+        has_alpha=True,
+        full_range=False,
+    ),
+    "ffv1": Encoder(
+        libraries=("ffv1",),
+        suffixes=frozenset({".mkv"}),
+        quality=lambda quality, chroma: {},  # lossless
+        options={"level": "3", "g": "1", "slices": "4", "slicecrc": "1"},
+        reorder_delay=0,
+        odd_sizes_subsampled=True,
+        has_alpha=True,
     ),
 }
 _LIBRARY_OPTIONS = {
@@ -86,40 +133,130 @@ _LIBRARY_OPTIONS = {
 
 
 def add_video_stream(container: OutputContainer, encoding: Encoding) -> VideoStream:
-    """Adds a BT.709 picture stream to a container.
-
-    Chroma is subsampled (4:2:0, which every player shows) unless the encoder cannot do so at this
-    size; odd sizes of H.264 and H.265 are 4:4:4.
+    """Adds a picture stream to a container.
 
     Args:
       container: container whose header is not written yet.
-      encoding: codec, one of `ENCODERS`, size and clock of the pictures.
+      encoding: codec, one of `ENCODERS`, size, clock and format of the pictures.
 
     Raises:
-      InputError: this FFmpeg build lacks the encoder.
+      InputError: this FFmpeg build lacks the encoder, or the encoder lacks an option.
     """
-    codec, width, height = encoding.codec, encoding.width, encoding.height
+    codec = encoding.codec
     encoder = ENCODERS[codec]
-    library = _available(codec, encoder.libraries)
+    library = find_library(codec)
+    picture = stored_format(encoding)
     options = encoder.options | _LIBRARY_OPTIONS.get(library, {})
-    options["crf"] = f"{encoder.crf(encoding.quality):g}"
-    stream = container.add_stream(
-        library, rate=encoding.rate or NOMINAL_RATE, options=options | dict(encoding.options)
-    )
+    options |= encoder.quality(encoding.quality, picture.chroma)
+    _merge(options, _light_options(library, picture))
+    check_options(library, codec, encoding.options)
+    _merge(options, dict(encoding.options))
+    stream = container.add_stream(library, rate=encoding.rate or NOMINAL_RATE, options=options)
     assert isinstance(stream, VideoStream)
-    stream.width, stream.height = width, height
-    odd = bool(width % 2 or height % 2)
-    stream.pix_fmt = "yuv444p" if odd and not encoder.odd_sizes_subsampled else "yuv420p"
+    stream.width, stream.height = encoding.width, encoding.height
+    stream.pix_fmt = picture.pixel_format
 
     context = stream.codec_context
     context.time_base = encoding.time_base
     context.sample_aspect_ratio = Fraction(1)
-    context.colorspace = _BT709_MATRIX
-    context.color_range = ColorRange.MPEG
-    context.color_primaries = ColorPrimaries.BT709
-    context.color_trc = ColorTrc.BT709
+    context.colorspace = picture.matrix
+    context.color_range = ColorRange.JPEG if picture.full_range else ColorRange.MPEG
+    context.color_primaries = picture.primaries
+    context.color_trc = picture.transfer
     tag_for_players(stream, encoding)
     return stream
+
+
+def stored_format(encoding: Encoding) -> PictureFormat:
+    """Returns the format of the pictures of an encoding.
+
+    Without one it is BT.709 with subsampled chroma (4:2:0, which every player shows) unless the
+    encoder cannot do so at this size; odd sizes of H.264 and H.265 are 4:4:4.
+
+    Args:
+      encoding: codec, one of `ENCODERS`, size and format of the pictures.
+    """
+    if encoding.picture is not None:
+        return encoding.picture
+    encoder = ENCODERS[encoding.codec]
+    plain = encoder.plain
+    if (encoding.width % 2 or encoding.height % 2) and not encoder.odd_sizes_subsampled:
+        plain = plain.replace("420", "444").replace("422", "444")
+    return PictureFormat(pixel_format=plain)
+
+
+def supported_formats(codec: str) -> tuple[str, ...]:
+    """Returns FFmpeg's names of the pixel formats that an encoder takes.
+
+    Args:
+      codec: picture codec, one of `ENCODERS`.
+
+    Raises:
+      InputError: this FFmpeg build lacks the encoder.
+    """
+    listed = Codec(find_library(codec), "w").video_formats
+    return tuple(layout.name for layout in listed) if listed else ("yuv420p", "yuv420p10le")
+
+
+def check_options(library: str, codec: str, options: Iterable[tuple[str, str]]) -> None:
+    """Checks the names of encoder options.
+
+    Args:
+      library: FFmpeg's name of the encoder.
+      codec: picture codec, for messages.
+      options: names and values.
+
+    Raises:
+      InputError: the encoder has no such option.
+    """
+    listed = CodecContext.create(library, "w").supported_options
+    known = {option.name for option in (*listed.generic, *listed.private)}
+    for name, value in options:
+        if name not in known:
+            own = sorted(option.name for option in listed.private)
+            raise InputError(
+                f"codec_options {name}={value}: {codec} ({library}) has no option {name!r}. It has"
+                f" {', '.join(own)}, and the options that all encoders of FFmpeg have."
+            )
+
+
+def _merge(options: dict[str, str], more: Mapping[str, str]) -> None:
+    """Adds options; lists of parameters (`x265-params`) are continued, in which the last counts."""
+    for name, value in more.items():
+        before = options.get(name, "") if name.endswith("-params") else ""
+        options[name] = f"{before}:{value}" if before else value
+
+
+def _light_options(library: str, picture: PictureFormat) -> dict[str, str]:
+    """Returns the options that store mastering display and content light."""
+    names = {
+        "libx264": ("x264-params", "mastering-display", "cll"),
+        "libx265": ("x265-params", "master-display", "max-cll"),
+        "libsvtav1": ("svtav1-params", "mastering-display", "content-light"),
+    }
+    if library not in names:
+        return {}
+    option, display, light = names[library]
+    parts = []
+    if picture.mastering_display is not None:
+        fractions = library == "libsvtav1"
+        parts.append(f"{display}={_display_text(picture.mastering_display, fractions)}")
+    if picture.content_light is not None:
+        parts.append(f"{light}={picture.content_light.max_cll},{picture.content_light.max_fall}")
+    return {option: ":".join(parts)} if parts else {}
+
+
+def _display_text(display: MasteringDisplay, fractions: bool) -> str:
+    """Returns a mastering display in the form that encoders read, in fractions or in units."""
+    place, light = (1, 1) if fractions else (50000, 10000)
+
+    def number(value: float, unit: int) -> str:
+        return f"{value:.6f}" if fractions else str(round(value * unit))
+
+    red, green, blue = (f"({number(x, place)},{number(y, place)})" for x, y in display.primaries)
+    white = f"({number(display.white[0], place)},{number(display.white[1], place)})"
+    darkest, brightest = (number(value, light) for value in display.luminance)
+    return f"G{green}B{blue}R{red}WP{white}L({brightest},{darkest})"
 
 
 def tag_for_players(stream: VideoStream, encoding: Encoding) -> None:
@@ -134,7 +271,16 @@ def tag_for_players(stream: VideoStream, encoding: Encoding) -> None:
         stream.codec_context.codec_tag = "hvc1"
 
 
-def _available(codec: str, libraries: tuple[str, ...]) -> str:
+def find_library(codec: str) -> str:
+    """Returns FFmpeg's name of the encoder of a codec.
+
+    Args:
+      codec: picture codec, one of `ENCODERS`.
+
+    Raises:
+      InputError: this FFmpeg build lacks the encoder.
+    """
+    libraries = ENCODERS[codec].libraries
     for library in libraries:
         try:
             Codec(library, "w")

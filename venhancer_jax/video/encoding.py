@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from fractions import Fraction
 
+from venhancer_jax.video.picture_format import PictureFormat
+
 # Frame length assumed where frames are unevenly spaced and a nominal one is needed.
 NOMINAL_RATE = Fraction(24)
 
@@ -12,13 +14,16 @@ class Encoding:
     """Codec, size and clock of encoded pictures.
 
     Attributes:
-      codec: picture codec, one of `encoders.ENCODERS`, or `png` for a folder of images.
+      codec: picture codec, one of `encoders.ENCODERS`, or of `image_folder.IMAGES` for a folder of
+        images.
       quality: quality of the pictures, from 0 (small) to 1 (visually lossless).
       width: columns of the frames.
       height: rows of the frames.
       time_base: seconds per tick.
       rate: frames per second of evenly spaced frames, None for others.
       options: names and values of encoder options that replace those of the codec.
+      picture: layout, depth, range and colour tags of the stored samples; None for BT.709 as every
+        player shows it.
     """
 
     codec: str
@@ -28,6 +33,7 @@ class Encoding:
     time_base: Fraction
     rate: Fraction | None
     options: tuple[tuple[str, str], ...] = ()
+    picture: PictureFormat | None = None
 
     @property
     def frame_ticks(self) -> int:

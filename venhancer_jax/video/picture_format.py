@@ -46,7 +46,7 @@ class PictureFormat:
       primaries: colour primaries, a number of ITU-T H.273.
       transfer: transfer curve, a number of ITU-T H.273.
       full_range: whether black and white are the first and last code.
-      tagged: whether the file said what matrix it has; else it is a guess.
+      tagged: whether the file says anything on its colours; else they are guessed.
       mastering_display: display of the grading, None where it is not known.
       content_light: light of the brightest pixel and frame, None where it is not known.
     """
@@ -97,9 +97,8 @@ def source_format(frame: VideoFrame) -> PictureFormat:
     """
     layout = frame.format
     rgb = layout.is_rgb or layout.has_palette
-    guess = BT709 if frame.height >= _HIGH_DEFINITION_ROWS or rgb else BT601_525
-    tagged = rgb or _known(frame.colorspace)
-    matrix = RGB_MATRIX if rgb else int(frame.colorspace) if tagged else guess
+    matrix = int(frame.colorspace) if _known(frame.colorspace) else guessed_matrix(frame)
+    matrix = RGB_MATRIX if rgb else matrix
     meant = _FAMILY.get(matrix, (BT709, BT709))
     primaries = int(frame.color_primaries) if _known(frame.color_primaries) else meant[0]
     transfer = int(frame.color_trc) if _known(frame.color_trc) else meant[1]
@@ -109,10 +108,22 @@ def source_format(frame: VideoFrame) -> PictureFormat:
         primaries=primaries,
         transfer=LINEAR if is_float(layout.name) else transfer,
         full_range=rgb or frame.color_range == ColorRange.JPEG,
-        tagged=tagged,
+        tagged=any(map(_known, (frame.colorspace, frame.color_primaries, frame.color_trc))),
         mastering_display=_mastering_display(frame),
         content_light=_content_light(frame),
     )
+
+
+def guessed_matrix(frame: VideoFrame) -> int:
+    """Returns the YUV matrix of a decoded frame without a tag, as players guess it.
+
+    Args:
+      frame: decoded frame: BT.2020 with its primaries or high dynamic range, else BT.709 from 720
+        rows up, BT.601 below.
+    """
+    if frame.color_primaries == BT2020 or frame.color_trc in (PQ, HLG):
+        return BT2020
+    return BT709 if frame.height >= _HIGH_DEFINITION_ROWS else BT601_525
 
 
 def is_float(pixel_format: str) -> bool:
@@ -157,7 +168,7 @@ _FAMILY = {
     BT601_525: (BT601_525, BT601_525),
     BT2020: (BT2020, BT2020_TRANSFER),
     10: (BT2020, BT2020_TRANSFER),
-    RGB_MATRIX: (BT709, SRGB),
+    RGB_MATRIX: (BT709, BT709),
 }
 
 

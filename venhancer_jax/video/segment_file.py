@@ -16,13 +16,13 @@ from typing import Self
 
 import av
 import numpy as np
-from av import Packet, VideoFrame
+from av import Packet
 from av.error import FFmpegError
 from av.video.reformatter import VideoReformatter
 
 from venhancer_jax.errors import InputError
-from venhancer_jax.video.colour import to_bt709
-from venhancer_jax.video.encoders import ENCODERS, add_video_stream
+from venhancer_jax.video.encoded_picture import to_picture
+from venhancer_jax.video.encoders import ENCODERS, add_video_stream, stored_format
 from venhancer_jax.video.encoding import Encoding
 from venhancer_jax.video.png_folder import PngFolder, count_images
 
@@ -88,6 +88,7 @@ class SegmentFile:
           encoding: codec, size and clock of the pictures.
         """
         self._path, self._encoding = Path(path), encoding
+        self._floats = encoding.picture is not None and encoding.picture.is_float
         self._sink: _Pictures | PngFolder | None = None
         self._latest = -1
 
@@ -110,7 +111,8 @@ class SegmentFile:
         """Encodes the next frame.
 
         Args:
-          frame: RGB picture, uint8 `[height, width, 3]`.
+          frame: RGB picture `[height, width, 3]`, uint8 or uint16, or one with alpha
+            `[height, width, 4]`; float32 for pictures of floats.
           tick: time at which the frame is shown, in `Encoding.time_base`; 0 for the first frame,
             ascending.
 
@@ -121,9 +123,11 @@ class SegmentFile:
         if self._sink is None:
             raise ValueError("the segment is not open; use it in a with block")
         expected = (self._encoding.height, self._encoding.width, 3)
-        if frame.shape != expected or frame.dtype != np.uint8:
+        types = (np.float32,) if self._floats else (np.uint8, np.uint16)
+        if frame.shape not in (expected, (*expected[:2], 4)) or frame.dtype not in types:
+            names = " or ".join(each.__name__ for each in types)
             raise ValueError(
-                f"frame is {frame.dtype} {frame.shape}, where uint8 {expected} was expected"
+                f"frame is {frame.dtype} {frame.shape}, where {names} {expected} was expected"
             )
         if tick <= self._latest or (self._latest < 0 and tick != 0):
             raise ValueError(f"tick {tick} after {self._latest}: expected 0 and then rising ticks")
@@ -167,6 +171,7 @@ class _Pictures:
         self._frame_ticks = encoding.frame_ticks
         self._times = DecodeTimes(encoding)
         self._reformatter = VideoReformatter()
+        self._format = stored_format(encoding)
         # Neither dates nor random identifiers: the same frames give the same bytes.
         self._container = av.open(
             f"file:{path}", "w", format=name, container_options={"fflags": "+bitexact"}
@@ -180,11 +185,7 @@ class _Pictures:
             raise
 
     def write(self, frame: np.ndarray, tick: int) -> None:
-        picture = to_bt709(
-            self._reformatter,
-            VideoFrame.from_ndarray(frame, format="rgb24"),
-            self._stream.pix_fmt or "yuv420p",
-        )
+        picture = to_picture(self._reformatter, frame, self._format)
         picture.pts, picture.time_base = tick, self._time_base
         self._mux(self._stream.encode(picture))
 
