@@ -240,7 +240,7 @@ def test_overwrite(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "settings", "message"),
     [
-        ("a.mp4", {"codec": "vp3"}, "vp3.*h264, h265, av1, prores, ffv1, png"),
+        ("a.mp4", {"codec": "vp3"}, "vp3.*h264, h265, av1, prores, ffv1, png, exr"),
         ("a.mp4", {"quality": 1.01}, "quality=1.01"),
         ("a.mp4", {"quality": float("nan")}, "quality=nan"),
         ("a.mp4", {"rate": Fraction(0)}, "rate=0"),

@@ -2,11 +2,11 @@
 
 import math
 import numbers
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Self
 
 import numpy as np
@@ -17,18 +17,19 @@ from venhancer_jax.errors import InputError
 from venhancer_jax.files import atomic_file, atomic_folder, hidden_file, lock_for, remove_stale
 from venhancer_jax.video.encoders import ENCODERS
 from venhancer_jax.video.encoding import Encoding
+from venhancer_jax.video.image_folder import IMAGES, check_replaceable
 from venhancer_jax.video.join import FORMATS, join_segments
-from venhancer_jax.video.png_folder import check_replaceable
+from venhancer_jax.video.picture_format import PictureFormat
 from venhancer_jax.video.segment_file import SegmentFile
 from venhancer_jax.video.timing import MAX_FPS
 from venhancer_jax.video.tracks import Tracks, check_source
 from venhancer_jax.video.write_errors import explain_write_error
 
-_CODECS = (*ENCODERS, "png")
+_CODECS = (*ENCODERS, *IMAGES)
 
 
 class VideoWriter:
-    """Writes RGB frames as a video file, or with codec `png` as a folder of images.
+    """Writes RGB frames as a video file, or with codec `png` or `exr` as a folder of images.
 
     with VideoWriter("out.mp4", width=1280, height=720, rate=Fraction(24)) as writer:
         writer.write(frame)
@@ -37,7 +38,7 @@ class VideoWriter:
     takes when the block ends without an exception. After an exception the partial file is removed
     and an older file of the final name is unchanged; after a kill at any moment either the older
     or the new video is complete. One process at a time writes a video; a second one is refused.
-    Pictures are BT.709, and equal frames give equal bytes.
+    Equal frames give equal bytes.
     """
 
     def __init__(
@@ -49,6 +50,8 @@ class VideoWriter:
         rate: Fraction,
         codec: str = "h264",
         quality: float = 0.75,
+        picture: PictureFormat | None = None,
+        options: Mapping[str, str] = MappingProxyType({}),
         audio_from: str | Path | None = None,
         audio_start: float = 0.0,
         audio_duration: float | None = None,
@@ -57,13 +60,17 @@ class VideoWriter:
         """Checks the settings; entering the block opens the file.
 
         Args:
-          path: file to write, ending in .mp4, .mkv, .mov or (AV1 only) .webm; for `png` a folder.
+          path: file to write, ending in .mp4, .mkv, .mov or (AV1 only) .webm; for images a folder.
           width: columns of the frames.
           height: rows of the frames.
           rate: frames per second, exact.
-          codec: `h264`, `h265`, `av1` (not in .mov) or `png`.
-          quality: quality from 0 (small) to 1 (visually lossless); without effect on `png`.
-          audio_from: video whose sound streams are copied; `png` has no sound.
+          codec: `h264`, `h265`, `av1` (not in .mov), `prores` (.mov), `ffv1` (.mkv), `png` or
+            `exr`.
+          quality: quality from 0 (small) to 1 (visually lossless); without effect on lossless ones.
+          picture: layout, depth, range and colour tags of the stored samples; None for BT.709 as
+            every player shows it.
+          options: encoder options by name, which replace those of the codec.
+          audio_from: video whose sound streams are copied; images have no sound.
           audio_start: seconds after the first picture of `audio_from` at which the sound begins.
           audio_duration: seconds of sound; None for as long as the pictures last.
           overwrite: whether an older file of that name is replaced.
@@ -96,6 +103,8 @@ class VideoWriter:
             height=height,
             time_base=1 / rate,
             rate=rate,
+            options=tuple(options.items()),
+            picture=picture,
         )
         self._tracks: Tracks | None = None
         if audio_from is not None and codec in ENCODERS:
@@ -143,7 +152,8 @@ class VideoWriter:
         """Writes the next frame.
 
         Args:
-          frame: RGB picture, uint8 `[height, width, 3]`.
+          frame: RGB picture `[height, width, 3]`, uint8 or uint16, or one with alpha
+            `[height, width, 4]`; float32 for EXR.
 
         Raises:
           ValueError: the array has another shape or type.
@@ -212,17 +222,17 @@ def check_target(path: Path, codec: str) -> None:
     """Checks that a video can be written to a path.
 
     Args:
-      path: file to write; for `png` a folder.
-      codec: picture codec, one of `encoders.ENCODERS`, or `png`.
+      path: file to write; for images a folder.
+      codec: picture codec, one of `encoders.ENCODERS` or of `image_folder.IMAGES`.
 
     Raises:
       InputError: a suffix that does not fit the codec, or something else is in the way.
     """
     suffix = path.suffix.lower()
-    if codec == "png":
+    if codec in IMAGES:
         if suffix in FORMATS:
             raise InputError(
-                f"{path}: png writes a folder of images; give a name without {suffix}."
+                f"{path}: {codec} writes a folder of images; give a name without {suffix}."
             )
         check_replaceable(path)
         return
