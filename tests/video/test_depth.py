@@ -3,10 +3,12 @@
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
-from av.video.reformatter import VideoReformatter
+from av.video.reformatter import ColorRange, VideoReformatter
 
+from venhancer_jax.errors import InputError
 from venhancer_jax.video import VideoWriter, probe, read_frames
 from venhancer_jax.video.encoded_picture import to_picture
 from venhancer_jax.video.output_format import losses, output_format
@@ -83,7 +85,7 @@ def test_white_and_black_are_the_last_and_first_code(name: str):
     ("name", "codec", "pixel_format", "least"),
     [
         ("a.mp4", "h264", "yuv420p10le", 44),
-        ("a.mp4", "h264", "yuv422p10le", 46),
+        ("a.mp4", "h264", "yuv422p10le", 44),
         ("a.mp4", "h265", "yuv444p12le", 44),
         ("a.mp4", "h265", "gbrp10le", 44),
         ("a.mp4", "av1", "yuv420p10le", 44),

@@ -35,7 +35,9 @@ from venhancer_jax.video import (
 )
 from venhancer_jax.video.cut_list import CutSource, cut_source
 from venhancer_jax.video.duplicates import drop_duplicates
+from venhancer_jax.video.encoders import default_suffix
 from venhancer_jax.video.encoding import Encoding
+from venhancer_jax.video.image_folder import IMAGES
 from venhancer_jax.video.tracks import Tracks
 from venhancer_jax.video.write import check_target
 
@@ -50,7 +52,7 @@ class EnhanceJob:
 
     Attributes:
       source: video to read.
-      target: video or, for `codec="png"`, folder to write.
+      target: video or, for a codec of images, folder to write.
       info: facts about the source.
       options: options of the enhancement.
       files: settings of reading and writing.
@@ -149,7 +151,7 @@ class EnhanceJob:
 
     def tracks(self) -> Tracks | None:
         """Returns the other streams of the source that the target has; None for images."""
-        if self.files.codec == "png":
+        if self.files.codec in IMAGES:
             return None
         start = self.info.times.seconds(self.first)
         duration = math.inf if self.is_whole else self.output.seconds
@@ -216,7 +218,7 @@ def list_jobs(config: ConfigDict) -> list[tuple[Path, Path]]:
         if output.exists() and not output.is_dir():
             raise InputError(f"output {output} is a file, but input {source} is a folder")
     elif not config.output or (
-        config.codec != "png" and (output.is_dir() or config.output.endswith("/"))
+        config.codec not in IMAGES and (output.is_dir() or config.output.endswith("/"))
     ):
         pairs = [(source, output / _name(source, config))]
     else:
@@ -289,4 +291,4 @@ def _check_writable(target: Path) -> None:
 
 def _name(source: Path, config: ConfigDict) -> str:
     stem = source.resolve().name if source.is_dir() else source.stem
-    return stem if config.codec == "png" else f"{stem}.mp4"
+    return stem + default_suffix(config.codec)

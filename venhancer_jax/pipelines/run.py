@@ -23,7 +23,7 @@ from venhancer_jax.pipelines.stream import StreamedSegment, enhance_stream
 from venhancer_jax.pipelines.system import System
 from venhancer_jax.sharding.processes import broadcast_from_main, is_main_process, log_on_main
 from venhancer_jax.video.encoding import Encoding
-from venhancer_jax.video.image_folder import check_replaceable
+from venhancer_jax.video.image_folder import IMAGES, check_replaceable
 from venhancer_jax.video.join import join_segments
 from venhancer_jax.video.segment_file import SegmentFile, segment_suffix
 from venhancer_jax.video.write_errors import explain_write_error
@@ -186,7 +186,7 @@ def _join(job: EnhanceJob, clock: OutputClock, folder: JobFolder) -> None:
     """Joins all segments into the target, with the other streams of the source."""
     target, encoding = job.target, job.encoding(clock)
     segments = folder.segments()
-    if job.files.codec == "png":
+    if job.files.codec in IMAGES:
         check_replaceable(target)
         with atomic_folder(target) as partial:
             join_segments(Path(partial), segments, encoding, suffix="")

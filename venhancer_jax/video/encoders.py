@@ -159,12 +159,33 @@ def add_video_stream(container: OutputContainer, encoding: Encoding) -> VideoStr
     context = stream.codec_context
     context.time_base = encoding.time_base
     context.sample_aspect_ratio = Fraction(1)
+    set_tags(stream, picture)
+    tag_for_players(stream, encoding)
+    return stream
+
+
+def set_tags(stream: VideoStream, picture: PictureFormat) -> None:
+    """Sets the colour tags of a stream.
+
+    Args:
+      stream: picture stream of a container whose header is not written yet.
+      picture: format of the pictures.
+    """
+    context = stream.codec_context
     context.colorspace = picture.matrix
     context.color_range = ColorRange.JPEG if picture.full_range else ColorRange.MPEG
     context.color_primaries = picture.primaries
     context.color_trc = picture.transfer
-    tag_for_players(stream, encoding)
-    return stream
+
+
+def default_suffix(codec: str) -> str:
+    """Returns the suffix of outputs that are not named; empty for a folder of images.
+
+    Args:
+      codec: codec of the output.
+    """
+    known = ENCODERS[codec].suffixes if codec in ENCODERS else frozenset()
+    return next((suffix for suffix in (".mp4", ".mov", ".mkv") if suffix in known), "")
 
 
 def stored_format(encoding: Encoding) -> PictureFormat:

@@ -14,7 +14,7 @@ from av.error import FFmpegError
 from av.video.stream import VideoStream
 
 from venhancer_jax.errors import InputError
-from venhancer_jax.video.encoders import ENCODERS, tag_for_players
+from venhancer_jax.video.encoders import ENCODERS, set_tags, stored_format, tag_for_players
 from venhancer_jax.video.encoding import Encoding
 from venhancer_jax.video.image_folder import link_images
 from venhancer_jax.video.segment_file import DecodeTimes, broken_segment, list_ticks
@@ -117,6 +117,7 @@ def _add_copied_stream(
     # FFmpeg's Matroska stores the length of a frame, where there is one.
     stream.codec_context.framerate = encoding.rate or Fraction(0)
     stream.time_base = encoding.time_base
+    set_tags(stream, stored_format(encoding))  # which not every segment stores
     tag_for_players(stream, encoding)
     return stream
 

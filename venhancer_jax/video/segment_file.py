@@ -25,6 +25,12 @@ from venhancer_jax.video.encoded_picture import to_picture
 from venhancer_jax.video.encoders import ENCODERS, add_video_stream, stored_format
 from venhancer_jax.video.encoding import Encoding
 from venhancer_jax.video.image_folder import ImageFolder, count_images
+<<<<<<< HEAD
+=======
+
+# Start code of the index of a NUT file.
+_NUT_INDEX = bytes.fromhex("4e58dd672f23e64e")
+>>>>>>> depth
 
 __all__ = ["Encoding", "SegmentFile", "count_pictures", "segment_suffix"]
 
@@ -32,7 +38,7 @@ __all__ = ["Encoding", "SegmentFile", "count_pictures", "segment_suffix"]
 def segment_suffix(codec: str) -> str:
     """Returns the suffix of segment files, which players know and whose ticks are exact.
 
-    MP4 and MOV end with their index, so that a segment that is cut short is known as such.
+    MP4, MOV and NUT end with their index, so that a segment that is cut short is known as such.
 
     Args:
       codec: picture codec.
@@ -42,7 +48,8 @@ def segment_suffix(codec: str) -> str:
     """
     if codec not in ENCODERS:
         return ""
-    return ".mp4" if ".mp4" in ENCODERS[codec].suffixes else ".mov"
+    known = ENCODERS[codec].suffixes
+    return next((suffix for suffix in (".mp4", ".mov") if suffix in known), ".nut")
 
 
 class DecodeTimes:
@@ -231,11 +238,14 @@ def list_ticks(path: Path) -> tuple[list[int], Fraction]:
       InputError: the file is missing, empty, cut short or no segment.
     """
     try:
-        _check_boxes(path)
+        is_nut = _has_nut_index(path)
+        if not is_nut:
+            _check_boxes(path)
         with av.open(f"file:{path}", "r") as container:
             stream = container.streams.video[0]
             packets = [packet for packet in container.demux(stream) if packet.size]
-            whole = len(packets) == stream.frames and not any(p.is_corrupt for p in packets)
+            whole = is_nut or len(packets) == stream.frames
+            whole = whole and not any(packet.is_corrupt for packet in packets)
             ticks = [packet.pts for packet in packets if packet.pts is not None]
             time_base = stream.time_base
     except (FFmpegError, OSError, IndexError) as error:
@@ -251,6 +261,18 @@ def broken_segment(path: Path) -> InputError:
         f"{path}: this finished part of the video is missing, empty or cut short. Remove it and"
         " run again; it is computed again."
     )
+
+
+def _has_nut_index(path: Path) -> bool:
+    """Returns whether a file is NUT and ends with its index, whose length is its last number."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        if file.read(4) != b"nut/" or size < 64:
+            return False
+        file.seek(size - 12)
+        length = int.from_bytes(file.read(8), "big")
+        file.seek(max(0, size - length))
+        return file.read(8) == _NUT_INDEX
 
 
 def _check_boxes(path: Path) -> None:
