@@ -25,12 +25,9 @@ from venhancer_jax.video.encoded_picture import to_picture
 from venhancer_jax.video.encoders import ENCODERS, add_video_stream, stored_format
 from venhancer_jax.video.encoding import Encoding
 from venhancer_jax.video.image_folder import ImageFolder, count_images
-<<<<<<< HEAD
-=======
 
 # Start code of the index of a NUT file.
 _NUT_INDEX = bytes.fromhex("4e58dd672f23e64e")
->>>>>>> depth
 
 __all__ = ["Encoding", "SegmentFile", "count_pictures", "segment_suffix"]
 

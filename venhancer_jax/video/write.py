@@ -70,12 +70,7 @@ class VideoWriter:
           picture: layout, depth, range and colour tags of the stored samples; None for BT.709 as
             every player shows it.
           options: encoder options by name, which replace those of the codec.
-<<<<<<< HEAD
-          audio_from: video whose other streams (sound, subtitles, chapters and so on) are copied;
-            images have none.
-=======
           audio_from: video whose sound streams are copied; images have no sound.
->>>>>>> depth
           audio_start: seconds after the first picture of `audio_from` at which the sound begins.
           audio_duration: seconds of sound; None for as long as the pictures last.
           overwrite: whether an older file of that name is replaced.
@@ -228,11 +223,7 @@ def check_target(path: Path, codec: str) -> None:
 
     Args:
       path: file to write; for images a folder.
-<<<<<<< HEAD
-      codec: picture codec, one of `encoders.ENCODERS` or `image_folder.IMAGES`.
-=======
       codec: picture codec, one of `encoders.ENCODERS` or of `image_folder.IMAGES`.
->>>>>>> depth
 
     Raises:
       InputError: a suffix that does not fit the codec, or something else is in the way.
@@ -241,11 +232,7 @@ def check_target(path: Path, codec: str) -> None:
     if codec in IMAGES:
         if suffix in FORMATS:
             raise InputError(
-<<<<<<< HEAD
-                f"{path}: {codec} writes a folder of images; name it without {suffix}."
-=======
                 f"{path}: {codec} writes a folder of images; give a name without {suffix}."
->>>>>>> depth
             )
         check_replaceable(path)
         return
