@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Callable
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import av
@@ -142,6 +143,17 @@ def test_sound_ends_with_its_source(source: Path, tmp_path: Path) -> None:
 def test_sound_before_the_start_is_left_out(source: Path, tmp_path: Path) -> None:
     target = _carry(source, tmp_path / "a.mp4", audio_start=1.0, pictures=12)
     assert 22 <= len(_packets(target)) <= 28
+
+
+@pytest.mark.parametrize(("sound", "length"), [("aac", 1024), ("libopus", 960)])
+def test_rounded_times_become_exact(
+    clip: Callable[..., Path], tmp_path: Path, sound: str, length: int
+) -> None:
+    source = clip("s.mkv", level_frames(24), sounds=[tone(1.0)], sound_codec=sound)
+    with av.open(str(_carry(source, tmp_path / "a.mp4"))) as container:
+        packets = [packet for packet in container.demux(audio=0) if packet.size]
+        starts = [packet.pts for packet in packets if packet.pts is not None]
+    assert {b - a for a, b in pairwise(starts)} == {length}
 
 
 def test_late_first_picture_shifts_the_sound(clip: Callable[..., Path], tmp_path: Path) -> None:

@@ -71,18 +71,30 @@ class _Copied:
         copy_tags(stream, self._stream)
         assert stream.time_base is not None
         self._output, self._part = output, part
-        self._offset = round(part.origin / stream.time_base)
-        self._earliest = -math.ceil(lead / stream.time_base)
+        # Rounded as FFmpeg does: anything earlier would move all streams of a Matroska file.
+        self._earliest = -math.floor(lead / stream.time_base + Fraction(1, 2))
+        self._rate = stream.codec_context.sample_rate
+        self._frame_size = stream.codec_context.frame_size
+        # Matroska rounds times to milliseconds, which MP4 states in samples.
+        self._is_rounded = holds_negative_times(output) and stream.time_base > Fraction(
+            1, self._rate
+        )
+        self._expected: int | None = None
 
     def write(self, packet: Packet) -> None:
-        assert packet.pts is not None
-        if (
-            packet.pts - self._offset < self._earliest
-            or self._part.begins(packet) >= self._part.end
-        ):
+        begins, unit = self._part.begins(packet), packet.time_base
+        if round(begins / unit) < self._earliest or begins >= self._part.end:
             return
-        packet.pts -= self._offset
-        packet.dts = packet.pts
+        if self._is_rounded:
+            length = self._frame_size or round((packet.duration or 0) * unit * self._rate)
+            tick = round(begins * self._rate)
+            if self._expected is not None and abs(tick - self._expected) <= unit * self._rate:
+                tick = self._expected
+            self._expected = tick + length
+            packet.time_base, packet.duration = Fraction(1, self._rate), length
+            packet.pts = packet.dts = tick
+        else:
+            packet.pts = packet.dts = round(begins / unit)
         packet.stream = self._stream
         self._output.mux(packet)
 

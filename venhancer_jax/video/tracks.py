@@ -254,6 +254,9 @@ def _first_packets(source: Path) -> dict[int, Packet]:
         ]
         if not streams:
             return firsts
+        for stream in container.streams:
+            if stream not in streams:
+                stream.discard = Discard.all
         try:
             for count, packet in enumerate(container.demux(*streams)):
                 if packet.size:
