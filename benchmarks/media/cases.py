@@ -59,7 +59,7 @@ def differences(case: Case, facts: Facts) -> list[str]:
 
 def _is_right(found: Any, expected: Any, tolerance: float) -> bool:
     if callable(expected):
-        return expected(found)
+        return bool(expected(found))
     if isinstance(expected, tuple | list) and isinstance(found, tuple):
         return len(found) == len(expected) and all(
             _is_right(a, b, tolerance) for a, b in zip(found, expected, strict=True)

@@ -76,8 +76,9 @@ def probe_output(path: Path) -> Facts:
         )
         metadata = dict(container.metadata)
         chapters = tuple(
-            (float(c["start"] * c["time_base"]), float(c["end"] * c["time_base"]))
-            for c in container.chapters()
+            (float(each["start"] * base), float(each["end"] * base))
+            for each in container.chapters()
+            if (base := each["time_base"])
         )
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
@@ -89,30 +90,30 @@ def probe_output(path: Path) -> Facts:
             combs.append(np.abs(2 * picture[1:-1] - picture[:-2] - picture[2:]).mean())
         assert first is not None
         aspect = stream.sample_aspect_ratio or Fraction(1)
-        size = round(first.width * aspect), first.height
-        size = size[::-1] if first.rotation % 180 else size
+        width, height = round(first.width * aspect), first.height
+        lies = first.rotation % 180 != 0
         steps = {b - a for a, b in pairwise(stamps)}
-        average = stream.average_rate
+        average, length = stream.average_rate, stream.duration
+    if length is None:  # Matroska stores that of each picture
+        length = stamps[-1] - stamps[0] + (lengths[stamps[-1]] or max(steps, default=0))
     times = tuple((stamp - stamps[0]) * unit for stamp in stamps)
-    last = lengths[stamps[-1]] or (max(steps) if steps else 0)
-    rounding = len(steps) <= 2 and (max(steps, default=0) - min(steps, default=0)) <= 1
-    even = average if rounding and average else None
-    if len(steps) == 1:
-        even = 1 / (next(iter(steps)) * unit)
+    jitter = max(steps, default=0) - min(steps, default=0)
     return Facts(
         codec=stream.codec_context.codec.canonical_name,
         pixel_format=first.format.name,
-        size=size,
+        size=(height, width) if lies else (width, height),
         frames=len(levels),
         times=times,
         start=stamps[0] * unit,
-        seconds=times[-1] + last * unit,
-        rate=even,
+        seconds=length * unit,
+        rate=average if jitter <= 1 else None,
         numbers=tuple(number_of(level) for level in levels),
         streams=streams,
-        tags=tuple(
-            int(tag)
-            for tag in (first.colorspace, first.color_primaries, first.color_trc, first.color_range)
+        tags=(
+            int(first.colorspace),
+            int(first.color_primaries),
+            int(first.color_trc),
+            int(first.color_range),
         ),
         sync=_sync(path, [stamp * unit for stamp in stamps], levels),
         comb=float(np.mean(combs)),
@@ -128,11 +129,11 @@ def _sync(path: Path, times: list[Fraction], levels: list[float]) -> float | Non
         if flash is None or not container.streams.audio:
             return None
         for frame in container.decode(container.streams.audio[0]):
-            samples = np.abs(frame.to_ndarray()).max(0).astype(float)
-            if np.issubdtype(frame.to_ndarray().dtype, np.integer):
-                samples /= np.iinfo(frame.to_ndarray().dtype).max
-            loud = np.flatnonzero(samples > _BEEP)
-            if loud.size and frame.pts is not None:
-                begin = frame.pts * frame.time_base + Fraction(int(loud[0]), frame.sample_rate)
+            samples = frame.to_ndarray()
+            full = np.iinfo(samples.dtype).max if samples.dtype.kind == "i" else 1  # type: ignore
+            loud = np.flatnonzero(np.abs(samples / full).max(0) > _BEEP)
+            if loud.size and frame.pts is not None and frame.time_base is not None:
+                sample = int(loud[0]) // (1 if frame.format.is_planar else frame.layout.nb_channels)
+                begin = frame.pts * frame.time_base + Fraction(sample, frame.sample_rate)
                 return float(begin - flash)
     return math.inf

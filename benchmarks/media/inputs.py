@@ -83,7 +83,9 @@ def write_video(
     with av.open(str(path), "w", options=container_options or {}) as container:
 
         def add_sounds() -> list[Any]:
-            streams = [container.add_stream(sound_codec, rate=SOUND_RATE) for _ in sounds]
+            streams: list[Any] = [
+                container.add_stream(sound_codec, rate=SOUND_RATE) for _ in sounds
+            ]
             for sound in streams:
                 sound.codec_context.layout = "mono"
             return streams

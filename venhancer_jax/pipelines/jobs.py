@@ -151,7 +151,7 @@ class EnhanceJob:
 
     def tracks(self) -> Tracks | None:
         """Returns the other streams of the source that the target has; None for images."""
-        if self.files.codec in IMAGES:
+        if self.files.codec in IMAGES or self.info.pictures:
             return None
         start = self.info.times.seconds(self.first)
         duration = math.inf if self.is_whole else self.output.seconds

@@ -47,8 +47,8 @@ class FrameTimes:
 
     @property
     def rate(self) -> Fraction | None:
-        """Returns the exact frames per second of evenly spaced frames, else None."""
-        steps = np.diff(self.ticks, append=self.end if len(self) == 1 else [])
+        """Returns the exact frames per second of frames of equal lengths, else None."""
+        steps = np.diff(self.ticks, append=self.end)
         return 1 / (int(steps[0]) * self.time_base) if (steps == steps[0]).all() else None
 
     @property
