@@ -26,7 +26,9 @@ from venhancer_jax.video.duplicates import mark_duplicates
 VIDEOS = flags.DEFINE_string("videos", None, "folder of videos")
 FRAMES = flags.DEFINE_integer("frames", 30, "frames of each clip before they are repeated")
 HEIGHT = flags.DEFINE_integer("height", 270, "rows of the frames")
-START = flags.DEFINE_float("start", 0.5, "seconds of each video that are skipped, where it has more")
+START = flags.DEFINE_float(
+    "start", 0.5, "seconds of each video that are skipped, where it has more"
+)
 CADENCES = {"24 in 30": (1, 1, 1, 2), "24 in 60": (2, 3), "30 in 60": (2,), "15 in 60": (4,)}
 SPEEDS = (0.1, 0.25, 0.5)
 QUALITIES = (18, 23, 30)
