@@ -17,22 +17,22 @@ from venhancer_jax.video.duplicates import (
 )
 
 
-def moving(count: int, speed: float, *, seed: int = 0, contrast: int = 40) -> list[np.ndarray]:
-    """Frames `[72, 128, 3]` of a soft random texture that moves sideways."""
-    noise = np.random.default_rng(seed).standard_normal((72, 400, 3)).astype(np.float32)
-    texture = cv2.GaussianBlur(noise, (0, 0), 2)
+def moving(count: int, speed: float, *, seed: int = 0, contrast: int = 25) -> list[np.ndarray]:
+    """Frames `[144, 256, 3]` of a soft random texture that moves sideways."""
+    noise = np.random.default_rng(seed).standard_normal((144, 400, 3)).astype(np.float32)
+    texture = cv2.GaussianBlur(noise, (0, 0), 3)
     texture = (120 + contrast * texture / texture.std()).clip(0, 255)
     frames = []
     for i in range(count):
         shift = np.array([[1, 0, -i * speed], [0, 1, 0]], np.float32)
-        frames.append(np.rint(cv2.warpAffine(texture, shift, (128, 72))).astype(np.uint8))
+        frames.append(np.rint(cv2.warpAffine(texture, shift, (256, 144))).astype(np.uint8))
     return frames
 
 
 def compressed(frames: list[np.ndarray], crf: int) -> list[np.ndarray]:
     file = io.BytesIO()
     with av.open(file, "w", format="matroska") as container:
-        options = {"crf": str(crf), "preset": "veryfast", "threads": "1"}
+        options = {"crf": str(crf), "preset": "faster", "threads": "1"}
         stream = container.add_stream("libx264", rate=Fraction(30), options=options)
         stream.height, stream.width = frames[0].shape[:2]
         for frame in frames:
@@ -55,18 +55,18 @@ def telecined(frames: list[np.ndarray], times: list[int]) -> tuple[list[np.ndarr
     ]
 
 
-@pytest.mark.parametrize("cadence", [[1, 1, 1, 2], [2, 3], [2], [4]])
-@pytest.mark.parametrize("crf", [18, 30])
+@pytest.mark.parametrize(
+    ("cadence", "crf"), [([1, 1, 1, 2], 18), ([1, 1, 1, 2], 28), ([2, 3], 18), ([2], 23), ([4], 23)]
+)
 def test_repeats_in_compressed_clips(cadence, crf):
-    frames, expected = telecined(moving(20, 1.5), cadence)
+    frames, expected = telecined(moving(16, 1.5), cadence)
     found = repeats(compressed(frames, crf))
     # At the ends of a clip few frames around tell what motion there is.
     inner = range(6, len(frames) - 6)
     assert set(found) <= set(expected) and set(found) & {*inner} == set(expected) & {*inner}
 
 
-@pytest.mark.parametrize("speed", [0.1, 0.25, 1.0])
-@pytest.mark.parametrize("crf", [18, 30])
+@pytest.mark.parametrize(("speed", "crf"), [(0.1, 18), (0.25, 18), (0.25, 30), (1.0, 30)])
 def test_slow_motion_is_no_repeat(speed, crf):
     assert repeats(compressed(moving(30, speed), crf)) == []
 
@@ -77,7 +77,7 @@ def test_small_motion_after_large_is_no_repeat():
 
 
 def test_a_small_thing_that_moves_is_no_repeat():
-    """Whole frames alternate with frames in which only a hundredth of the picture changes."""
+    """Whole frames alternate with frames in which a few blocks change."""
     frames, _ = telecined(moving(16, 1.5), [2])
     for i, frame in enumerate(frames):
         frame = frames[i] = frame.copy()

@@ -11,11 +11,12 @@ from venhancer_jax.video.neighbourhood import mark_frames
 
 # Side of the blocks whose means are compared: noise of the codec averages out, motion does not.
 _BLOCK = 8
-# Largest changes of a repeated frame, in levels of 255: mean of all blocks, 99th percentile.
-_LARGEST = np.array([0.6, 4.0])
+# Largest changes of a repeated frame, in levels of 255: mean of all blocks, 99th percentile, the
+# block that changes most.
+_LARGEST = np.array([0.6, 4.0, 15.0])
 # Largest changes of a repeated frame in relation to those of the frames around, so many on either
 # side, of which the second largest counts: the largest may be a cut.
-_RATIO = np.array([0.3, 0.4])
+_RATIO = np.array([0.3, 0.4, 1.0])
 _AROUND = 5
 # Repeats in a row; more are a still, whose frames stay: frames between its ends would morph.
 _LONGEST_RUN = 4
@@ -143,4 +144,4 @@ def _blocks(frame: np.ndarray, before: _Blocks | None) -> _Blocks:
     if before is None:
         return _Blocks(means, None)
     change = np.abs(means - before.means)
-    return _Blocks(means, np.array([change.mean(), np.percentile(change, 99)]))
+    return _Blocks(means, np.array([change.mean(), np.percentile(change, 99), change.max()]))
