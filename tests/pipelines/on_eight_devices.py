@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from venhancer_jax.pipelines import pieces, programs
-from venhancer_jax.pipelines.venhancer.decode import decode_stream
+from venhancer_jax.pipelines.tiles import Tiling
+from venhancer_jax.pipelines.venhancer.decode import DecoderPieces, decode_stream
 from venhancer_jax.sharding.mesh import inference_mesh, num_shards, put_sharded
 
 
@@ -38,9 +39,9 @@ def write(path: Path) -> None:
 
     pieces._add = recorded
     latents = jax.random.normal(jax.random.key(0), (1, 26, 8, 10, 4))
-    tiles = {"tile_size": (5, 6), "tile_overlap": (2, 3)}
+    cut = DecoderPieces(scale=2, tiling=Tiling(area=30, margin=1))
     with jax.set_mesh(mesh):
-        stream = decode_stream(decode, latents, scale=2, batch=shards, **tiles)
+        stream = decode_stream(decode, latents, cut, batch=shards)
         found = np.concatenate([np.asarray(piece) for piece in stream], axis=1)
     report = {
         "devices": jax.device_count(),

@@ -3,6 +3,7 @@
 import dataclasses
 import numbers
 from fractions import Fraction
+from typing import Any
 
 from venhancer_jax.errors import InputError
 from venhancer_jax.settings import (
@@ -26,6 +27,8 @@ WEIGHTS = ("full", "int8")
 MAX_SCALE = 8.0
 LAST_TIME = 999
 MAX_REUSE = 1000
+LEAST_TILE = 16
+PIXELS_OF_4K = 3840 * 2160
 
 FILES = "input and output"
 SIZE = "size and rate"
@@ -61,6 +64,19 @@ def parse_fps(value: str | float | Fraction, name: str = "target_fps") -> Fracti
     return ntsc if near_ntsc else rate
 
 
+def parse_tile(value: Any) -> str | int:
+    """Parses a size of tiles: auto, none, or a number of pixels.
+
+    Raises:
+      ValueError: another word, or fewer pixels than a tile may have.
+    """
+    if value in ("auto", "none"):
+        return value
+    if not isinstance(value, bool) and str(value).isdigit() and int(value) >= LEAST_TILE:
+        return int(value)
+    raise ValueError(f"expected auto, none, or a whole number of at least {LEAST_TILE} pixels")
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EnhanceOptions:
     """Enhancement of a clip: size, rate, prompt, sampling. Each system adds options of its own.
@@ -78,6 +94,9 @@ class EnhanceOptions:
         None, low=16, high=16384, names=("height", "width"), group=SIZE,
         about="exact size of the output in pixels, in place of up_scale",
     )  # fmt: skip
+    allow_beyond_4k: bool = flag(
+        False, group=SIZE, about="allow an output of more pixels than 3840x2160"
+    )
     target_fps: Fraction | None = parsed(
         None, parse_fps, kind="rate", group=SIZE,
         about="frames per second of the output: 24, 59.94, 30000/1001; in place of fps_scale",
@@ -119,6 +138,19 @@ class EnhanceOptions:
     def __post_init__(self):
         normalise(self)
 
+    def check_output_size(self, height: int, width: int) -> None:
+        """Checks that an output beyond 4K is requested by name.
+
+        Raises:
+          InputError: more pixels than 4K has, without `allow_beyond_4k`.
+        """
+        if height * width > PIXELS_OF_4K and not self.allow_beyond_4k:
+            raise InputError(
+                f"an output of {height}x{width} (height x width) has more pixels than 4K"
+                " (2160x3840); set allow_beyond_4k=True if that is meant, or lower up_scale or"
+                " target_size"
+            )
+
     def output_rate(self, rate: Fraction) -> Fraction:
         """Returns the frames per second of the output for an input of `rate`.
 
@@ -159,8 +191,29 @@ class GuidedOptions(EnhanceOptions):
         about="levels below the first are computed in every k-th step (arXiv 2312.00858); 1 is off",
     )  # fmt: skip
 
+    window_overlap: int | None = whole(
+        None, low=0, high=999, group=SPEED,
+        about="least number of frames that windows share; by default what hides their borders",
+    )  # fmt: skip
+    tile: str | int = parsed(
+        "auto", parse_tile, kind="auto, none or pixels", group=SPEED,
+        about="side of the tiles of a frame of the output; auto cuts what is large for the memory",
+    )  # fmt: skip
+    tile_overlap: int | None = whole(
+        None, low=0, high=4096, group=SPEED,
+        about="pixels that a tile sees beyond its sides; by default what hides its borders",
+    )  # fmt: skip
+    decode_chunk: int | None = whole(
+        None, low=1, high=1000, group=SPEED,
+        about="frames that are decoded together; by default what the decoder needs",
+    )  # fmt: skip
+
     def __post_init__(self):
         super().__post_init__()
+        if self.window_overlap is not None and self.window_overlap >= self.window:
+            raise InputError(
+                f"window_overlap {self.window_overlap}: expected less than window, {self.window}"
+            )
         if self.guidance_interval[0] > self.guidance_interval[1]:
             raise InputError(
                 f"guidance_interval {self.guidance_interval}: expected the lower time step first"

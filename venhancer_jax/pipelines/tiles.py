@@ -1,11 +1,23 @@
 """Tiles of a frame: parts of one size that overlap, by a side or by an area."""
 
+import dataclasses
 import itertools
 import math
 from collections.abc import Sequence
 
-from venhancer_jax.pipelines.pieces import Box, Span, Window, symmetric_spans
+import jax
+import jax.numpy as jnp
 
+from venhancer_jax.pipelines.pieces import Box, Span, Window, symmetric_spans
+from venhancer_jax.pipelines.system import LoadedNetwork
+from venhancer_jax.sharding.chips import chip_of_kind
+from venhancer_jax.sharding.mesh import num_shards, target_device
+
+# Latents of a 720p frame of eight pixels to a latent.
+LEAST_AREA = 90 * 160
+# Share of a device's memory for weights and activations, and activations of the first level that a
+# denoiser holds: planned programs of the published network take a little less.
+_MEMORY_SHARE, _ACTIVATIONS = 0.9, 32
 # Remainder and modulus of the lengths that networks take along an axis.
 Modulus = tuple[int, int]
 
@@ -51,6 +63,71 @@ def tiles_by_area(
     grids = [(row, column) for row in rows for column in columns]
     fitting = [grid for grid in grids if _pixels(*grid) <= area]
     return min(fitting or grids[-1:], key=lambda grid: (_work(*grid), len(grid[0]) * len(grid[1])))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Tiling:
+    """How frames are cut into tiles for a network, in positions of its input.
+
+    Attributes:
+      margin: positions that a tile sees beyond its core on either side.
+      area: most positions of a tile with its margins; None for no limit.
+      core: most rows, and most columns, of a tile without its margins; None for no limit.
+      moduli: remainder and modulus of the rows, and of the columns, that the network takes.
+    """
+
+    margin: int
+    area: int | None = None
+    core: int | None = None
+    moduli: tuple[Modulus, Modulus] = ((0, 1), (0, 1))
+
+    def requested(self, tile: str | int, overlap: int | None, pixels: int) -> "Tiling":
+        """Returns the tiling that options request.
+
+        Args:
+          tile: `auto` for this tiling, `none` for no tiles, or pixels of a side of a core.
+          overlap: pixels of the margin; None for that of this tiling.
+          pixels: rows and columns of pixels for each position.
+        """
+        margin = self.margin if overlap is None else math.ceil(overlap / pixels)
+        if tile == "auto":
+            return dataclasses.replace(self, margin=margin)
+        core = math.ceil(tile / pixels) if isinstance(tile, int) else None
+        return dataclasses.replace(self, margin=margin, area=None, core=core)
+
+    def windows(self, size: tuple[int, int]) -> tuple[list[Window], list[Window]]:
+        """Returns the windows of the rows, and of the columns, of a frame of a size."""
+        if self.core is None:
+            return tiles_by_area(size, self.area, self.margin, self.moduli)
+        rows, columns = (
+            tiles_by_side(side, self.core, self.margin, modulus)
+            for side, modulus in zip(size, self.moduli, strict=True)
+        )
+        return rows, columns
+
+
+def latents_that_fit(denoiser: LoadedNetwork, frames: int, copies: int) -> int:
+    """Returns the most latents of a tile of a denoiser, on the devices of the mesh in use.
+
+    At least those of a 720p frame of eight pixels to a latent. A processor is faster with no more:
+    attention over all latents of a frame takes more work for each one of a larger frame.
+
+    Args:
+      denoiser: denoiser, whose config has `width` and `dtype`.
+      frames: frames of a window.
+      copies: 2 for a guidance pair, else 1.
+    """
+    platform, kind = target_device()
+    chip = chip_of_kind(kind)
+    if platform == "cpu" or chip is None:
+        return LEAST_AREA
+    itemsize = jnp.dtype(denoiser.config.dtype).itemsize
+    weights = sum(x.size * x.dtype.itemsize for x in denoiser.params.values())
+    mesh = jax.sharding.get_abstract_mesh().shape
+    free = _MEMORY_SHARE * chip.memory_bytes - weights / mesh.get("fsdp", 1)
+    latent_bytes = _ACTIVATIONS * denoiser.config.width * itemsize
+    shards = num_shards("batch") * num_shards("frame") * num_shards("row")
+    return max(LEAST_AREA, int(free * shards / (latent_bytes * frames * copies)))
 
 
 def tile_boxes(

@@ -18,7 +18,7 @@ from venhancer_jax.models.text.clip import ClipTextConfig
 from venhancer_jax.pipelines import catalog, programs
 from venhancer_jax.pipelines.system import LoadedNetwork
 from venhancer_jax.pipelines.text import TextFeatures
-from venhancer_jax.pipelines.venhancer.decode import decode_stream
+from venhancer_jax.pipelines.venhancer.decode import PublishedPieces, decode_stream
 from venhancer_jax.pipelines.venhancer.options import VEnhancerOptions
 from venhancer_jax.pipelines.venhancer.system import VEnhancer
 
@@ -35,10 +35,11 @@ def replay_tiled_decode(recording: Recording) -> list[Case]:
     pieces = decode_stream(
         system.decode,
         jnp.asarray(channels_last(tensors["z"])),
-        scale=8,
-        equal=False,
-        tile_size=(height // 8, width // 8),
-        tile_overlap=(height // 6 // 8, width // 5 // 8),
+        PublishedPieces(
+            scale=8,
+            size=(height // 8, width // 8),
+            shared=(height // 6 // 8, width // 5 // 8),
+        ),
     )
     ours = np.concatenate([np.asarray(piece) for piece in pieces], axis=1)
     return [compare(f"{recording.name}/out", ours, channels_last(tensors["out"]), NETWORK)]

@@ -13,6 +13,7 @@ from venhancer_jax.pipelines.options import (
     WEIGHTS,
     GuidedOptions,
     WeightOptions,
+    parse_tile,
 )
 from venhancer_jax.pipelines.upscale_a_video.compat import COMPATS, Compat
 from venhancer_jax.settings import choice, flag, number, parsed, text, whole
@@ -20,7 +21,6 @@ from venhancer_jax.settings import choice, flag, number, parsed, text, whole
 MAX_NOISE_LEVEL = 350
 FLOWS = ("raft", "dis", "none")
 COLOURS = ("none", "adain", "wavelet")
-LEAST_TILE = 16
 
 
 def parse_steps(value: Any) -> tuple[int, ...]:
@@ -39,19 +39,6 @@ def parse_steps(value: Any) -> tuple[int, ...]:
     if len(steps) != len(items) or any(step < 0 for step in steps):
         raise ValueError("expected indices of steps from 0, such as 24,26,28")
     return tuple(sorted(set(steps)))
-
-
-def parse_tile(value: Any) -> str | int:
-    """Parses a size of tiles: auto, none, or a number of pixels.
-
-    Raises:
-      ValueError: another word, or fewer pixels than a tile may have.
-    """
-    if value in ("auto", "none"):
-        return value
-    if not isinstance(value, bool) and str(value).isdigit() and int(value) >= LEAST_TILE:
-        return int(value)
-    raise ValueError(f"expected auto, none, or a whole number of at least {LEAST_TILE} pixels")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -122,10 +109,6 @@ class UpscaleAVideoOptions(GuidedOptions):
         if self.propagation_steps and self.flow == "none":
             raise InputError(
                 "flow 'none': expected raft or dis with propagation_steps; dis needs no weights"
-            )
-        if self.window_overlap >= self.window:
-            raise InputError(
-                f"window_overlap {self.window_overlap}: expected less than window, {self.window}"
             )
         if self.captioner and self.captioner.count(":") != 1:
             raise InputError(

@@ -5,7 +5,6 @@ A plan needs no network and can be printed before anything is compiled.
 
 import dataclasses
 import math
-from collections.abc import Sequence
 from fractions import Fraction
 
 from venhancer_jax.errors import InputError
@@ -19,6 +18,7 @@ from venhancer_jax.pipelines.pieces import (
     whole_span,
 )
 from venhancer_jax.pipelines.system import Clip, Output
+from venhancer_jax.pipelines.tiles import tiles_by_side
 from venhancer_jax.pipelines.upscale_a_video import official
 from venhancer_jax.pipelines.upscale_a_video.options import UpscaleAVideoOptions
 
@@ -182,9 +182,12 @@ def plan_space(frames: int, height: int, width: int, options: UpscaleAVideoOptio
             f"an output of {size[0]}x{size[1]} (height x width) from {height}x{width}: both sides"
             f" must have at least {_LEAST_OUTPUT} pixels; raise up_scale or target_size"
         )
+    options.check_output_size(*size)
     padded = math.ceil(height / MULTIPLE) * MULTIPLE, math.ceil(width / MULTIPLE) * MULTIPLE
     tile = tile_side(height, width, options)
-    rows, columns = (_tiles(side, tile, options.tile_overlap) for side in padded)
+    rows, columns = (
+        tiles_by_side(side, tile, options.tile_overlap, (0, MULTIPLE)) for side in padded
+    )
     return SpacePlan(
         size=size,
         low_res=(height, width),
@@ -210,6 +213,7 @@ def _published_space(
     if min(height, width) >= official.LARGE:
         height, width = height // official.SHRINK, width // official.SHRINK
     size = SCALE * height, SCALE * width
+    options.check_output_size(*size)
     if options.up_scale != SCALE and options.target_size is None:
         raise InputError(
             f"up_scale {options.up_scale:g}: compat 'official' enlarges exactly {SCALE} times; use"
@@ -257,15 +261,6 @@ def _published_space(
 def _whole(size: tuple[int, int]) -> Tile:
     rows, columns = (0, size[0]), (0, size[1])
     return Tile(rows=rows, columns=columns, core_rows=rows, core_columns=columns)
-
-
-def _tiles(side: int, tile: int | None, overlap: int) -> Sequence[Window]:
-    """Cuts rows or columns into windows of one length, a multiple of what levels are halved by."""
-    if tile is None or side <= tile + 2 * overlap:
-        return [(0, side)]
-    count = math.ceil((side - 2 * overlap) / tile)
-    length = (side + (count - 1) * 2 * overlap) / count
-    return aligned_windows(side, math.ceil(length / MULTIPLE) * MULTIPLE, 2 * overlap)
 
 
 def _windows(frames: int, options: UpscaleAVideoOptions) -> tuple[Span, ...]:

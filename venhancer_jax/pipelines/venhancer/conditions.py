@@ -9,7 +9,7 @@ import numpy as np
 
 from venhancer_jax.diffusion.noise import NoiseSource
 from venhancer_jax.diffusion.schedule import Schedule
-from venhancer_jax.pipelines.pieces import Box
+from venhancer_jax.pipelines.pieces import Box, take, whole_span
 from venhancer_jax.pipelines.venhancer import buckets
 from venhancer_jax.pipelines.venhancer.encode import EncodedClip
 from venhancer_jax.pipelines.venhancer.options import VEnhancerOptions
@@ -40,11 +40,18 @@ class Conditions:
         is_key = windows >= 0
         return {
             # Only the hints of a window's key frames are passed: one shape for all windows.
-            "hint": jnp.concatenate([self.hint[:, index[index >= 0]] for index in windows]),
+            "hint": jnp.concatenate(
+                [self._hints(index, box) for index, box in zip(windows, boxes, strict=True)]
+            ),
             "hint_t": jnp.full(len(boxes), self.hint_t),
             "scale": jnp.full(len(boxes), self.scale),
             "key_index": jnp.array(np.where(is_key, np.cumsum(is_key, axis=1) - 1, -1)),
         }
+
+    def _hints(self, index: np.ndarray, box: Box) -> jax.Array:
+        """Returns the hints of the key frames of a window, cropped to its tile."""
+        hints = self.hint[:, index[index >= 0]]
+        return take(hints, dataclasses.replace(box, frames=whole_span(hints.shape[1])))
 
 
 def compute_conditions(

@@ -1,10 +1,11 @@
 """Latents to frames in bounded memory: chunks of frames, tiles of pixels, both blended."""
 
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+import dataclasses
+from collections.abc import Iterator
 
 import jax
 
+from venhancer_jax.models.autoencoders.config import VAEConfig
 from venhancer_jax.pipelines.decode import Decode, decode_chunks
 from venhancer_jax.pipelines.pieces import (
     Box,
@@ -13,77 +14,118 @@ from venhancer_jax.pipelines.pieces import (
     faded_spans,
     gaussian_spans,
     sliding_windows,
+    symmetric_spans,
     whole_span,
 )
+from venhancer_jax.pipelines.tiles import LEAST_AREA, Tiling, tile_boxes
+from venhancer_jax.pipelines.venhancer.options import VEnhancerOptions
 
-# Frames of a chunk and those that neighbours share; latent sizes of tiles and of their overlaps.
-# They are the published ones: the temporal decoder's result depends on the length of a chunk.
+# Latents that a tile sees beyond its core: with 4 no pixel of a decoder without attention differs
+# by more than one level from that of a whole frame.
+TILE_MARGIN, TILE_MARGIN_ATTENTION = 4, 6
+# Frames of a chunk of a temporal decoder, and those that neighbours share.
 CHUNK_FRAMES, CHUNK_OVERLAP = 5, 2
-TILE_SIZE = (72, 128)
-TILE_OVERLAP = (12, 25)
-# Offsets of the centres of the published tile weights, in pixels.
-_CENTRES = (0.0, -0.5)
+_TILING = Tiling(area=LEAST_AREA, margin=TILE_MARGIN_ATTENTION)
 
 
-def chunk_spans(frames: int, *, equal: bool) -> list[Span]:
-    """Cuts a clip into chunks of frames that are decoded together."""
-    return faded_spans(_windows(equal)(frames, CHUNK_FRAMES, CHUNK_OVERLAP))
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DecoderPieces:
+    """Chunks and tiles of one size each, which share as little as the decoder needs.
 
-
-def tile_boxes(
-    shape: tuple[int, ...],
-    *,
-    scale: int,
-    equal: bool,
-    size: tuple[int, int] = TILE_SIZE,
-    overlap: tuple[int, int] = TILE_OVERLAP,
-) -> list[Box]:
-    """Cuts a chunk into tiles.
-
-    Args:
-      shape: frames, rows and columns of the latents.
+    Attributes:
       scale: rows and columns of pixels for each one of the latents.
-      equal: whether all tiles have one size; else the last ones are up to a third larger.
-      size: rows and columns of a tile.
-      overlap: rows and columns that neighbouring tiles share.
+      chunk: most frames of a chunk; a third more is allowed where one chunk is then enough.
+      overlap: least number of frames that neighbouring chunks share.
+      tiling: sizes of tiles, in latents.
     """
-    frames, *sides = shape
-    rows, columns = (
-        gaussian_spans(_windows(equal)(side, most, shared), scale=scale, middle=middle)
-        for side, most, shared, middle in zip(sides, size, overlap, _CENTRES, strict=True)
+
+    scale: int
+    chunk: int = CHUNK_FRAMES
+    overlap: int = CHUNK_OVERLAP
+    tiling: Tiling = _TILING
+
+    def chunks(self, frames: int) -> list[Span]:
+        """Cuts a clip into chunks of frames that are decoded together."""
+        return symmetric_spans(even_windows(frames, self.chunk, self.overlap))
+
+    def tiles(self, shape: tuple[int, ...]) -> list[Box]:
+        """Cuts a chunk of latents `(f, h, w)` into tiles."""
+        frames, height, width = shape
+        rows, columns = self.tiling.windows((height, width))
+        return tile_boxes([whole_span(frames)], rows, columns, scale=self.scale)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PublishedPieces:
+    """Chunks and tiles of the published program, of which the last ones are larger.
+
+    Attributes:
+      scale: rows and columns of pixels for each one of the latents.
+      size: rows and columns of latents of a tile.
+      shared: rows and columns of latents that neighbouring tiles share.
+      overlap: frames that neighbouring chunks share.
+    """
+
+    scale: int
+    size: tuple[int, int] = (72, 128)
+    shared: tuple[int, int] = (12, 25)
+    overlap: int = CHUNK_OVERLAP
+
+    def chunks(self, frames: int) -> list[Span]:
+        """Cuts a clip into chunks of frames that are decoded together."""
+        return faded_spans(sliding_windows(frames, CHUNK_FRAMES, self.overlap))
+
+    def tiles(self, shape: tuple[int, ...]) -> list[Box]:
+        """Cuts a chunk of latents `(f, h, w)` into tiles."""
+        frames, *sides = shape
+        # Centres of the published weights are half a pixel to the left.
+        rows, columns = (
+            gaussian_spans(sliding_windows(side, most, shared), scale=self.scale, middle=middle)
+            for side, most, shared, middle in zip(
+                sides, self.size, self.shared, (0.0, -0.5), strict=True
+            )
+        )
+        return [Box(whole_span(frames), row, column) for row in rows for column in columns]
+
+
+def decoder_pieces(vae: VAEConfig, options: VEnhancerOptions) -> DecoderPieces | PublishedPieces:
+    """Returns how a clip is cut for a decoder.
+
+    A decoder of single frames decodes each by itself, and none twice.
+    """
+    scale = vae.pixels_per_latent
+    if not options.quirks.equal_tiles:
+        return PublishedPieces(scale=scale)
+    joint = vae.temporal_decoder or vae.norm_over_frames
+    chunk = options.decode_chunk or (CHUNK_FRAMES if joint else 1)
+    margin = TILE_MARGIN_ATTENTION if vae.mid_attention else TILE_MARGIN
+    return DecoderPieces(
+        scale=scale,
+        chunk=chunk,
+        overlap=min(CHUNK_OVERLAP, chunk - 1) if joint else 0,
+        tiling=dataclasses.replace(_TILING, margin=margin).requested(
+            options.tile, options.tile_overlap, scale
+        ),
     )
-    whole = whole_span(frames)
-    return [Box(whole, row, column) for row in rows for column in columns]
 
 
 def decode_stream(
     decode: Decode,
     latents: jax.Array,
+    pieces: DecoderPieces | PublishedPieces,
     *,
-    scale: int,
-    equal: bool = True,
     batch: int = 1,
-    tile_size: tuple[int, int] = TILE_SIZE,
-    tile_overlap: tuple[int, int] = TILE_OVERLAP,
 ) -> Iterator[jax.Array]:
     """Decodes a clip a few frames at a time.
 
     Args:
       decode: `[n, f, h, w, C]` to `[n, f, H, W, 3]`, n chunks of frames each by itself.
       latents: `[1, F, h, w, C]`.
-      scale: rows and columns of pixels for each one of the latents.
-      equal: whether chunks and tiles have one size each; else the last ones are longer.
+      pieces: chunks and tiles.
       batch: n, chunks that are decoded together.
-      tile_size: rows and columns of latents of a tile.
-      tile_overlap: rows and columns of latents that neighbouring tiles share.
 
     Returns:
       An iterator of `[1, n, H, W, 3]`, the next frames, F in all.
     """
-    boxes = partial(tile_boxes, scale=scale, equal=equal, size=tile_size, overlap=tile_overlap)
-    chunks = chunk_spans(latents.shape[1], equal=equal)
-    return decode_chunks(decode, latents, chunks, boxes, scale=scale, batch=batch)
-
-
-def _windows(equal: bool) -> Callable[[int, int, int], Sequence[tuple[int, int]]]:
-    return even_windows if equal else sliding_windows
+    chunks = pieces.chunks(latents.shape[1])
+    return decode_chunks(decode, latents, chunks, pieces.tiles, scale=pieces.scale, batch=batch)

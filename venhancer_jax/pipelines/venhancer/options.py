@@ -87,6 +87,18 @@ class VEnhancerOptions(GuidedOptions):
             )
         if self.compat == "official" and self.shape_buckets:
             raise InputError("shape_buckets: compat 'official' repeats the published shapes")
+        if self.compat == "official":
+            for name, default in (
+                ("window_overlap", None),
+                ("tile", "auto"),
+                ("tile_overlap", None),
+                ("decode_chunk", None),
+            ):
+                if getattr(self, name) != default:
+                    raise InputError(
+                        f"{name} {getattr(self, name)}: compat 'official' has the published"
+                        f" windows, tiles and chunks; leave {name}, or use compat 'default'"
+                    )
         for name in ("guidance_reuse", "controlnet_reuse", "deep_reuse"):
             if getattr(self, name) > 1 and self.solver == "heun":
                 raise InputError(

@@ -20,8 +20,9 @@ from venhancer_jax.diffusion.timesteps import edm_sigmas_for, even_times, fast_t
 from venhancer_jax.errors import InputError
 from venhancer_jax.pipelines.frame_times import nearest_frames
 from venhancer_jax.pipelines.options import MAX_SCALE
-from venhancer_jax.pipelines.pieces import Window, key_frame_windows
+from venhancer_jax.pipelines.pieces import Box, Window, faded_spans, key_frame_windows
 from venhancer_jax.pipelines.system import Clip, Output
+from venhancer_jax.pipelines.tiles import Tiling, tile_boxes
 from venhancer_jax.pipelines.venhancer import buckets, official
 from venhancer_jax.pipelines.venhancer.options import VEnhancerOptions
 
@@ -38,17 +39,37 @@ class SpacePlan:
       size: `(height, width)` of the output.
       padding: `(left, right, top, bottom)` pixels around the output while it is worked on.
       scale: enlargement that the network is conditioned on.
+      rows: overlapping tiles of the rows of the denoiser's latents, blended at each step.
+      columns: overlapping tiles of the columns of the denoiser's latents.
     """
 
     size: tuple[int, int]
     padding: tuple[int, int, int, int]
     scale: float
+    rows: tuple[Window, ...] = ()
+    columns: tuple[Window, ...] = ()
 
     @property
     def working_size(self) -> tuple[int, int]:
         """Returns `(height, width)` with the padding."""
         left, right, top, bottom = self.padding
         return self.size[0] + top + bottom, self.size[1] + left + right
+
+    @property
+    def tiles(self) -> int:
+        """Returns the number of tiles of a frame."""
+        return max(1, len(self.rows) * len(self.columns))
+
+    def cut(self, tiling: Tiling, pixels: int) -> "SpacePlan":
+        """Returns the plan with tiles.
+
+        Args:
+          tiling: how latents are cut.
+          pixels: rows and columns of pixels for each latent.
+        """
+        height, width = self.working_size
+        rows, columns = tiling.windows((height // pixels, width // pixels))
+        return dataclasses.replace(self, rows=tuple(rows), columns=tuple(columns))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -106,8 +127,12 @@ class VEnhancerPlan:
 
     @property
     def window_count(self) -> int:
-        """Returns the number of windows."""
-        return len(self.time.windows)
+        """Returns the number of windows: of frames, times tiles."""
+        return len(self.time.windows) * self.space.tiles
+
+    def boxes(self) -> list[Box]:
+        """Returns the windows of the denoiser in latents, which are blended at each step."""
+        return tile_boxes(faded_spans(self.time.windows), self.space.rows, self.space.columns)
 
     @property
     def work(self) -> int:
@@ -157,6 +182,7 @@ def plan_space(
         max(1, round(height * options.up_scale)),
         max(1, round(width * options.up_scale)),
     )
+    options.check_output_size(*size)
     remainder, modulus = rows
     if min(size) < _LEAST_SIDE:
         raise InputError(
@@ -249,6 +275,7 @@ def _published_space(
     height: int, width: int, options: VEnhancerOptions, rows: tuple[int, int], columns: int
 ) -> SpacePlan:
     size = options.target_size or official.target_size(height, width, options.up_scale)
+    options.check_output_size(*size)
     padding = official.padding(*size, options.official_pad)
     plan = SpacePlan(size=size, padding=padding, scale=options.official_scale)
     working = plan.working_size

@@ -11,7 +11,11 @@ from venhancer_jax.pipelines.denoise import windows_per_call
 from venhancer_jax.pipelines.spec_builder import SpecBuilder, count_network_calls, split
 from venhancer_jax.pipelines.step_cache import StepCache, StepPlan
 from venhancer_jax.pipelines.system import ProgramSpec
-from venhancer_jax.pipelines.venhancer.decode import chunk_spans, tile_boxes
+from venhancer_jax.pipelines.venhancer.decode import (
+    DecoderPieces,
+    PublishedPieces,
+    decoder_pieces,
+)
 from venhancer_jax.pipelines.venhancer.networks import VEnhancerNetworks
 from venhancer_jax.pipelines.venhancer.options import VEnhancerOptions
 from venhancer_jax.pipelines.venhancer.plan import VEnhancerPlan, plan_steps
@@ -42,6 +46,8 @@ def program_specs(
     with jax.set_mesh(mesh):
         pieces, windows = num_shards("piece"), windows_per_call(guided=options.guided)
     # The text encoder is freed before the clip is encoded.
+    box = max(plan.boxes(), key=lambda box: math.prod(box.shape))
+    tile = (*box.shape[1:], channels)
     held = _LATENTS_HELD * 4 * plan.time.frames * math.prod(latent)
     build = SpecBuilder(mesh, (system.vae, system.denoiser), held)
     array, program = build.array, build.program
@@ -50,13 +56,15 @@ def program_specs(
     keys = int((np.array(plan.time.key_index)[start:stop] >= 0).sum())
     frames = stop - start
     conditions = {
-        "hint": array(windows, keys, *latent),
+        "hint": array(windows, keys, *tile),
         "hint_t": array(windows, dtype=jnp.int32),
         "scale": array(windows),
         "key_index": array(windows, frames, dtype=jnp.int32),
     }
     number = array()
-    chunk, tile, calls, buffers = _decoding(plan, options, latent[:2], pixels, pieces)
+    chunk, decoded, calls, buffers = _decoding(
+        plan, decoder_pieces(system.vae.config, options), latent[:2], pieces
+    )
     encoded = plan.time.frames if options.interpolation == "flow" else plan.clip.frames
     step = StepPlan() if options.guided else StepPlan(difference=None)
     steps = plan_steps(system.schedule, options)
@@ -76,7 +84,7 @@ def program_specs(
             "denoise",
             programs.denoise,
             system.denoiser,
-            array(windows, frames, *latent),
+            array(windows, frames, *tile),
             array(dtype=jnp.int32),
             (number, number),
             build.text_kv(encoder, system.denoiser, copies),
@@ -92,7 +100,7 @@ def program_specs(
             "decode",
             programs.decode,
             system.vae,
-            build.pieces(pieces, chunk, *tile, channels),
+            build.pieces(pieces, chunk, *decoded, channels),
             shards=pieces,
             calls=calls,
             resident_bytes=buffers,
@@ -102,9 +110,8 @@ def program_specs(
 
 def _decoding(
     plan: VEnhancerPlan,
-    options: VEnhancerOptions,
+    cut: DecoderPieces | PublishedPieces,
     latent: tuple[int, int],
-    pixels: int,
     batch: int,
 ) -> tuple[int, tuple[int, int], float, int]:
     """Plans the decoder.
@@ -113,14 +120,13 @@ def _decoding(
       Frames and latent size of the largest piece, calls of such a piece, and bytes on each device
       of the frames of a chunk that is blended.
     """
-    equal = options.quirks.equal_tiles
-    chunks = [len(span) for span in chunk_spans(plan.time.frames, equal=equal)]
+    chunks = [len(span) for span in cut.chunks(plan.time.frames)]
     chunk = max(chunks)
-    boxes = tile_boxes((chunk, *latent), scale=pixels, equal=equal)
+    boxes = cut.tiles((chunk, *latent))
     largest = max(boxes, key=lambda box: math.prod(box.shape))
     share = sum(math.prod(box.shape) for box in boxes) / math.prod(largest.shape)
     calls = sum(math.ceil(chunks.count(length) / batch) * length / chunk for length in set(chunks))
     # The blended chunk, and the same chunk weighted and added to the frames before.
-    frame_bytes = 4 * 3 * math.prod(latent) * pixels**2
+    frame_bytes = 4 * 3 * math.prod(latent) * cut.scale**2
     buffers = frame_bytes * chunk * (3 if len(boxes) > 1 else 2)
     return chunk, largest.shape[1:], calls * share, buffers

@@ -4,6 +4,7 @@ read -> resize -> encode -> conditions -> denoise in windows -> decode -> crop, 
 over a plan.
 """
 
+import dataclasses
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
@@ -18,13 +19,13 @@ from venhancer_jax.pipelines import programs
 from venhancer_jax.pipelines.continuation import WHOLE_CLIP, Place, continuing
 from venhancer_jax.pipelines.denoise import windowed_denoiser
 from venhancer_jax.pipelines.frame_times import OutputClock, at_output_times, output_clock
-from venhancer_jax.pipelines.pieces import Box, faded_spans, whole_span
 from venhancer_jax.pipelines.progress import Progress
 from venhancer_jax.pipelines.segments import SegmentSizes
 from venhancer_jax.pipelines.system import Clip, EnhancedSegment, ProgramSpec
+from venhancer_jax.pipelines.tiles import Tiling, latents_that_fit
 from venhancer_jax.pipelines.venhancer import buckets
 from venhancer_jax.pipelines.venhancer.conditions import compute_conditions
-from venhancer_jax.pipelines.venhancer.decode import CHUNK_OVERLAP, decode_stream
+from venhancer_jax.pipelines.venhancer.decode import decode_stream, decoder_pieces
 from venhancer_jax.pipelines.venhancer.encode import EncodedClip, encode_clip
 from venhancer_jax.pipelines.venhancer.networks import VEnhancerNetworks
 from venhancer_jax.pipelines.venhancer.options import VEnhancerOptions
@@ -42,6 +43,9 @@ from venhancer_jax.pipelines.venhancer.prompts import texts_of
 from venhancer_jax.sharding.mesh import put_sharded
 from venhancer_jax.video.frames import with_dtype
 
+# Latents that a tile of the denoiser sees beyond its core.
+_MARGIN = 6
+
 
 class VEnhancer(VEnhancerNetworks):
     """The system: frames to enhanced frames."""
@@ -55,7 +59,8 @@ class VEnhancer(VEnhancerNetworks):
           InputError: options that do not fit the clip.
         """
         rows, columns = self._moduli(options)
-        return plan_clip(clip, options, rows=rows, columns=columns)
+        plan = plan_clip(clip, options, rows=rows, columns=columns)
+        return dataclasses.replace(plan, space=self._cut(plan.space, options))
 
     def plan_space(self, height: int, width: int, options: VEnhancerOptions) -> SpacePlan:
         """Plans the sizes for an input of `height` by `width` pixels.
@@ -63,7 +68,7 @@ class VEnhancer(VEnhancerNetworks):
         Raises:
           InputError: options that do not fit the size.
         """
-        return plan_space(height, width, options, *self._moduli(options))
+        return self._cut(plan_space(height, width, options, *self._moduli(options)), options)
 
     def prepare(self, options: Sequence[VEnhancerOptions]) -> None:
         """Computes the features of all prompts of a run; the text encoder is loaded once."""
@@ -146,11 +151,12 @@ class VEnhancer(VEnhancerNetworks):
 
         def decode(stop: int) -> Iterator[np.ndarray]:
             # The decoder sees a few frames beyond both ends, so that their neighbours count.
-            lead = place.lead(stride, CHUNK_OVERLAP)
+            overlap = decoder_pieces(self.vae.config, options).overlap
+            lead = place.lead(stride, overlap)
             first = (place.first - place.start) * stride
             last = min((stop - place.start) * stride, plan.time.frames - 1)
-            begin = max(0, first - CHUNK_OVERLAP)
-            seen = latents[:, begin : last + 1 + CHUNK_OVERLAP]
+            begin = max(0, first - overlap)
+            seen = latents[:, begin : last + 1 + overlap]
             if begin == 0 and lead is not None:
                 with self.on_mesh():
                     seen = jnp.concatenate([put_sharded(lead, (None,) * lead.ndim), seen], axis=1)
@@ -202,10 +208,14 @@ class VEnhancer(VEnhancerNetworks):
                 self.denoiser.network, self.denoiser.params, features
             )
             steps = plan_steps(self.schedule, options)
-            rows, columns = map(whole_span, conditions.start.shape[2:4])
-            boxes = [Box(frames, rows, columns) for frames in faded_spans(plan.time.windows)]
             denoise = windowed_denoiser(
-                self.denoiser, boxes, conditions, text_kv, self.schedule, steps.calls, options
+                self.denoiser,
+                plan.boxes(),
+                conditions,
+                text_kv,
+                self.schedule,
+                steps.calls,
+                options,
             )
             latents = solve(
                 continuing(denoise, place, stride),
@@ -234,8 +244,7 @@ class VEnhancer(VEnhancerNetworks):
         stream = decode_stream(
             self.decode,
             latents,
-            scale=self.vae.config.pixels_per_latent,
-            equal=options.quirks.equal_tiles,
+            decoder_pieces(self.vae.config, options),
             batch=self.num_pieces(),
         )
         for piece in self.each_on_mesh(stream):
@@ -283,6 +292,19 @@ class VEnhancer(VEnhancerNetworks):
         )
         clip = Clip(frames=count, height=size[0], width=size[1], rate=rate)
         return encoded, self.plan(clip, options)
+
+    def _cut(self, space: SpacePlan, options: VEnhancerOptions) -> SpacePlan:
+        """Cuts frames into tiles for the denoiser; the published program has none."""
+        pixels = self.vae.config.pixels_per_latent
+        tiling = Tiling(margin=0)
+        if options.quirks.equal_tiles:
+            remainder, modulus = self.denoiser.config.rows_modulus
+            with self.on_mesh():
+                copies = 2 if options.guided else 1
+                area = latents_that_fit(self.denoiser, options.window, copies)
+            auto = Tiling(area=area, margin=_MARGIN, moduli=((remainder, modulus), (0, modulus)))
+            tiling = auto.requested(options.tile, options.tile_overlap, pixels)
+        return space.cut(tiling, pixels)
 
     def _moduli(self, options: VEnhancerOptions) -> tuple[tuple[int, int], int]:
         """Returns `(remainder, modulus)` of working heights, and the modulus of widths."""
