@@ -80,7 +80,7 @@ def demo_run(arguments: list[str]) -> dict[str, float]:
     system = sample.load_system(config)
     lap("weights")
     before = phases.seconds()
-    run_jobs(system, jobs)
+    run_jobs(system, jobs, {})
     lap("run")
     compiling = {name: seconds - before[name] for name, seconds in phases.seconds().items()}
     return laps | compiling | {"run": laps["run"] - sum(compiling.values())}

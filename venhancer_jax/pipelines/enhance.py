@@ -9,8 +9,11 @@ import numpy as np
 from venhancer_jax.errors import InputError
 from venhancer_jax.pipelines.options import parse_fps
 from venhancer_jax.pipelines.progress import Progress
+from venhancer_jax.pipelines.segments import TimedFrame
+from venhancer_jax.pipelines.stream import enhance_stream
 from venhancer_jax.pipelines.system import System
 from venhancer_jax.settings import old_names
+from venhancer_jax.video.cuts import mark_cuts
 from venhancer_jax.video.frames import as_rgb
 
 
@@ -22,7 +25,7 @@ def enhance(
     progress: Progress | None = None,
     **options: Any,
 ) -> Iterator[np.ndarray]:
-    """Enhances a clip.
+    """Enhances a clip of any length, scene by scene and segment by segment.
 
     Args:
       frames: RGB frames `[H, W, 3]`, all of one size, consumed one by one: uint8, uint16
@@ -47,6 +50,37 @@ def enhance(
         checked = system.options_class(**options)
     except TypeError as error:
         raise InputError(f"unknown option: {error}") from None
-    return system.enhance(
-        map(as_rgb, frames), rate=parse_fps(fps, "fps"), options=checked, progress=progress
+    rate = parse_fps(fps, "fps")
+    return _enhance(system, _of_one_size(map(as_rgb, frames)), rate, checked, progress)
+
+
+def _enhance(
+    system: System,
+    frames: Iterator[np.ndarray],
+    rate: Fraction,
+    options: Any,
+    progress: Progress | None,
+) -> Iterator[np.ndarray]:
+    streamed = enhance_stream(
+        system,
+        (TimedFrame(x, i, i + 1, cut) for i, (x, cut) in enumerate(mark_cuts(frames))),
+        rate=rate,
+        clock=system.output_clock(rate, None, options),
+        options=options,
+        progress=progress or (lambda stage, done, total: None),
     )
+    empty = True
+    for segment in streamed:
+        empty = False
+        yield from (frame for frame, _ in segment.frames)
+    if empty:
+        raise InputError("no frames: the video is empty or starts after its end")
+
+
+def _of_one_size(frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    shape = None
+    for i, frame in enumerate(frames):
+        shape = shape or frame.shape
+        if frame.shape != shape:
+            raise InputError(f"frame {i} is {frame.shape}, the first one {shape}")
+        yield frame
