@@ -54,7 +54,8 @@ class Result:
     def first_line(self) -> str:
         """Returns the first line of the message, without what a progress bar left before it."""
         lines = [line for line in self.printed.splitlines() if line.strip()]
-        return next((line for line in lines if line.startswith("error: ")), (lines or [""])[0])
+        # Of a traceback the last line says most.
+        return next((line for line in lines if line.startswith("error: ")), (lines or [""])[-1])
 
     @property
     def faults(self) -> list[str]:
