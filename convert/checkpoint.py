@@ -96,7 +96,9 @@ def convert_back(folder: str | Path, target: str | Path, *, layout: str | None =
     about = weights.read_about(folder)
     network = about["network"]
     tables = all_layouts()[network].tables
-    layout = layout or str(about["layout"])
+    layout = layout or str(about.get("layout", ""))
+    if not layout:
+        raise InputError(f"{folder}: says nothing of the layout it came from: set --layout=NAME")
     if layout not in tables:
         raise InputError(f"layout {layout!r}: expected one of {', '.join(tables)}")
     if target.suffix not in (".pt", ".pth", ".ckpt", ".bin", ".safetensors"):

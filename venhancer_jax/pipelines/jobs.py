@@ -252,6 +252,11 @@ def _check_job(config: ConfigDict, source: Path, target: Path, *, index: int) ->
     )
     options = options_of(config, prompt)
     files = from_config(FileOptions, config)
+    if files.start_time >= info.times.duration:
+        raise InputError(
+            f"start_time={files.start_time}: {source} lasts {float(info.times.duration):.3f} s;"
+            " give a time before its end"
+        )
     first = first_frame(info, files.start_time, as_stored=True)
     left = len(info.times) - first
     clip = Clip(
