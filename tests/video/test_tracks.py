@@ -385,3 +385,30 @@ def test_time_of_the_first_picture_can_be_given(clip: Callable[..., Path], tmp_p
     tracks = Tracks(source, start=Fraction(1, 4), picture_start=Fraction(1, 4))
     join_segments(target, [(tmp_path / "a", 0)], encoding, suffix=".mp4", tracks=tracks)
     assert _onset(_samples(target)) == pytest.approx(0.25, abs=0.004)
+
+
+def _with_picture_subtitles(path: Path, source: Path) -> Path:
+    """Subtitles of Blu-ray discs, without lengths: shown at 0.2 s, cleared at 0.9 s."""
+    with av.open(str(source)) as old, av.open(str(path), "w") as new:
+        pictures = new.add_stream_from_template(old.streams.video[0], opaque=True)
+        texts = new.add_mux_stream("hdmv_pgs_subtitle", time_base=Fraction(1, 1000))
+        for packet in old.demux(video=0):
+            if packet.size:
+                packet.stream = pictures
+                new.mux(packet)
+        for begins, name in [(200, b"first"), (900, b"clear")]:
+            packet = av.Packet(b"\x16\x00\x0b" + name + bytes(6) + b"\x80\x00\x00")
+            packet.time_base, packet.stream = Fraction(1, 1000), texts
+            packet.pts = packet.dts = begins
+            new.mux(packet)
+    return path
+
+
+def test_subtitle_that_is_shown_at_the_cut_is_kept(
+    clip: Callable[..., Path], tmp_path: Path
+) -> None:
+    source = _with_picture_subtitles(tmp_path / "pgs.mkv", clip("s.mkv", level_frames(24)))
+    target = _carry(source, tmp_path / "a.mkv", pictures=12, audio_start=0.5)
+    with av.open(str(target)) as container:
+        packets = [p for p in container.demux(*container.streams.subtitles) if p.size]
+        assert [(p.pts, bytes(p)[3:8]) for p in packets] == [(0, b"first"), (400, b"clear")]
