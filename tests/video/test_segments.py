@@ -12,6 +12,7 @@ import av
 import numpy as np
 import pytest
 from av.audio.stream import AudioStream
+from av.video.frame import PictureType
 
 from venhancer_jax.errors import InputError
 from venhancer_jax.video import probe, read_frames
@@ -72,11 +73,12 @@ def _times(path: Path) -> list[tuple[Fraction, Fraction | None]]:
     """Presentation and decoding times in seconds, in file order."""
     with av.open(str(path)) as container:
         packets = [packet for packet in container.demux(video=0) if packet.size]
-    assert all(packet.pts is not None for packet in packets)
-    return [
-        (p.pts * p.time_base, None if p.dts is None else p.dts * p.time_base)
-        for p in packets  # type: ignore[operator]
-    ]
+    times = []
+    for packet in packets:
+        assert packet.pts is not None
+        decoded = None if packet.dts is None else packet.dts * packet.time_base
+        times.append((packet.pts * packet.time_base, decoded))
+    return times
 
 
 def _encoded_in_one_go(path: Path, encoding: Encoding, lengths: Sequence[int]) -> Path:
@@ -89,7 +91,7 @@ def _encoded_in_one_go(path: Path, encoding: Encoding, lengths: Sequence[int]) -
             picture = av.VideoFrame.from_ndarray(frame, format="rgb24").reformat(format="yuv420p")
             picture.pts, picture.time_base = index, encoding.time_base
             if index in starts:
-                picture.pict_type = av.video.frame.PictureType.I
+                picture.pict_type = PictureType.I
             container.mux(stream.encode(picture))
         container.mux(stream.encode(None))
     return path
