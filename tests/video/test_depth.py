@@ -5,9 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from av.video.reformatter import ColorRange, VideoReformatter
+from av.video.reformatter import VideoReformatter
 
-from venhancer_jax.errors import InputError
 from venhancer_jax.video import VideoWriter, probe, read_frames
 from venhancer_jax.video.encoded_picture import to_picture
 from venhancer_jax.video.output_format import losses, output_format
