@@ -116,7 +116,7 @@ def test_transparency(enhance: Callable, capsys: pytest.CaptureFixture[str]):
     assert stored[0].shape == (48, 64, 4)
 
     assert enhance("in.mov", "out.mkv", {"codec": "ffv1"}) == 0
-    assert probe("out.mkv").pixel_format == "yuva444p10le"
+    assert probe("out.mkv").pixel_format == probe(source).pixel_format == "yuva444p12le"
     assert psnr(list(read_frames("out.mkv", layers=True)), stored) > 60
 
     assert enhance("in.mov", "out.mp4", {}) == 0

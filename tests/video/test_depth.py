@@ -110,7 +110,9 @@ def test_depth_and_chroma_stay(
     path = write(tmp_path / name, smooth(), codec=codec, quality=1.0, picture=picture)
     files = sorted(path.iterdir()) if path.is_dir() else [path]
     info = probe(files[0])
-    assert (info.pixel_format, info.bits) == (pixel_format, source.bits)
+    if (codec, source.chroma) == ("prores", "444"):  # which FFmpeg encodes in 10 bits of its 12
+        source = PictureFormat(pixel_format="yuv444p12le")
+    assert (info.pixel_format, info.bits) == (source.pixel_format, source.bits)
     found = [frame for file in files for frame in read_frames(file, deep=True)]
     assert len(found) == 3 and found[0].dtype == np.uint16
     assert psnr(np.stack(found), np.stack(smooth())) > least
