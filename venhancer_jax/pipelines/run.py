@@ -132,14 +132,14 @@ def _enhance_gap(
 ) -> None:
     """Enhances the segments of a gap; all of them compute, the main process writes."""
     sizes = system.segment_sizes(job.clip.rate, job.options)
-    encoding = job.encoding(clock)
+    encoding, passage = job.encoding(clock), job.passage()
 
     def compute() -> Iterator[StreamedSegment | tuple[np.ndarray, int]]:
         """Yields each segment and then its frames."""
         read_from = gap.state.position.read_from(sizes)
         for streamed in enhance_stream(
             system,
-            prefetched(job.frames(read_from), _WAITING_FRAMES),
+            prefetched(job.frames(read_from, passage), _WAITING_FRAMES),
             rate=job.clip.rate,
             clock=clock,
             options=job.options,
@@ -147,7 +147,8 @@ def _enhance_gap(
             state=gap.state,
         ):
             yield streamed
-            yield from streamed.frames
+            for frame, tick in streamed.frames:
+                yield passage.leave(frame, tick * clock.output_base), tick
             if streamed.after.position.index == gap.stop:
                 return
 

@@ -110,7 +110,7 @@ class ImageFolder:
           InputError: the codec lacks an option.
         """
         codec = encoding.codec
-        check_options(codec, codec, encoding.options)
+        check_options(codec, encoding.options)
         self._folder, self._encoding, self._images = folder, encoding, IMAGES[codec]
         self._options = dict(self._images.options) | dict(encoding.options)
         self._reformatter = VideoReformatter()
