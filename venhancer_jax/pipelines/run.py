@@ -4,8 +4,9 @@ import dataclasses
 import functools
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -153,23 +154,23 @@ def _enhance_gap(
                 return
 
     # The device computes the next segment while the encoder still works on this one.
-    stream = prefetched(compute(), _WAITING_FRAMES)
+    with closing(prefetched(compute(), _WAITING_FRAMES)) as stream:
+        for streamed in stream:
+            assert isinstance(streamed, StreamedSegment)
+            index = streamed.segment.index
+            frames = _frames(stream, streamed.count)
+            if folder is None or folder.is_finished(index):
+                for _ in frames:
+                    pass  # another process writes it, or only its latents were lost
+            else:
+                folder.add(streamed, functools.partial(_write, encoding, frames))
+                keep_on_interrupt(folder.path)
 
-    def frames_of(streamed: StreamedSegment) -> Iterator[tuple[np.ndarray, int]]:
-        for _ in range(streamed.count):
-            item = next(stream)
-            assert isinstance(item, tuple)
-            yield item
 
-    for streamed in stream:
-        assert isinstance(streamed, StreamedSegment)
-        index = streamed.segment.index
-        if folder is None or folder.is_finished(index):
-            for _ in frames_of(streamed):
-                pass  # another process writes it, or only its latents were lost
-        else:
-            folder.add(streamed, functools.partial(_write, encoding, frames_of(streamed)))
-            keep_on_interrupt(folder.path)
+def _frames(stream: Iterator[Any], count: int) -> Iterator[tuple[np.ndarray, int]]:
+    """Yields the next items of a stream, which are frames with their ticks."""
+    for _ in range(count):
+        yield next(stream)
 
 
 def _write(encoding: Encoding, frames: Iterator[tuple[np.ndarray, int]], path: Path) -> int:
