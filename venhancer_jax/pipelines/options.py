@@ -198,7 +198,7 @@ class GuidedOptions(EnhanceOptions):
         about="least number of frames that windows share; by default what hides their borders",
     )  # fmt: skip
     tile: str | int = parsed(
-        "auto", parse_tile, kind="auto, none or pixels", group=SPEED,
+        "auto", parse_tile, kind="side", group=SPEED,
         about="side of the tiles of a frame of the output; auto cuts what is large for the memory",
     )  # fmt: skip
     tile_overlap: int | None = whole(
