@@ -65,7 +65,7 @@ def test_samples_are_those_of_the_standard(matrix: int, full: bool, name: str):
     image = np.broadcast_to(colour, (16, 32, 3))
     frame = to_picture(VideoReformatter(), image, target)
 
-    found = [np.frombuffer(plane, np.uint16)[0] for plane in frame.planes]
+    found = [np.frombuffer(memoryview(plane), np.uint16)[0] for plane in frame.planes]
     assert found == pytest.approx(expected, abs=0.6)
     (back,) = [PictureConverter(frame, Fraction(1), deep=True).convert(frame)]
     assert np.abs(back.astype(int) - colour).max() < 1.7 * 2 ** (16 - target.bits)

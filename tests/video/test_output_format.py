@@ -1,5 +1,7 @@
 """The format of an output is that of its input, or the nearest that the codec has."""
 
+import functools
+
 import pytest
 
 from venhancer_jax.errors import InputError
@@ -8,7 +10,7 @@ from venhancer_jax.video.output_format import losses, output_format
 from venhancer_jax.video.picture_format import BT2020, HLG, PQ, PictureFormat
 
 
-def chosen(source: str, codec: str, size: tuple[int, int] = (64, 48), **options) -> str:
+def chosen(source: str, codec: str, size: tuple[int, int] = (64, 48), **options: str) -> str:
     width, height = size
     return output_format(
         PictureFormat(pixel_format=source), codec=codec, width=width, height=height, **options
@@ -97,15 +99,15 @@ def test_rgb_becomes_yuv_and_back():
 
 def test_high_dynamic_range_needs_ten_bits():
     source = PictureFormat(pixel_format="yuv420p10le", matrix=BT2020, primaries=BT2020, transfer=PQ)
-    size = {"width": 64, "height": 48}
+    choose = functools.partial(output_format, source, width=64, height=48)
     for codec in ("h264", "h265", "av1", "prores", "ffv1", "png"):
-        kept = output_format(source, codec=codec, **size)
+        kept = choose(codec=codec)
         assert kept.bits >= 10 and kept.transfer == PQ
-        mapped = output_format(source, codec=codec, hdr="sdr", **size)
+        mapped = choose(codec=codec, hdr="sdr")
         assert (mapped.primaries, mapped.transfer) == (1, 1)
         assert losses(source, mapped, codec) != []
     with pytest.raises(InputError, match=r"yuv420p: h264 of 8 bits .*codec=h265.*hdr=sdr"):
-        output_format(source, codec="h264", pixel_format="yuv420p", **size)
+        choose(codec="h264", pixel_format="yuv420p")
 
 
 def test_losses_are_named():
