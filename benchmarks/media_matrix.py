@@ -31,7 +31,8 @@ _SETTINGS = flags.DEFINE_multi_string("set", [], "settings of all runs, such as 
 _ONLY = flags.DEFINE_string("only", "", "part of the names of cases to run")
 _SLOW = flags.DEFINE_bool("slow", False, "whether to run cases of many frames too")
 
-_IDENTITY = """
+# Text of a config file without networks.
+IDENTITY = """
 from venhancer_jax.pipelines.config import enhancement_config
 
 def get_config():
@@ -101,7 +102,7 @@ def main(arguments: list[str]) -> None:
         config = _CONFIG.value
         if config is None:
             config = str(Path(folder) / "identity.py")
-            Path(config).write_text(_IDENTITY)
+            Path(config).write_text(IDENTITY)
         print("| input | frames | seconds | rate | size | streams | tags | sync | result |")
         print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
         started = time.perf_counter()

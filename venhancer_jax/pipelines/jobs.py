@@ -56,7 +56,7 @@ class EnhanceJob:
 
     Attributes:
       source: video to read.
-      target: video or, for a codec of images, folder to write.
+      target: video or, for a codec of images, folder to write; a single image for `is_still`.
       info: facts about the source.
       options: options of the enhancement.
       files: settings of reading and writing.
@@ -79,6 +79,11 @@ class EnhanceJob:
         """Returns the seconds per tick of unevenly spaced frames; None for a constant rate."""
         times = self.info.times
         return times.time_base if times.rate is None else None
+
+    @property
+    def is_still(self) -> bool:
+        """Returns whether the target is a single image."""
+        return self.output.frames == 1 and self.target.suffix[1:].lower() in IMAGES
 
     @property
     def is_whole(self) -> bool:
@@ -315,12 +320,18 @@ def _check_job(config: ConfigDict, source: Path, target: Path, *, index: int) ->
         output=find_system(system_of(config)).output(clip, options),
         first=first,
     )
+    if job.is_still:
+        files = dataclasses.replace(files, codec=target.suffix[1:].lower())
+        job = dataclasses.replace(job, files=files)
     cut_source(files.cuts).frames(info.times)
     job.frames()
-    check_target(target, files.codec)
-    check_options(files.codec, split_codec_options(files.codec_options))
-    if lost := losses(info.picture, job.picture, files.codec):
-        log_on_main(f"{target}: not stored as in {source}: {'; '.join(lost)}")
+    if not job.is_still:
+        check_target(target, files.codec)
+        check_options(files.codec, split_codec_options(files.codec_options))
+        if lost := losses(info.picture, job.picture, files.codec):
+            log_on_main(f"{target}: not stored as in {source}: {'; '.join(lost)}")
+    elif target.is_dir():
+        raise InputError(f"{target}: a folder of this name is in the way.")
     _check_writable(target)
     return job
 

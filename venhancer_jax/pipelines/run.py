@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
@@ -188,6 +189,12 @@ def _join(job: EnhanceJob, clock: OutputClock, folder: JobFolder) -> None:
     """Joins all segments into the target, with the other streams of the source."""
     target, encoding = job.target, job.encoding(clock)
     segments = folder.segments()
+    if job.is_still:
+        (image,) = segments[0][0].iterdir()
+        remove_stale(target)
+        with atomic_file(target) as partial:
+            shutil.copyfile(image, partial)
+        return
     if job.files.codec in IMAGES:
         check_replaceable(target)
         with atomic_folder(target) as partial:
