@@ -186,7 +186,8 @@ class TrackCopier:
                 notes.append(f"{_name(stream)}: {note}")
         if notes:
             _log.warning(
-                "%s: %s cannot hold all of its streams as they are: %s",
+                "%s: %s cannot hold all of its streams as they are: %s. An output whose name ends"
+                " in .mkv holds the most.",
                 self._source,
                 self._container,
                 "; ".join(notes),
@@ -272,5 +273,5 @@ def _name(stream: Stream) -> str:
     """Returns words that distinguish a stream, such as `subtitle stream 3 (ass, deu)`."""
     context = stream.codec_context
     codec = context.codec.canonical_name if context is not None else stream.name
-    facts = ", ".join(fact for fact in (codec, stream.language) if fact)
+    facts = ", ".join(fact for fact in (codec, stream.language) if fact not in (None, "und"))
     return f"{stream.type} stream {stream.index}" + (f" ({facts})" if facts else "")
