@@ -203,6 +203,8 @@ CASES = [
     _sound_case("flac, mkv to mp4", "in.mkv", "flac", "out.mp4", "flac"),
     _sound_case("pcm, mov to mp4, encoded", "in.mov", "pcm_s16le", "out.mp4", "aac",
                 message="encoded as aac"),
+    _sound_case("pcm that mkv does not hold, to flac", "in.mov", "pcm_mulaw", "out.mkv", "flac",
+                message="encoded as flac"),
     _sound_case("pcm, mov to mov", "in.mov", "pcm_s16le", "out.mov", "pcm_s16le"),
     *(
         Case(f"{codec} from 0.2 s on, to {output[4:]}",

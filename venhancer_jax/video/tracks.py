@@ -185,12 +185,13 @@ class TrackCopier:
             if note:
                 notes.append(f"{_name(stream)}: {note}")
         if notes:
+            advice = " An output whose name ends in .mkv holds the most."
             _log.warning(
-                "%s: %s cannot hold all of its streams as they are: %s. An output whose name ends"
-                " in .mkv holds the most.",
+                "%s: %s cannot hold all of its streams as they are: %s.%s",
                 self._source,
                 self._container,
                 "; ".join(notes),
+                "" if self._container == "matroska" else advice,
             )
 
     def _demux(self) -> Iterator[Packet]:
