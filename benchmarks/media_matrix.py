@@ -13,6 +13,7 @@ probed with PyAV alone. Cases are lists in `benchmarks/media/*_cases.py`.
 import contextlib
 import importlib
 import io
+import logging
 import os
 import sys
 import tempfile
@@ -70,8 +71,11 @@ def run_case(case: Case, config: str, settings: dict[str, str]) -> tuple[Facts |
         chosen |= settings | dict(case.settings)
         arguments = [f"--config.{name}={value}" for name, value in chosen.items()]
         printed = io.StringIO()
+        handler = logging.StreamHandler(printed)
+        logging.getLogger("venhancer_jax").addHandler(handler)
         with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
             code = enhance([f"--config={config}", *arguments])
+        logging.getLogger("venhancer_jax").removeHandler(handler)
         text = printed.getvalue()
         if code != case.exit_code:
             return None, [f"exit code {code}, expected {case.exit_code}: {_last_line(text)}"]

@@ -188,7 +188,13 @@ CASES = [
     _sound_case("aac with its delay, mkv to mp4", "in.mkv", "aac", "out.mp4", "aac"),
     _sound_case("aac with its delay, mkv to mov", "in.mkv", "aac", "out.mov", "aac"),
     _sound_case("aac of a broadcast", "in.ts", "aac", "out.mp4", "aac"),
-    _sound_case("mp3 in avi", "in.avi", "libmp3lame", "out.mp4", "mp3float"),
+    Case("mp3 in avi",
+         lambda folder: write_video(
+             folder / "in.avi", flash_frames(_FRAMES, round(_FLASH * _RATE)), rate=_RATE,
+             codec="mpeg4", options={"b": "4M"}, sounds=[beep(1.2, float(_FLASH))],
+             sound_codec="libmp3lame",
+         ),
+         {"frames": _FRAMES, "streams": ("video:h264", "audio:mp3float")}),
     _sound_case("opus, mkv to mp4", "in.mkv", "libopus", "out.mp4", "opus"),
     _sound_case("opus, mp4 to mp4", "in.mp4", "libopus", "out.mp4", "opus"),
     _sound_case("opus, mp4 to mkv", "in.mp4", "libopus", "out.mkv", "opus"),
@@ -197,6 +203,8 @@ CASES = [
     _sound_case("flac, mkv to mp4", "in.mkv", "flac", "out.mp4", "flac"),
     _sound_case("pcm, mov to mp4, encoded", "in.mov", "pcm_s16le", "out.mp4", "aac",
                 message="encoded as aac"),
+    _sound_case("pcm that mkv does not hold, to flac", "in.mov", "pcm_mulaw", "out.mkv", "flac",
+                message="encoded as flac"),
     _sound_case("pcm, mov to mov", "in.mov", "pcm_s16le", "out.mov", "pcm_s16le"),
     *(
         Case(f"{codec} from 0.2 s on, to {output[4:]}",

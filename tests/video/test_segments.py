@@ -112,6 +112,19 @@ def test_segment_is_a_video_of_its_own(tmp_path: Path, codec: str) -> None:
     assert again.read_bytes() == path.read_bytes()
 
 
+@pytest.mark.parametrize("codec", ["h264", "h265"])
+def test_no_picture_refers_to_one_before_a_key_frame(tmp_path: Path, codec: str) -> None:
+    encoding = _encoding(codec, options=(("g", "10"),))
+    path = _segment(tmp_path / "a", encoding, _moving(30), range(30))
+    with av.open(str(path)) as container:
+        packets = [packet for packet in container.demux(video=0) if packet.size]
+    keys = [index for index, packet in enumerate(packets) if packet.is_keyframe]
+    assert len(keys) >= 3
+    for key in keys:
+        first = packets[key].pts or 0
+        assert all((packet.pts or 0) > first for packet in packets[key + 1 :])
+
+
 @pytest.mark.parametrize(("codec", "suffix"), CONTAINERS)
 def test_joined_times_are_those_of_one_encode(tmp_path: Path, codec: str, suffix: str) -> None:
     encoding, lengths = _encoding(codec), [7, 1, 12, 2, 8]
