@@ -27,6 +27,8 @@ from venhancer_jax.video.segment_file import (
 from venhancer_jax.video.tracks import Tracks
 
 NTSC = Fraction(30000, 1001)
+# DefaultDuration of Matroska, of four bytes.
+_FRAME_LENGTH = b"\x23\xe3\x83\x84"
 CONTAINERS = [
     ("h264", ".mp4"),
     ("h264", ".mkv"),
@@ -143,6 +145,7 @@ def test_joined_times_are_those_of_one_encode(tmp_path: Path, codec: str, suffix
         assert [decoded for _, decoded in times] == [decoded for _, decoded in other]
         assert sorted(times)[0] == (0, times[0][1])
         assert sorted(shown for shown, _ in times) == sorted(shown for shown, _ in other)
+    assert (_FRAME_LENGTH in whole.read_bytes()) == (suffix in (".mkv", ".webm"))
     info = probe(whole)
     assert (info.frames, info.rate, info.start, info.on_grid) == (30, NTSC, 0, True)
     pieces = [frame for path, _ in segments for frame in read_frames(path)]
@@ -165,6 +168,7 @@ def test_uneven_times_are_kept(tmp_path: Path, codec: str, suffix: str) -> None:
     unit = 1000 if suffix == ".mkv" else 90000
     shown = sorted(shown for shown, _ in _times(whole))
     assert shown == [Fraction(math.floor(tick * unit / 90000 + 0.5), unit) for tick in ticks]
+    assert _FRAME_LENGTH not in whole.read_bytes()
     with av.open(str(whole)) as container:
         length = (container.duration or 0) / av.time_base
     assert length == pytest.approx((ticks[-1] + 7200) / 90000, abs=0.0011)
