@@ -14,9 +14,10 @@ from venhancer_jax.pipelines.venhancer.decode import (
     decoder_pieces,
 )
 from venhancer_jax.pipelines.venhancer.options import VEnhancerOptions
+from venhancer_jax.pipelines.venhancer.tiling import decoder_tiling
 
 PIXELS = 2
-PIECES = DecoderPieces(scale=PIXELS)
+PIECES = DecoderPieces(scale=PIXELS, tiling=decoder_tiling(VAEConfig.svd()))
 TILES = DecoderPieces(scale=PIXELS, tiling=Tiling(area=30, margin=1))
 PUBLISHED = PublishedPieces(scale=PIXELS, size=(5, 6), shared=(2, 3))
 
