@@ -151,12 +151,12 @@ def test_pieces_that_are_decoded(config: ConfigDict):
         spec = find_clip(config, abstract(config, chips), text).program("decode")
         return spec.arguments[1].shape[1:4], spec.calls
 
-    # Chunks of at most five frames that share two.
-    assert decode("48x64x9") == ((5, 24, 32), 3)
+    # A decoder of single frames decodes each by itself.
+    assert decode("48x64x9") == ((1, 24, 32), 9)
     # Tiles of one size.
-    assert decode("256x256x1") == ((1, 70, 128), 2)
-    # Eleven chunks for eight chips.
-    assert decode("48x64x36", 8) == ((5, 24, 32), 2)
+    assert decode("256x256x1") == ((1, 128, 68), 2)
+    # Thirty-six frames for eight chips.
+    assert decode("48x64x36", 8) == ((1, 24, 32), 5)
 
 
 @pytest.mark.parametrize("text", ["720x1280", "720x1280x0", "axbxc", "-1x2x3"])
