@@ -234,18 +234,21 @@ def test_changes_that_would_make_it_fit(config: ConfigDict):
         "denoise", stats, planned, Topology("v5e-1", V5E, chips, "tpu"),
         lambda devices: abstract(config, len(devices)),
     )  # fmt: skip
-    window, more, smaller, _ = found
+    window, tiles, more, smaller, _ = found
 
     assert window.ask == "windows of 21 frames, --config.window=21"
     fewer = planned.with_options(window=21).program("denoise")
     counted = shard_bytes(fewer.arguments) + fewer.resident_bytes
     assert window.bytes_per_chip == counted + round(3 * 2**30 * 21 / 32)
+    assert tiles.ask.startswith("tiles of ")
     assert more.ask == "more chips, --plan=v5e-4" and "25%" in more.basis
     assert smaller.ask.startswith("a smaller output, --config.target_size=")
     height, width = map(int, smaller.ask.rpartition("=")[2].split(","))
     working = planned.with_options(target_size=(height, width)).plan.working_size
     assert working[0] * working[1] <= 2 / 3 * 64 * 64
-    assert all(each.bytes_per_chip <= SLACK * stats.limit_bytes for each in (window, more, smaller))
+    assert all(
+        each.bytes_per_chip <= SLACK * stats.limit_bytes for each in (window, tiles, more, smaller)
+    )
 
 
 # Latents of 256x256; tiles of 224 pixels still see all of them.
