@@ -26,6 +26,7 @@ from venhancer_jax.pipelines.segments import Position
 from venhancer_jax.pipelines.stream import STREAM_START, StreamedSegment, StreamState
 
 _FORMAT = 1
+_MANIFEST = "manifest.json"
 # Latents are kept of every so many segments, so that a lost segment costs few others.
 _KEPT_LATENTS = 16
 
@@ -79,8 +80,9 @@ class JobFolder:
           facts: JSON values that the output follows from, by name.
           suffix: suffix of segment files; empty where a segment is a folder of images.
         """
-        self.path = target.with_name(f"{target.name}.job")
+        self.path = _job_path(target)
         self._target = target
+        self._manifest = self.path / _MANIFEST
         self._facts = json.loads(json.dumps(dict(facts)))
         self._suffix = suffix
         self._records: dict[int, SegmentRecord] = {}
@@ -99,8 +101,7 @@ class JobFolder:
             self.remove()
         self.path.mkdir(parents=True, exist_ok=True)
         remove_partials(self.path)
-        manifest = self.path / "manifest.json"
-        older = _read_json(manifest)
+        older = _read_json(self._manifest)
         if older is not None and older.get("format") == _FORMAT:
             self._check_facts(older["facts"])
         records = {int(path.stem): _read_json(path) for path in self.path.glob("[0-9]*.json")}
@@ -111,7 +112,8 @@ class JobFolder:
                 f" cannot be read. {_RESTART}"
             )
         atomic_write(
-            manifest, json.dumps({"format": _FORMAT, "facts": self._facts}, indent=1, default=str)
+            self._manifest,
+            json.dumps({"format": _FORMAT, "facts": self._facts}, indent=1, default=str),
         )
         for index, stored in sorted(records.items()):
             if (record := self._checked(index, stored)) is not None:
@@ -190,6 +192,7 @@ class JobFolder:
         """Removes the folder and all that is in it."""
         if self.path.exists():
             # The manifest goes first: what is left of a removal that is interrupted is no job.
+            self._manifest.unlink(missing_ok=True)
             for record in self.path.glob("*.json"):
                 record.unlink()
             shutil.rmtree(self.path)
@@ -241,6 +244,16 @@ class JobFolder:
 
     def _facts_digest(self) -> str:
         return hashlib.blake2b(json.dumps(self._facts, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def is_done(target: Path) -> bool:
+    """Returns whether an output is there and no run of it was interrupted."""
+    there = any(target.iterdir()) if target.is_dir() else target.exists()
+    return there and not (_job_path(target) / _MANIFEST).exists()
+
+
+def _job_path(target: Path) -> Path:
+    return target.with_name(f"{target.name}.job")
 
 
 _RESTART = "Repeat the settings to resume, or set --config.restart=True to discard them"

@@ -43,7 +43,7 @@ from venhancer_jax.video.write import check_target
 
 RESULTS = Path("results")
 # Settings that do not change what is written.
-_NO_FACTS = {"input", "output", "prompt_file", "name_as_prompt", "restart"}
+_NO_FACTS = {"input", "output", "prompt_file", "name_as_prompt", "restart", "share"}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
