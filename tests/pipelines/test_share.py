@@ -38,7 +38,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     Path("in").mkdir()
     for i in range(3):
-        make_video(Path(f"in/{i}.mp4"), clip(4))
+        make_video(Path(f"in/{i}.mp4"), clip(3))
     return tmp_path
 
 

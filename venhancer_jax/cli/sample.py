@@ -97,8 +97,12 @@ def weight_folders(config: ConfigDict) -> dict[str, Any]:
     return {role: fetch.weights_of(role, name) for role, name in checkpoints.items()}
 
 
-def _weight_facts(config: ConfigDict) -> dict[str, str]:
-    """Returns what results follow from besides videos and options: weights and their numbers."""
+def weight_facts(config: ConfigDict) -> dict[str, str]:
+    """Returns what results follow from besides videos and options: weights and their numbers.
+
+    Raises:
+      InputError: a checkpoint cannot be found, fetched or converted.
+    """
     from venhancer_jax.pipelines.config import weights_of
     from venhancer_jax.weights import fingerprint
 
@@ -124,7 +128,7 @@ def _enhance(config: ConfigDict) -> int:
         use_compilation_cache(config.compilation_cache or None)
         set_compile_effort(config.compile_effort)
         problems = [Problem(message, 2) for message in messages]
-        problems += run_jobs(load_system(config), jobs, _weight_facts(config))
+        problems += run_jobs(load_system(config), jobs, weight_facts(config))
     for problem in problems:
         print(f"error: {problem.message}", file=sys.stderr)
     # What is no fault of the input outranks what is.
