@@ -124,6 +124,11 @@ class JobFolder:
         """Returns the number of finished segments."""
         return len(self._records)
 
+    @property
+    def finished_frames(self) -> int:
+        """Returns the number of pictures of the finished segments."""
+        return sum(record.count for record in self._records.values())
+
     def is_finished(self, index: int) -> bool:
         """Returns whether a segment is finished."""
         return index in self._records

@@ -15,10 +15,11 @@ from venhancer_jax.files import atomic_file, atomic_folder, remove_stale
 from venhancer_jax.interrupt import keep_on_interrupt, remove_on_interrupt
 from venhancer_jax.pipelines.background import prefetched
 from venhancer_jax.pipelines.claims import Claim, ClaimedError
+from venhancer_jax.pipelines.facts import describe_run
 from venhancer_jax.pipelines.frame_times import OutputClock
 from venhancer_jax.pipelines.job_folder import Gap, JobFolder, is_done
 from venhancer_jax.pipelines.jobs import EnhanceJob, skipped
-from venhancer_jax.pipelines.progress import Progress, ProgressBars
+from venhancer_jax.pipelines.progress import RunProgress
 from venhancer_jax.pipelines.stream import StreamedSegment, enhance_stream
 from venhancer_jax.pipelines.system import System
 from venhancer_jax.sharding.processes import broadcast_from_main, is_main_process, log_on_main
@@ -146,10 +147,10 @@ def enhance_file(
             folder = JobFolder(job.target, job.facts() | dict(weights), suffix)
             folder.open(restart=job.files.restart)
             stack.enter_context(_without_empty(folder, claim))
-            log_on_main(_about(job, clock, folder))
-        bars = stack.enter_context(ProgressBars(job.clip.frames))
-        while (gap := broadcast_from_main(lambda: folder and folder.next_gap())) is not None:
-            _enhance_gap(system, job, clock, gap, folder, claim, bars.update)
+            log_on_main(describe_run(system, job, clock, folder.path, folder.finished))
+        with RunProgress(job.output.frames, folder.finished_frames if folder else 0) as progress:
+            while (gap := broadcast_from_main(lambda: folder and folder.next_gap())) is not None:
+                _enhance_gap(system, job, clock, gap, folder, claim, progress)
         if folder is not None:
             assert claim is not None
             claim.check()
@@ -165,7 +166,7 @@ def _enhance_gap(
     gap: Gap,
     folder: JobFolder | None,
     claim: Claim | None,
-    progress: Progress,
+    progress: RunProgress,
 ) -> None:
     """Enhances the segments of a gap; all of them compute, the main process writes."""
     sizes = system.segment_sizes(job.clip.rate, job.options)
@@ -180,7 +181,7 @@ def _enhance_gap(
             rate=job.clip.rate,
             clock=clock,
             options=job.options,
-            progress=progress,
+            progress=progress.update,
             state=gap.state,
         ):
             yield streamed
@@ -208,6 +209,7 @@ def _enhance_gap(
             claim.check()
             folder.add(streamed, functools.partial(_write, encoding, frames_of(streamed)))
             keep_on_interrupt(folder.path)
+            progress.finish_segment(streamed.count)
 
 
 def _write(encoding: Encoding, frames: Iterator[tuple[np.ndarray, int]], path: Path) -> int:
@@ -267,21 +269,6 @@ def _explaining(job: EnhanceJob, encoding: Encoding) -> Iterator[None]:
         if (reason := explain_write_error(error, job.target, encoding, left=kept)) is not None:
             raise reason from error
         raise
-
-
-def _about(job: EnhanceJob, clock: OutputClock, folder: JobFolder) -> str:
-    """Returns the facts of a run, before it starts."""
-    info, output = job.info, job.output
-    rate = "variable" if clock.rate is None else f"{float(clock.rate):g}"
-    height, width = output.size
-    lines = [
-        f"{job.source} -> {job.target}: {info.width}x{info.height} to {width}x{height},"
-        f" {float(job.clip.rate):g} to {rate} frames per second,"
-        f" {job.clip.frames} to {output.frames} frames, prompt {job.options.prompt!r}"
-    ]
-    if folder.finished:
-        lines.append(f"resuming: {folder.finished} segments are finished")
-    return "\n".join(lines)
 
 
 def _is_out_of_memory(error: Exception) -> bool:
