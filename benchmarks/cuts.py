@@ -36,6 +36,7 @@ LABELS = flags.DEFINE_string(
 )
 HEIGHT = flags.DEFINE_integer("height", 144, "rows of the frames")
 FRAMES = flags.DEFINE_integer("frames", None, "frames of each video; all by default")
+SHOTS = flags.DEFINE_integer("shots", 16, "shots that are joined, at most")
 SWEEP = flags.DEFINE_bool("sweep", False, "whether detectors run at several thresholds")
 
 Frames = list[np.ndarray]
@@ -136,7 +137,7 @@ def sequences(videos: dict[str, Clip]) -> dict[str, list[Clip]]:
     ]
     # One after the other from another video; and all of one video.
     rounds = itertools.zip_longest(*by_video)
-    mixed = [shot for some in rounds for shot in some if shot is not None]
+    mixed = [shot for some in rounds for shot in some if shot is not None][: SHOTS.value]
     different = _joined(mixed)
     return {
         "different": [different],

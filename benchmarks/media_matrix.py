@@ -13,6 +13,7 @@ probed with PyAV alone. Cases are lists in `benchmarks/media/*_cases.py`.
 import contextlib
 import importlib
 import io
+import logging
 import os
 import sys
 import tempfile
@@ -31,7 +32,8 @@ _SETTINGS = flags.DEFINE_multi_string("set", [], "settings of all runs, such as 
 _ONLY = flags.DEFINE_string("only", "", "part of the names of cases to run")
 _SLOW = flags.DEFINE_bool("slow", False, "whether to run cases of many frames too")
 
-_IDENTITY = """
+# Text of a config file without networks.
+IDENTITY = """
 from venhancer_jax.pipelines.config import enhancement_config
 
 def get_config():
@@ -69,8 +71,11 @@ def run_case(case: Case, config: str, settings: dict[str, str]) -> tuple[Facts |
         chosen |= settings | dict(case.settings)
         arguments = [f"--config.{name}={value}" for name, value in chosen.items()]
         printed = io.StringIO()
+        handler = logging.StreamHandler(printed)
+        logging.getLogger("venhancer_jax").addHandler(handler)
         with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
             code = enhance([f"--config={config}", *arguments])
+        logging.getLogger("venhancer_jax").removeHandler(handler)
         text = printed.getvalue()
         if code != case.exit_code:
             return None, [f"exit code {code}, expected {case.exit_code}: {_last_line(text)}"]
@@ -101,7 +106,7 @@ def main(arguments: list[str]) -> None:
         config = _CONFIG.value
         if config is None:
             config = str(Path(folder) / "identity.py")
-            Path(config).write_text(_IDENTITY)
+            Path(config).write_text(IDENTITY)
         print("| input | frames | seconds | rate | size | streams | tags | sync | result |")
         print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
         started = time.perf_counter()

@@ -391,6 +391,10 @@ CASES = [
              {"frames": 1, "size": SIZE, "numbers": (4,), "seconds": Fraction(1, 24)})
         for name, (codec, layout) in STILLS.items()
     ),
+    Case("still picture to a still picture", partial(_still, name="in.png", codec="png",
+                                                     pixel_format="rgb24"),
+         {"frames": 1, "codec": "png", "size": (128, 96), "numbers": (4,)},
+         {"up_scale": "2"}, output="out.png"),
     Case("photograph on its side", _photograph, {"frames": 1, "size": (48, 64), "numbers": (4,)}),
     Case(
         "one damaged picture", _blanked, exit_code=2,

@@ -169,7 +169,7 @@ def test_windows_cover_the_grid_and_start_on_key_frames(stride: int, compat: str
 )
 @pytest.mark.parametrize("up_scale", [1, 1.7, 4])
 def test_working_size_is_legal(height: int, width: int, up_scale: float):
-    plan = space(height, width, up_scale=up_scale)
+    plan = space(height, width, up_scale=up_scale, allow_beyond_4k=True)
     assert plan.size == (round(height * up_scale), round(width * up_scale))
     rows, columns = plan.working_size
     assert rows % 64 == 16
@@ -272,3 +272,13 @@ def test_official_steps_keep_fractional_times_and_the_start():
     levels = 1 / np.sqrt(1 + SCHEDULE.edm_sigma(whole.t).astype(float) ** 2)
     np.testing.assert_allclose(whole.c_in, levels, rtol=1e-6)
     assert np.abs(exact.c_in[5:] / levels[5:] - 1).min() > 1e-5
+
+
+@pytest.mark.parametrize("compat", ["default", "official"])
+def test_output_beyond_4k_is_requested_by_name(compat: str):
+    options = {"compat": compat, "official_pad": (2192, 3840)}
+    assert space(540, 960, target_size=(2160, 3840), **options).size == (2160, 3840)
+    with pytest.raises(InputError, match="allow_beyond_4k=True"):
+        space(540, 960, target_size=(2162, 3840), **options)
+    larger = space(540, 960, target_size=(2162, 3840), allow_beyond_4k=True, **options)
+    assert larger.size == (2162, 3840)

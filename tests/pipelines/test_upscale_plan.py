@@ -130,7 +130,10 @@ def test_sizes(options: dict, size: tuple[int, int], padded: tuple[int, int]):
 def test_the_published_program_shrinks_large_frames():
     planned = plan(height=1281, width=1400, compat="official")
     assert planned.space.low_res == (320, 350) and planned.output.size == (1280, 1400)
-    assert plan(height=1279, width=1400, compat="official").space.low_res == (1279, 1400)
+    large = plan(height=1279, width=1400, compat="official", allow_beyond_4k=True)
+    assert large.space.low_res == (1279, 1400)
+    with pytest.raises(InputError, match="allow_beyond_4k=True"):
+        plan(height=1279, width=1400, compat="official")
 
 
 @pytest.mark.parametrize("output", ["1080x1920x32", "1921x3416x9"])

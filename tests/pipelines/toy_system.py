@@ -58,6 +58,13 @@ def brighten(frame: jax.Array, amount: jax.Array) -> jax.Array:
     return jnp.minimum(frame + amount, 255)
 
 
+def brighter(frame: np.ndarray, amount: int) -> np.ndarray:
+    """A frame, uint8 or uint16, brighter by so much of 255."""
+    if frame.dtype == np.uint16:
+        return np.minimum(frame.astype(np.int32) + 257 * amount, 65535).astype(np.uint16)
+    return np.asarray(brighten(frame.astype(np.int32), amount)).astype(np.uint8)
+
+
 @dataclasses.dataclass(frozen=True)
 class Toy:
     """The system."""
@@ -106,8 +113,7 @@ class Toy:
                 total += float(frame.mean())
             seen.append(total if i >= place.first else sums[i - place.start])
             amount = options.brightness + round(options.memory * total)
-            bright = brighten(frame.astype(np.int32), amount)
-            brightened.append(np.asarray(bright).astype(np.uint8))
+            brightened.append(brighter(frame, amount))
         latents = jnp.asarray(np.array(seen, np.float32).reshape(1, -1, 1, 1, 1))
         finished = place.keep(latents, stride=1, window=options.window)
         first = place.first - place.start

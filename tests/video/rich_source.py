@@ -10,6 +10,7 @@ from av.container import OutputContainer
 from av.stream import Disposition
 from av.subtitles.stream import SubtitleStream
 from av.subtitles.subtitle import SubtitleSet
+from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 from video.video_clips import level_frames, tone
 
@@ -28,7 +29,7 @@ _STYLES = (
 def small_png() -> bytes:
     """A grey PNG image of 8x8 pixels."""
     encoder = av.CodecContext.create("png", "w")
-    assert isinstance(encoder, av.video.codeccontext.VideoCodecContext)
+    assert isinstance(encoder, VideoCodecContext)
     encoder.width, encoder.height, encoder.pix_fmt, encoder.thread_count = 8, 8, "rgb24", 1
     picture = av.VideoFrame.from_ndarray(np.full((8, 8, 3), 99, np.uint8), format="rgb24")
     return b"".join(bytes(p) for p in encoder.encode(picture) + encoder.encode(None))

@@ -93,6 +93,13 @@ def test_stills_stay():
     assert repeats([frames[0]] * 30) == []
 
 
+def test_repeats_around_a_cut():
+    first, expected = telecined(moving(12, 1.5), [2])
+    second, later = telecined(moving(12, 0.5, seed=1), [2])
+    cut = len(first)
+    assert repeats([*first, *second]) == [*expected, *(cut + i for i in later)]
+
+
 def test_sixteen_bits():
     frames, expected = telecined(moving(20, 1.5), [1, 2])
     assert repeats([x.astype(np.uint16) * 257 for x in frames]) == repeats(frames) == expected

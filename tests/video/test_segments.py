@@ -12,6 +12,7 @@ import av
 import numpy as np
 import pytest
 from av.audio.stream import AudioStream
+from av.video.frame import PictureType
 
 from venhancer_jax.errors import InputError
 from venhancer_jax.video import probe, read_frames
@@ -72,11 +73,12 @@ def _times(path: Path) -> list[tuple[Fraction, Fraction | None]]:
     """Presentation and decoding times in seconds, in file order."""
     with av.open(str(path)) as container:
         packets = [packet for packet in container.demux(video=0) if packet.size]
-    assert all(packet.pts is not None for packet in packets)
-    return [
-        (p.pts * p.time_base, None if p.dts is None else p.dts * p.time_base)
-        for p in packets  # type: ignore[operator]
-    ]
+    times = []
+    for packet in packets:
+        assert packet.pts is not None
+        decoded = None if packet.dts is None else packet.dts * packet.time_base
+        times.append((packet.pts * packet.time_base, decoded))
+    return times
 
 
 def _encoded_in_one_go(path: Path, encoding: Encoding, lengths: Sequence[int]) -> Path:
@@ -89,7 +91,7 @@ def _encoded_in_one_go(path: Path, encoding: Encoding, lengths: Sequence[int]) -
             picture = av.VideoFrame.from_ndarray(frame, format="rgb24").reformat(format="yuv420p")
             picture.pts, picture.time_base = index, encoding.time_base
             if index in starts:
-                picture.pict_type = av.video.frame.PictureType.I
+                picture.pict_type = PictureType.I
             container.mux(stream.encode(picture))
         container.mux(stream.encode(None))
     return path
@@ -108,6 +110,19 @@ def test_segment_is_a_video_of_its_own(tmp_path: Path, codec: str) -> None:
     assert np.abs(difference).mean() < 4
     again = _segment(tmp_path / "b", encoding, _moving(12), range(12))
     assert again.read_bytes() == path.read_bytes()
+
+
+@pytest.mark.parametrize("codec", ["h264", "h265"])
+def test_no_picture_refers_to_one_before_a_key_frame(tmp_path: Path, codec: str) -> None:
+    encoding = _encoding(codec, options=(("g", "10"),))
+    path = _segment(tmp_path / "a", encoding, _moving(30), range(30))
+    with av.open(str(path)) as container:
+        packets = [packet for packet in container.demux(video=0) if packet.size]
+    keys = [index for index, packet in enumerate(packets) if packet.is_keyframe]
+    assert len(keys) >= 3
+    for key in keys:
+        first = packets[key].pts or 0
+        assert all((packet.pts or 0) > first for packet in packets[key + 1 :])
 
 
 @pytest.mark.parametrize(("codec", "suffix"), CONTAINERS)

@@ -145,6 +145,12 @@ def test_sound_before_the_start_is_left_out(source: Path, tmp_path: Path) -> Non
     assert 22 <= len(_packets(target)) <= 28
 
 
+def test_lossless_sound_is_cut_to_the_sample(clip: Callable[..., Path], tmp_path: Path) -> None:
+    source = clip("s.mkv", level_frames(24), sounds=[tone(1.0)], sound_codec="flac")
+    target = _carry(source, tmp_path / "a.mkv", 6, audio_start=0.3, audio_duration=0.25)
+    assert (_samples(target) == _samples(source)[14400:26400]).all()
+
+
 @pytest.mark.parametrize(("sound", "length"), [("aac", 1024), ("libopus", 960)])
 def test_rounded_times_become_exact(
     clip: Callable[..., Path], tmp_path: Path, sound: str, length: int
@@ -306,6 +312,7 @@ def test_streams_survive_a_second_run(rich: Path, tmp_path: Path) -> None:
     lines = [(0.3, 1.1, "0"), (1.3, 2.1, "1"), (2.3, 3.0, "2")]
     assert _texts(second) == {"eng": lines, "fra": lines}
     with av.open(str(second)) as container:
+        assert set(container.metadata) == {"title", "encoder"}  # not the brands of the MP4
         assert [c["metadata"]["title"] for c in container.chapters()] == ["C0", "C1", "C2"]
         assert container.streams.audio[1].metadata["title"] == "Remarks"
         cover = container.streams.video[1]
@@ -359,7 +366,8 @@ def test_gap_in_the_sound_is_kept_when_it_is_encoded(
     with av.open(str(source)) as old, av.open(str(with_gap), "w") as new:
         streams = [new.add_stream_from_template(s, opaque=True) for s in old.streams]
         for packet in old.demux():
-            if packet.size and not (packet.stream.type == "audio" and 200 <= packet.pts < 700):
+            is_lost = packet.stream.type == "audio" and 200 <= (packet.pts or 0) < 700
+            if packet.size and not is_lost:
                 packet.stream = streams[packet.stream.index]
                 new.mux(packet)
     samples = np.abs(_samples(_carry(with_gap, tmp_path / "a.webm")))
@@ -385,3 +393,30 @@ def test_time_of_the_first_picture_can_be_given(clip: Callable[..., Path], tmp_p
     tracks = Tracks(source, start=Fraction(1, 4), picture_start=Fraction(1, 4))
     join_segments(target, [(tmp_path / "a", 0)], encoding, suffix=".mp4", tracks=tracks)
     assert _onset(_samples(target)) == pytest.approx(0.25, abs=0.004)
+
+
+def _with_picture_subtitles(path: Path, source: Path) -> Path:
+    """Subtitles of Blu-ray discs, without lengths: shown at 0.2 s, cleared at 0.9 s."""
+    with av.open(str(source)) as old, av.open(str(path), "w") as new:
+        pictures = new.add_stream_from_template(old.streams.video[0], opaque=True)
+        texts = new.add_mux_stream("hdmv_pgs_subtitle", time_base=Fraction(1, 1000))
+        for packet in old.demux(video=0):
+            if packet.size:
+                packet.stream = pictures
+                new.mux(packet)
+        for begins, name in [(200, b"first"), (900, b"clear")]:
+            packet = av.Packet(b"\x16\x00\x0b" + name + bytes(6) + b"\x80\x00\x00")
+            packet.time_base, packet.stream = Fraction(1, 1000), texts
+            packet.pts = packet.dts = begins
+            new.mux(packet)
+    return path
+
+
+def test_subtitle_that_is_shown_at_the_cut_is_kept(
+    clip: Callable[..., Path], tmp_path: Path
+) -> None:
+    source = _with_picture_subtitles(tmp_path / "pgs.mkv", clip("s.mkv", level_frames(24)))
+    target = _carry(source, tmp_path / "a.mkv", pictures=12, audio_start=0.5)
+    with av.open(str(target)) as container:
+        packets = [p for p in container.demux(*container.streams.subtitles) if p.size]
+        assert [(p.pts, bytes(p)[3:8]) for p in packets] == [(0, b"first"), (400, b"clear")]

@@ -34,11 +34,14 @@ class Place:
       start: input frame with which the segment begins.
       first: first input frame whose result is of the segment.
       finished: latents of the segment before it in the scene; None where the scene begins.
+      alone: whether the clip has no other segment. Among others a segment that is shorter than a
+        window may be extended to a length that compiles once for many.
     """
 
     start: int = 0
     first: int = 0
     finished: FinishedLatents | None = None
+    alone: bool = True
 
     def keep(self, latents: jax.Array, *, stride: int, window: int) -> FinishedLatents:
         """Fetches what the next segment may need of the latents of this one.

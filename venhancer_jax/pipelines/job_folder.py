@@ -102,13 +102,16 @@ class JobFolder:
         self.path.mkdir(parents=True, exist_ok=True)
         remove_partials(self.path)
         older = _read_json(self._manifest)
-        if older is not None and older.get("format") == _FORMAT:
+        records = {
+            int(path.stem): _read_json(path)
+            for path in self.path.glob("*.json")
+            if path.stem.isdecimal()
+        }
+        if older.get("format") == _FORMAT and isinstance(older.get("facts"), dict):
             self._check_facts(older["facts"])
-        records = {int(path.stem): _read_json(path) for path in self.path.glob("[0-9]*.json")}
-        facts_digest = self._facts_digest()
-        if older is None and any(r and r["facts"] != facts_digest for r in records.values()):
+        elif any(r.get("facts", "") != self._facts_digest() for r in records.values() if r):
             raise InputError(
-                f"{self.path}: holds finished parts of a run with other settings, and its manifest"
+                f"{self.path}: holds finished parts of a run with other settings, and manifest.json"
                 f" cannot be read. {_RESTART}"
             )
         atomic_write(
@@ -188,6 +191,7 @@ class JobFolder:
             ends_clip=streamed.ends_clip,
         )
         stored = dataclasses.asdict(record) | {"facts": self._facts_digest()}
+        stored["check"] = _json_digest(stored)
         atomic_write(self.path / f"{index:06d}.json", json.dumps(stored))
         self._records[index] = record
         if (index - 1) % _KEPT_LATENTS:
@@ -197,8 +201,7 @@ class JobFolder:
         """Removes the folder and all that is in it."""
         if self.path.exists():
             # The manifest goes first: what is left of a removal that is interrupted is no job.
-            self._manifest.unlink(missing_ok=True)
-            for record in self.path.glob("*.json"):
+            for record in sorted(self.path.glob("*.json"), reverse=True):
                 record.unlink()
             shutil.rmtree(self.path)
         self._records.clear()
@@ -215,19 +218,14 @@ class JobFolder:
                 f" {'another' if len(changed) == 1 else 'other'} {'; '.join(changed)}. {_RESTART}"
             )
 
-    def _checked(self, index: int, stored: dict[str, Any] | None) -> SegmentRecord | None:
+    def _checked(self, index: int, stored: dict[str, Any]) -> SegmentRecord | None:
         """Returns the record of a segment whose file is whole, else None."""
-        try:
-            assert stored is not None
-            record = SegmentRecord(
-                count=stored["count"],
-                tick=stored["tick"],
-                digest=stored["digest"],
-                latents=stored["latents"],
-                after=Position(**stored["after"]),
-                ends_clip=stored["ends_clip"],
-            )
-        except (AssertionError, KeyError, TypeError):
+        if stored.pop("check", None) != _json_digest(stored):
+            return None
+        if stored.pop("facts") != self._facts_digest():
+            return None
+        record = SegmentRecord(**stored | {"after": Position(**stored["after"])})
+        if record.after.index != index + 1:
             return None
         file = self._file(index)
         if record.count and not (file.exists() and content_digest(file) == record.digest):
@@ -248,7 +246,7 @@ class JobFolder:
         return self.path / f"{index:06d}.npz"
 
     def _facts_digest(self) -> str:
-        return hashlib.blake2b(json.dumps(self._facts, sort_keys=True).encode()).hexdigest()[:32]
+        return _json_digest(self._facts)
 
 
 def is_done(target: Path) -> bool:
@@ -275,10 +273,14 @@ def content_digest(path: Path) -> str:
         return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
-def _read_json(path: Path) -> dict[str, Any] | None:
-    """Returns the JSON object of a file; None if it is missing or damaged."""
+def _json_digest(value: Any) -> str:
+    return hashlib.blake2b(json.dumps(value, sort_keys=True).encode(), digest_size=16).hexdigest()
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    """Returns the JSON object of a file; an empty one if it is missing or damaged."""
     try:
         found = json.loads(path.read_text())
-    except (OSError, ValueError):
-        return None
-    return found if isinstance(found, dict) else None
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}

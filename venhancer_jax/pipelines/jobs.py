@@ -33,11 +33,15 @@ from venhancer_jax.video import (
     prompt_for,
     read_frames,
 )
+from venhancer_jax.video.codec_options import split_codec_options
 from venhancer_jax.video.cut_list import CutSource, cut_source
 from venhancer_jax.video.duplicates import drop_duplicates
-from venhancer_jax.video.encoders import default_suffix
+from venhancer_jax.video.encoders import check_options, default_suffix
 from venhancer_jax.video.encoding import Encoding
 from venhancer_jax.video.image_folder import IMAGES
+from venhancer_jax.video.layers import Passage
+from venhancer_jax.video.output_format import losses, output_format
+from venhancer_jax.video.picture_format import PictureFormat
 from venhancer_jax.video.tracks import Tracks
 from venhancer_jax.video.write import check_target
 
@@ -52,7 +56,7 @@ class EnhanceJob:
 
     Attributes:
       source: video to read.
-      target: video or, for a codec of images, folder to write.
+      target: video or, for a codec of images, folder to write; a single image for `is_still`.
       info: facts about the source.
       options: options of the enhancement.
       files: settings of reading and writing.
@@ -77,20 +81,50 @@ class EnhanceJob:
         return times.time_base if times.rate is None else None
 
     @property
+    def is_still(self) -> bool:
+        """Returns whether the target is a single image."""
+        return self.output.frames == 1 and self.target.suffix[1:].lower() in IMAGES
+
+    @property
     def is_whole(self) -> bool:
         """Returns whether the source is enhanced to its end."""
         return self.first + self.clip.frames == len(self.info.times)
 
-    def frames(self, start: int = 0) -> Iterator[TimedFrame]:
+    @property
+    def picture(self) -> PictureFormat:
+        """Returns the format of the pictures of the target.
+
+        Raises:
+          InputError: the codec cannot have the requested format, or cannot hold HDR.
+        """
+        height, width = self.output.size
+        return output_format(
+            self.info.picture,
+            codec=self.files.codec,
+            width=width,
+            height=height,
+            pixel_format=self.files.pixel_format,
+            hdr=self.files.hdr,
+        )
+
+    def passage(self) -> Passage:
+        """Returns the way of frames from the source to networks, and of results to the target."""
+        return Passage(
+            self.info.picture, self.picture, size=self.output.size, hdr_mode=self.files.hdr
+        )
+
+    def frames(self, start: int = 0, passage: Passage | None = None) -> Iterator[TimedFrame]:
         """Reads the frames to enhance.
 
         Args:
           start: index of the first frame, counted from the first one to enhance, without the
             duplicates that are dropped.
+          passage: way of the frames, through which their results leave; by default a new one.
 
         Raises:
           InputError: the source cannot be read.
         """
+        passage = passage or self.passage()
         drop = self.files.duplicates == "drop"
         cuts = cut_source(self.files.cuts)
         # Which frames are kept is known from the first one on only.
@@ -102,6 +136,11 @@ class EnhanceJob:
             max_frames=self.clip.frames - begin + lead,
             allow_damaged=self.files.allow_damaged,
             as_stored=True,
+            layers=True,
+        )
+        pictures = (
+            passage.enter(image, self._tick(index) * self._seconds_per_tick)
+            for index, image in enumerate(pictures, begin - lead)
         )
         timed = self._timed(cuts, pictures, begin, lead)
         return itertools.islice(timed, start, None) if drop else timed
@@ -129,6 +168,10 @@ class EnhanceJob:
         return (int(ticks[stop]) if stop < len(ticks) else times.end) - int(ticks[self.first])
 
     @property
+    def _seconds_per_tick(self) -> Fraction:
+        return self.time_base or 1 / self.clip.rate
+
+    @property
     def end_tick(self) -> int:
         """Returns the tick at which the last frame ends, counted from the first one to enhance."""
         return self._tick(self.clip.frames)
@@ -147,6 +190,8 @@ class EnhanceJob:
             height=height,
             time_base=clock.output_base,
             rate=clock.rate,
+            options=split_codec_options(self.files.codec_options),
+            picture=self.picture,
         )
 
     def tracks(self) -> Tracks | None:
@@ -286,9 +331,18 @@ def check_job(config: ConfigDict, source: Path, target: Path, *, index: int) -> 
         output=find_system(system_of(config)).output(clip, options),
         first=first,
     )
+    if job.is_still:
+        files = dataclasses.replace(files, codec=target.suffix[1:].lower())
+        job = dataclasses.replace(job, files=files)
     cut_source(files.cuts).frames(info.times)
     job.frames()
-    check_target(target, files.codec)
+    if not job.is_still:
+        check_target(target, files.codec)
+        check_options(files.codec, split_codec_options(files.codec_options))
+        if lost := losses(info.picture, job.picture, files.codec):
+            log_on_main(f"{target}: not stored as in {source}: {'; '.join(lost)}")
+    elif target.is_dir():
+        raise InputError(f"{target}: a folder of this name is in the way.")
     _check_writable(target)
     return job
 

@@ -18,7 +18,9 @@ from venhancer_jax.settings import (
     whole_pair,
 )
 from venhancer_jax.video.bars import BARS
+from venhancer_jax.video.codec_options import parse_codec_options
 from venhancer_jax.video.deinterlace import DEINTERLACE
+from venhancer_jax.video.output_format import HDR_MODES
 from venhancer_jax.video.timing import MAX_FPS
 
 COMPATS = ("default", "official")
@@ -196,7 +198,7 @@ class GuidedOptions(EnhanceOptions):
         about="least number of frames that windows share; by default what hides their borders",
     )  # fmt: skip
     tile: str | int = parsed(
-        "auto", parse_tile, kind="auto, none or pixels", group=SPEED,
+        "auto", parse_tile, kind="side", group=SPEED,
         about="side of the tiles of a frame of the output; auto cuts what is large for the memory",
     )  # fmt: skip
     tile_overlap: int | None = whole(
@@ -275,12 +277,24 @@ class FileOptions:
         about="divide a folder between runs: take what no other run has claimed or finished",
     )  # fmt: skip
     codec: str = choice(
-        "h264", ("h264", "h265", "av1", "png"), group=FILES,
-        about="encoding of the output; png writes a folder of images",
+        "h264", ("h264", "h265", "av1", "prores", "ffv1", "png", "exr"), group=FILES,
+        about="encoding of the output; png and exr write a folder of images",
     )  # fmt: skip
     quality: float = number(
         0.75, low=0, high=1, group=FILES, about="1 is visually lossless, 0 is small"
     )
+    codec_options: str = parsed(
+        "", parse_codec_options, kind="text", group=FILES,
+        about="options of FFmpeg's encoder: crf=20:preset=slow",
+    )  # fmt: skip
+    pixel_format: str = text(
+        "auto", group=FILES,
+        about="samples of the output, such as yuv420p10le; auto is like the input",
+    )  # fmt: skip
+    hdr: str = choice(
+        "keep", HDR_MODES, group=FILES,
+        about="PQ and HLG stay, or sdr, become BT.709 of ordinary brightness",
+    )  # fmt: skip
 
     def __post_init__(self):
         normalise(self)

@@ -159,7 +159,7 @@ def to_bytes(frames: jax.Array, *, truncate: bool, dtype: npt.DTypeLike = np.uin
     if dtype != np.uint8:
         frames = frames.astype(jnp.float32)
     scaled = jnp.clip(frames * 0.5 + 0.5, 0, 1) * np.iinfo(dtype).max
-    pixels = (scaled if truncate else jnp.round(scaled)).astype(dtype)
+    pixels = (scaled if truncate else jnp.round(scaled)).astype(np.dtype(dtype))
     return constrain(pixels, (None,) * pixels.ndim)
 
 

@@ -2,10 +2,12 @@
 
 import dataclasses
 import functools
+import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -170,14 +172,14 @@ def _enhance_gap(
 ) -> None:
     """Enhances the segments of a gap; all of them compute, the main process writes."""
     sizes = system.segment_sizes(job.clip.rate, job.options)
-    encoding = job.encoding(clock)
+    encoding, passage = job.encoding(clock), job.passage()
 
     def compute() -> Iterator[StreamedSegment | tuple[np.ndarray, int]]:
         """Yields each segment and then its frames."""
         read_from = gap.state.position.read_from(sizes)
         for streamed in enhance_stream(
             system,
-            prefetched(job.frames(read_from), _WAITING_FRAMES),
+            prefetched(job.frames(read_from, passage), _WAITING_FRAMES),
             rate=job.clip.rate,
             clock=clock,
             options=job.options,
@@ -185,31 +187,32 @@ def _enhance_gap(
             state=gap.state,
         ):
             yield streamed
-            yield from streamed.frames
+            for frame, tick in streamed.frames:
+                yield passage.leave(frame, tick * clock.output_base), tick
             if streamed.after.position.index == gap.stop:
                 return
 
     # The device computes the next segment while the encoder still works on this one.
-    stream = prefetched(compute(), _WAITING_FRAMES)
+    with closing(prefetched(compute(), _WAITING_FRAMES)) as stream:
+        for streamed in stream:
+            assert isinstance(streamed, StreamedSegment)
+            index = streamed.segment.index
+            frames = _frames(stream, streamed.count)
+            if folder is None or folder.is_finished(index):
+                for _ in frames:
+                    pass  # another process writes it, or only its latents were lost
+            else:
+                assert claim is not None
+                claim.check()
+                folder.add(streamed, functools.partial(_write, encoding, frames))
+                keep_on_interrupt(folder.path)
+                progress.finish_segment(streamed.count)
 
-    def frames_of(streamed: StreamedSegment) -> Iterator[tuple[np.ndarray, int]]:
-        for _ in range(streamed.count):
-            item = next(stream)
-            assert isinstance(item, tuple)
-            yield item
 
-    for streamed in stream:
-        assert isinstance(streamed, StreamedSegment)
-        index = streamed.segment.index
-        if folder is None or folder.is_finished(index):
-            for _ in frames_of(streamed):
-                pass  # another process writes it, or only its latents were lost
-        else:
-            assert claim is not None
-            claim.check()
-            folder.add(streamed, functools.partial(_write, encoding, frames_of(streamed)))
-            keep_on_interrupt(folder.path)
-            progress.finish_segment(streamed.count)
+def _frames(stream: Iterator[Any], count: int) -> Iterator[tuple[np.ndarray, int]]:
+    """Yields the next items of a stream, which are frames with their ticks."""
+    for _ in range(count):
+        yield next(stream)
 
 
 def _write(encoding: Encoding, frames: Iterator[tuple[np.ndarray, int]], path: Path) -> int:
@@ -227,6 +230,12 @@ def _join(job: EnhanceJob, clock: OutputClock, folder: JobFolder) -> None:
     """Joins all segments into the target, with the other streams of the source."""
     target, encoding = job.target, job.encoding(clock)
     segments = folder.segments()
+    if job.is_still:
+        (image,) = segments[0][0].iterdir()
+        remove_stale(target)
+        with atomic_file(target) as partial:
+            shutil.copyfile(image, partial)
+        return
     if job.files.codec in IMAGES:
         check_replaceable(target)
         with atomic_folder(target) as partial:

@@ -111,6 +111,7 @@ class Segment:
         self._overlap = overlap
         self._frames = frames
         self._clip_ended = clip_ended
+        self._lazy = not isinstance(frames, list)
         self._times: list[tuple[int, int]] = []
 
     def pixels(self) -> Iterator[np.ndarray]:
@@ -118,6 +119,11 @@ class Segment:
         for frame in self._frames:
             self._times.append((frame.tick, frame.end))
             yield frame.pixels
+
+    @property
+    def alone(self) -> bool:
+        """Returns whether the clip has no other segment, as far as it is known beforehand."""
+        return self.index == 0 and (self._lazy or self.ends_scene and self._clip_ended())
 
     @property
     def ends_scene(self) -> bool:

@@ -93,6 +93,7 @@ def enhance_stream(
             start=segment.start,
             first=segment.first,
             finished=state.finished if continues else None,
+            alone=segment.alone,
         )
         enhanced = system.enhance_segment(
             segment.pixels(), rate=rate, options=options, place=place, progress=progress

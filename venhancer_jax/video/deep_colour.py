@@ -73,7 +73,8 @@ def from_rgb16(
     samples = _transform(image[..., :3], _to_yuv(matrix, target.full_range, bits))
     if target.has_alpha:
         codes = image[..., 3].astype(np.float32) * np.float32((2**bits - 1) / WHITE)
-        samples = np.dstack([samples, _rounded(codes, 2**bits - 1) << (16 - bits)])
+        shifted = _rounded(codes, 2**bits - 1) << np.uint16(16 - bits)
+        samples = np.dstack([samples, shifted]).astype(np.uint16)
     if name.startswith(_PLANAR_444):
         return _planar(samples, name, bits)
     deep = "yuva444p16le" if target.has_alpha else "yuv444p16le"
@@ -149,7 +150,7 @@ def _resampled(
 
 def _plane(frame: VideoFrame, index: int) -> np.ndarray:
     plane = frame.planes[index]
-    rows = np.frombuffer(plane, np.uint16).reshape(-1, plane.line_size // 2)
+    rows = np.frombuffer(memoryview(plane), np.uint16).reshape(-1, plane.line_size // 2)
     return rows[: plane.height, : plane.width]
 
 

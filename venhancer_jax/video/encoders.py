@@ -149,7 +149,7 @@ def add_video_stream(container: OutputContainer, encoding: Encoding) -> VideoStr
     options = encoder.options | _LIBRARY_OPTIONS.get(library, {})
     options |= encoder.quality(encoding.quality, picture.chroma)
     _merge(options, _light_options(library, picture))
-    check_options(library, codec, encoding.options)
+    check_options(codec, encoding.options)
     _merge(options, dict(encoding.options))
     stream = container.add_stream(library, rate=encoding.rate or NOMINAL_RATE, options=options)
     assert isinstance(stream, VideoStream)
@@ -219,24 +219,24 @@ def supported_formats(codec: str) -> tuple[str, ...]:
     return tuple(layout.name for layout in listed) if listed else ("yuv420p", "yuv420p10le")
 
 
-def check_options(library: str, codec: str, options: Iterable[tuple[str, str]]) -> None:
+def check_options(codec: str, options: Iterable[tuple[str, str]]) -> None:
     """Checks the names of encoder options.
 
     Args:
-      library: FFmpeg's name of the encoder.
-      codec: picture codec, for messages.
+      codec: codec of pictures, or of images, whose encoders have their names.
       options: names and values.
 
     Raises:
-      InputError: the encoder has no such option.
+      InputError: this FFmpeg build lacks the encoder, or the encoder has no such option.
     """
+    library = find_library(codec) if codec in ENCODERS else codec
     listed = CodecContext.create(library, "w").supported_options
     known = {option.name for option in (*listed.generic, *listed.private)}
     for name, value in options:
         if name not in known:
             own = sorted(option.name for option in listed.private)
             raise InputError(
-                f"codec_options {name}={value}: {codec} ({library}) has no option {name!r}. It has"
+                f"codec_options {name}={value}: {library} has no option {name!r}. It has"
                 f" {', '.join(own)}, and the options that all encoders of FFmpeg have."
             )
 

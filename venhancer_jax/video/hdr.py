@@ -17,6 +17,7 @@ import functools
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from venhancer_jax.video.picture_format import BT2020, HLG, PQ
 
@@ -25,14 +26,14 @@ _WHITE = 65535
 _PEAK = 10000.0
 _HLG_PEAK = 1000.0
 _KNEE, _GAIN, _GAMMA = 0.5, 0.8, 2.4
-_LUMA_2020 = np.float32([0.2627, 0.6780, 0.0593])
+_LUMA_2020 = np.array([0.2627, 0.6780, 0.0593], np.float32)
 # ITU-R BT.2087, linear RGB of BT.2020 to that of BT.709.
 _TO_709 = np.array(
     [[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-0.0182, -0.1006, 1.1187]]
 )
 
 
-def pq_to_light(signal: np.ndarray) -> np.ndarray:
+def pq_to_light(signal: npt.ArrayLike) -> np.ndarray:
     """Converts a PQ signal to light (SMPTE ST 2084).
 
     Args:
@@ -46,7 +47,7 @@ def pq_to_light(signal: np.ndarray) -> np.ndarray:
     return _PEAK * np.power(share, 16384 / 2610)
 
 
-def light_to_pq(light: np.ndarray) -> np.ndarray:
+def light_to_pq(light: npt.ArrayLike) -> np.ndarray:
     """Converts light to a PQ signal (SMPTE ST 2084).
 
     Args:
@@ -59,7 +60,7 @@ def light_to_pq(light: np.ndarray) -> np.ndarray:
     return np.power((0.8359375 + 18.8515625 * power) / (1 + 18.6875 * power), 2523 / 32)
 
 
-def hlg_to_scene(signal: np.ndarray) -> np.ndarray:
+def hlg_to_scene(signal: npt.ArrayLike) -> np.ndarray:
     """Converts an HLG signal to linear light of the scene, from 0 to 1 (ITU-R BT.2100).
 
     Args:
@@ -145,7 +146,7 @@ def tone_map(frame: np.ndarray, transfer: int, primaries: int, peak: float | Non
     light = to_linear(frame, transfer)
     highest = _HLG_PEAK if transfer == HLG or peak is None else min(max(peak, 250.0), _PEAK)
     codes = light_to_pq(np.linspace(0, 1, 4096) ** 4 * _PEAK)
-    table = pq_to_light(_roll_off(codes, float(light_to_pq(np.float64(highest))))) / WHITE_LIGHT
+    table = pq_to_light(_roll_off(codes, float(light_to_pq(highest)))) / WHITE_LIGHT
     brightest = np.maximum(light.max(-1), np.float32(1e-7))
     # The fourth root is the axis of the table, fine in shadows.
     axis = np.sqrt(np.sqrt(brightest * np.float32(WHITE_LIGHT / _PEAK))) * np.float32(4095)
@@ -159,7 +160,7 @@ def tone_map(frame: np.ndarray, transfer: int, primaries: int, peak: float | Non
 
 def _roll_off(signal: np.ndarray, highest: float) -> np.ndarray:
     """Maps PQ signals up to `highest` below that of reference white (BT.2390, section 5.4.1)."""
-    most = float(light_to_pq(np.float64(WHITE_LIGHT))) / highest
+    most = float(light_to_pq(WHITE_LIGHT)) / highest
     knee = 1.5 * most - 0.5
     share = np.clip(signal / highest, 0, 1)
     t = np.clip((share - knee) / (1 - knee), 0, 1)

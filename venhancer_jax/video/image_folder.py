@@ -25,6 +25,23 @@ _NAME_PATTERN = re.compile(r"\d{6,}\.(png|exr)")
 _PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 
 
+@dataclass(frozen=True, kw_only=True)
+class Images:
+    """A codec of images.
+
+    Attributes:
+      suffix: suffix of files.
+      formats: FFmpeg's pixel formats, without and with alpha, the plainest first.
+      options: encoder options.
+      is_whole: function that returns whether a file is complete.
+    """
+
+    suffix: str
+    formats: tuple[str, ...]
+    options: tuple[tuple[str, str], ...]
+    is_whole: Callable[[Path], bool]
+
+
 def check_replaceable(folder: Path) -> None:
     """Checks that a folder is absent or holds nothing but numbered images.
 
@@ -110,7 +127,7 @@ class ImageFolder:
           InputError: the codec lacks an option.
         """
         codec = encoding.codec
-        check_options(codec, codec, encoding.options)
+        check_options(codec, encoding.options)
         self._folder, self._encoding, self._images = folder, encoding, IMAGES[codec]
         self._options = dict(self._images.options) | dict(encoding.options)
         self._reformatter = VideoReformatter()
@@ -164,7 +181,7 @@ def plain_image(codec: str, frame: np.ndarray) -> PictureFormat:
     )
 
 
-def _name(number: int, images: "Images") -> str:
+def _name(number: int, images: Images) -> str:
     return f"{number:06d}{images.suffix}"
 
 
@@ -191,23 +208,6 @@ def _is_whole_exr(path: Path) -> bool:
     except (struct.error, IndexError, ValueError):
         return False
     return last + 8 + length == len(data)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Images:
-    """A codec of images.
-
-    Attributes:
-      suffix: suffix of files.
-      formats: FFmpeg's pixel formats, without and with alpha, the plainest first.
-      options: encoder options.
-      is_whole: function that returns whether a file is complete.
-    """
-
-    suffix: str
-    formats: tuple[str, ...]
-    options: tuple[tuple[str, str], ...]
-    is_whole: Callable[[Path], bool]
 
 
 IMAGES = {

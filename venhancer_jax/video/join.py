@@ -119,6 +119,9 @@ def _add_copied_stream(
     stream.time_base = encoding.time_base
     set_tags(stream, stored_format(encoding))  # which not every segment stores
     tag_for_players(stream, encoding)
+    if encoding.codec == "prores":
+        # The tag is the profile, which players do not look for elsewhere.
+        stream.codec_context.codec_tag = template.codec_context.codec_tag
     return stream
 
 

@@ -158,7 +158,9 @@ def _floats(frame: VideoFrame, alpha: bool) -> np.ndarray:
         raise ValueError(f"pictures of {name} cannot be read")
     planes = []
     for plane in frame.planes:
-        rows = np.frombuffer(plane, dtype).reshape(-1, plane.line_size // dtype.itemsize)
+        rows = np.frombuffer(memoryview(plane), dtype).reshape(
+            -1, plane.line_size // dtype.itemsize
+        )
         planes.append(rows[: plane.height, : plane.width].astype(np.float32))
     if len(planes) < 3:
         planes = [planes[0]] * 3 + planes[1:]

@@ -240,14 +240,16 @@ def list_ticks(path: Path) -> tuple[list[int], Fraction]:
             _check_boxes(path)
         with av.open(f"file:{path}", "r") as container:
             stream = container.streams.video[0]
-            packets = [packet for packet in container.demux(stream) if packet.size]
-            whole = is_nut or len(packets) == stream.frames
-            whole = whole and not any(packet.is_corrupt for packet in packets)
-            ticks = [packet.pts for packet in packets if packet.pts is not None]
+            ticks, whole = [], True
+            for packet in container.demux(stream):
+                if packet.size:
+                    whole = whole and packet.pts is not None and not packet.is_corrupt
+                    ticks.append(packet.pts or 0)
+            whole = whole and (is_nut or len(ticks) == stream.frames)
             time_base = stream.time_base
     except (FFmpegError, OSError, IndexError) as error:
         raise broken_segment(path) from error
-    if not whole or not ticks or len(ticks) < len(packets) or min(ticks) != 0 or time_base is None:
+    if not whole or not ticks or min(ticks) != 0 or time_base is None:
         raise broken_segment(path)
     return ticks, time_base
 

@@ -2,6 +2,7 @@
 
 import math
 import struct
+from contextlib import suppress
 from fractions import Fraction
 
 from av import AudioFrame, CodecContext, Packet
@@ -51,13 +52,13 @@ def add_audio(
     copied = _COPIED_CODECS.get(output.format.name)
     exact = holds_negative_times(output)
     if copied is None or codec in copied:
-        if part.is_cut and not exact and codec.startswith(_LOSSLESS) and _has_encoder(codec):
-            return _Encoded(stream, output, part, codec), ""
-        try:
+        is_cut_again = part.is_cut and not exact and codec.startswith(_LOSSLESS)
+        with suppress(ValueError):  # Matroska has no place for this codec, or FFmpeg no encoder
+            if is_cut_again:
+                return _Encoded(stream, output, part, codec), ""
             return _Copied(stream, output, part, _lead(stream, first, exact)), ""
-        except ValueError:
-            pass  # Matroska has no place for this codec
-    codec = "libopus" if output.format.name == "webm" else "aac"
+    lossless = "flac" if codec.startswith(_LOSSLESS) else "aac"
+    codec = {"webm": "libopus", "matroska": lossless}.get(output.format.name, "aac")
     return _Encoded(stream, output, part, codec), f"encoded as {codec.removeprefix('lib')}"
 
 
@@ -115,14 +116,14 @@ class _Encoded:
         # Files may leave open which loudspeakers the channels are for.
         usual = _USUAL_LAYOUTS.get(source.channels, "stereo")
         layouts = (source.layout.name, usual, "stereo")
-        layout = next(name for name in layouts if _can_encode(codec, rate, name))
+        layout = next((name for name in layouts if _can_encode(codec, rate, name)), "stereo")
         encoded = output.add_stream(codec, rate=rate)
         assert isinstance(encoded, AudioStream)
         encoded.codec_context.layout = layout
         if not codec.startswith(_LOSSLESS):
             channels = len(encoded.codec_context.layout.channels)
             encoded.codec_context.bit_rate = _BIT_RATE_PER_CHANNEL * max(2, channels)
-        else:
+        elif source.format.name in {each.name for each in encoded.codec.audio_formats or ()}:
             encoded.codec_context.format = source.format.name
         copy_tags(stream, encoded)
         self._stream, self._output, self._part = encoded, output, part
@@ -174,6 +175,7 @@ def _trimming(frame: AudioFrame, part: Part) -> Graph:
         time_base=Fraction(1, frame.sample_rate),
     )
     end = "" if math.isinf(part.end) else f":end_pts={round(part.end * frame.sample_rate)}"
+    # What is long before time 0 is dropped here, and the rest of it by the next filter.
     trim = graph.add("atrim", f"start_pts=-{10 * frame.sample_rate}{end}")
     fill = graph.add("aresample", "async=1:first_pts=0")
     sink = graph.add("abuffersink")
@@ -196,14 +198,6 @@ def _lead(stream: AudioStream, first: Packet | None, exact: bool) -> Fraction:
     if "matroska" in stream.container.format.name and first is not None and first.pts is not None:
         return max(Fraction(0), -first.pts * first.time_base)
     return Fraction(0)
-
-
-def _has_encoder(codec: str) -> bool:
-    try:
-        CodecContext.create(codec, "w")
-    except (ValueError, FFmpegError):
-        return False
-    return True
 
 
 def _can_encode(codec: str, rate: int, layout: str) -> bool:

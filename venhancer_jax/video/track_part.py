@@ -19,6 +19,7 @@ _FILE_TAGS = (
     "minor_version",
     "number_of_",
     "rotate",
+    "software",
     "_statistics_",
     "timecode",
     "vendor_id",

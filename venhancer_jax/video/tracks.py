@@ -185,11 +185,13 @@ class TrackCopier:
             if note:
                 notes.append(f"{_name(stream)}: {note}")
         if notes:
+            advice = " An output whose name ends in .mkv holds the most."
             _log.warning(
-                "%s: %s cannot hold all of its streams as they are: %s",
+                "%s: %s cannot hold all of its streams as they are: %s.%s",
                 self._source,
                 self._container,
                 "; ".join(notes),
+                "" if self._container == "matroska" else advice,
             )
 
     def _demux(self) -> Iterator[Packet]:
@@ -272,5 +274,5 @@ def _name(stream: Stream) -> str:
     """Returns words that distinguish a stream, such as `subtitle stream 3 (ass, deu)`."""
     context = stream.codec_context
     codec = context.codec.canonical_name if context is not None else stream.name
-    facts = ", ".join(fact for fact in (codec, stream.language) if fact)
+    facts = ", ".join(fact for fact in (codec, stream.language) if fact not in (None, "und"))
     return f"{stream.type} stream {stream.index}" + (f" ({facts})" if facts else "")

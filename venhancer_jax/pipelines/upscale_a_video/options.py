@@ -88,7 +88,7 @@ class UpscaleAVideoOptions(GuidedOptions):
         2, low=0, high=999, group=SPEED, about="least number of frames that windows share"
     )
     tile: str | int = parsed(
-        "auto", parse_tile, kind="auto, none or pixels", group=SPEED,
+        "auto", parse_tile, kind="side", group=SPEED,
         about="side of the tiles of an input frame; auto is 256 for 384x384 pixels and more",
     )  # fmt: skip
     tile_overlap: int = whole(

@@ -197,14 +197,16 @@ def plan_space(
     )
 
 
-def plan_time(frames: int, rate: Fraction, options: VEnhancerOptions) -> TimePlan:
+def plan_time(
+    frames: int, rate: Fraction, options: VEnhancerOptions, *, few_lengths: bool = False
+) -> TimePlan:
     """Plans the frames for a clip of `frames` at `rate` per second.
 
     The grid has every input frame on it as a key frame. Where the target rate is not a multiple of
     the input's, the grid is finer than the output, which takes the frames nearest to its own
     times: 24 to 60 computes 120 and takes every second one. Beyond nine times the input's rate
     frames of the grid are held. The output lasts as long as the input; the last frame is held, not
-    invented. With `shape_buckets` the grid is extended to one of few lengths.
+    invented. With `few_lengths` or `shape_buckets` the grid is extended to one of few lengths.
     """
     target = options.output_rate(rate)
     if options.quirks.published_times:
@@ -221,7 +223,7 @@ def plan_time(frames: int, rate: Fraction, options: VEnhancerOptions) -> TimePla
     ratio = target / rate
     stride = _stride(ratio)
     keys = frames
-    if options.shape_buckets:
+    if few_lengths or options.shape_buckets:
         keys = buckets.key_frames(frames, stride, options.window)
     index = tuple(official.key_index(keys, stride - 1))
     return TimePlan(

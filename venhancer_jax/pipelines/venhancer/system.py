@@ -198,7 +198,7 @@ class VEnhancer(VEnhancerNetworks):
         key_noise = noise or CounterNoise(options.seed, place.start)
         noise = noise or CounterNoise(options.seed, place.start * stride)
         with self.on_mesh():
-            encoded, plan = self._encode(frames, rate, options, progress)
+            encoded, plan = self._encode(frames, rate, options, place, progress)
             conditions = compute_conditions(
                 encoded, plan.time, self.schedule, noise, key_noise, options
             )
@@ -270,6 +270,7 @@ class VEnhancer(VEnhancerNetworks):
         frames: Iterable[np.ndarray],
         rate: Fraction,
         options: VEnhancerOptions,
+        place: Place,
         progress: Progress,
     ) -> tuple[EncodedClip, VEnhancerPlan]:
         stride = plan_time(1, rate, options).stride
@@ -291,7 +292,11 @@ class VEnhancer(VEnhancerNetworks):
             progress=progress,
         )
         clip = Clip(frames=count, height=size[0], width=size[1], rate=rate)
-        return encoded, self.plan(clip, options)
+        plan = self.plan(clip, options)
+        if not place.alone:
+            time = plan_time(count, rate, options, few_lengths=True)
+            plan = dataclasses.replace(plan, time=time)
+        return encoded, plan
 
     def _cut(self, space: SpacePlan, options: VEnhancerOptions) -> SpacePlan:
         """Cuts frames into tiles for the denoiser; the published program has none."""
