@@ -7,6 +7,11 @@ Every setting below can be changed: --config.up_scale=2 --config.target_fps=60. 
 2 wrong input, 130 and 143 interrupted, 1 anything else. An interrupted run resumes when the same
 command is run again.
 
+    python sample.py --config=venhancer --config.input=IN.mp4 --preview
+
+enhances three short pieces of the video at full quality, OUT.preview.mp4, compares a frame with its
+bicubic enlargement, OUT.preview.png, and reports how long the whole would take.
+
     python sample.py --config=venhancer --plan=v5e-8 --plan_clip=720x1280x32
 
 compiles for chips that need not be present, and reports memory and time of the run on them: for an
@@ -22,6 +27,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from venhancer_jax.cli.plan_flags import SAMPLE_FLAGS, check_flags, plan_sample
+from venhancer_jax.cli.preview import PREVIEW, preview, with_value
 from venhancer_jax.command_line import parse_config
 from venhancer_jax.errors import InputError
 from venhancer_jax.interrupt import run_interruptible
@@ -34,11 +40,14 @@ _RESUME = "finished parts are kept; run the same command again to resume"
 def main(arguments: Sequence[str]) -> int:
     """Enhances as the command line says; returns the exit code."""
     try:
-        config, values = parse_sample_config(arguments)
+        flags = (*SAMPLE_FLAGS, PREVIEW)
+        config, values = parse_sample_config(with_value(arguments), flags)
         if config is None:
             return 0
         if check_flags(values):
             return plan_sample(config, values)
+        if values[PREVIEW]:
+            return run_interruptible(lambda: preview(config), "run it again to begin again")
         return run_interruptible(lambda: _enhance(config), _RESUME)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -80,7 +80,7 @@ class JobFolder:
           facts: JSON values that the output follows from, by name.
           suffix: suffix of segment files; empty where a segment is a folder of images.
         """
-        self.path = _job_path(target)
+        self.path = job_path(target)
         self._target = target
         self._manifest = self.path / _MANIFEST
         self._facts = json.loads(json.dumps(dict(facts)))
@@ -252,10 +252,11 @@ class JobFolder:
 def is_done(target: Path) -> bool:
     """Returns whether an output is there and no run of it was interrupted."""
     there = any(target.iterdir()) if target.is_dir() else target.exists()
-    return there and not (_job_path(target) / _MANIFEST).exists()
+    return there and not (job_path(target) / _MANIFEST).exists()
 
 
-def _job_path(target: Path) -> Path:
+def job_path(target: Path) -> Path:
+    """Returns the job folder of an output."""
     return target.with_name(f"{target.name}.job")
 
 
