@@ -1,0 +1,133 @@
+"""Measures whether memory, disk and time per frame depend on the length of a clip, as JSON.
+
+    python -m benchmarks.long_clip --video=VIDEO --minutes=1,10
+    python -m benchmarks.long_clip --video=VIDEO --minutes=1,10 --preset=tiny
+
+Loops a video with small changes (each round is shifted and a little brighter or darker) into clips
+of some minutes at 320x180, and enlarges each twice by `sample.py` in a process of its own: by the shipped model, or by networks of
+the sizes of a preset with random weights, which take less time.
+"""
+
+import itertools
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from absl import app, flags
+
+from benchmarks.measure import report
+from benchmarks.random_system import unit_gain_params
+from venhancer_jax.pipelines import catalog
+from venhancer_jax.pipelines.registry import find_system
+from venhancer_jax.video import VideoWriter, probe, read_frames
+from venhancer_jax.weights import save_weights
+
+VIDEO = flags.DEFINE_string("video", None, "video that is looped", required=True)
+MINUTES = flags.DEFINE_list("minutes", ["1", "10"], "lengths of the clips, shortest first")
+RATE = flags.DEFINE_integer("rate", 25, "frames per second of the clips")
+PRESET = flags.DEFINE_string("preset", "demo", "preset of the networks")
+SETTINGS = flags.DEFINE_list("settings", [], "settings of sample.py, such as window=16")
+WIDTH, HEIGHT = 320, 180
+_POLL_SECONDS = 0.2
+
+
+def looped(frames: int) -> Iterator[np.ndarray]:
+    """Yields the frames of a clip, uint8 `[180, 320, 3]`."""
+    count = 0
+    for turn in itertools.count():
+        for frame in read_frames(VIDEO.value):
+            if count == frames:
+                return
+            small = cv2.resize(frame, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
+            shifted = np.roll(small, 3 * turn, axis=1).astype(np.int16) + 4 * (turn % 5 - 2)
+            yield shifted.clip(0, 255).astype(np.uint8)
+            count += 1
+
+
+def random_weights(folder: Path) -> list[str]:
+    """Writes random weights of the preset; returns the settings that select them."""
+    settings = [f"preset={PRESET.value}"]
+    options = {"venhancer": "checkpoint", "vae": "vae_checkpoint", "text": "text_checkpoint"}
+    for role, config in find_system("venhancer").presets[PRESET.value].items():
+        params = unit_gain_params(catalog.build(role, config))
+        about = {"network": role, "config": catalog.config_to_dict(config)}
+        save_weights(folder / role, ((n, np.asarray(x)) for n, x in params.items()), about)
+        settings.append(f"{options[role]}={folder / role}")
+    return settings
+
+
+def enhanced(source: Path, target: Path, chosen: list[str]) -> dict[str, Any]:
+    """Enhances a clip in a process of its own; returns what it took."""
+    settings = [f"--config.{setting}" for setting in [*chosen, *SETTINGS.value]]
+    command = [
+        sys.executable, "-m", "venhancer_jax.cli", "sample", f"--config.input={source}",
+        f"--config.output={target}", "--config.up_scale=2", "--config.fps_scale=1", *settings,
+    ]  # fmt: skip
+    start = time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    job, first, disk = target.with_name(f"{target.name}.job"), None, 0
+    while True:
+        done, status, usage = os.wait4(process.pid, os.WNOHANG)
+        if done:
+            break
+        sizes = [entry.stat().st_size for entry in _files(job)]
+        disk = max(disk, sum(sizes))
+        if first is None and any(job.glob("*[0-9].json")):
+            first = time.perf_counter() - start
+        time.sleep(_POLL_SECONDS)
+    seconds = time.perf_counter() - start
+    if status:
+        raise RuntimeError(f"{' '.join(command)} failed with status {status}")
+    frames = probe(target).frames
+    return {
+        "frames": frames,
+        "seconds": seconds,
+        "seconds_per_frame": seconds / frames,
+        "first_segment_seconds": first,
+        "peak_gib": usage.ru_maxrss / 2**20,
+        "core_share": (usage.ru_utime + usage.ru_stime) / seconds / (os.cpu_count() or 1),
+        "job_folder_mib": disk / 2**20,
+        "output_mib": target.stat().st_size / 2**20,
+    }
+
+
+def _files(folder: Path) -> list[Path]:
+    try:
+        return [entry for entry in folder.iterdir() if entry.is_file()]
+    except OSError:
+        return []
+
+
+def main(argv: list[str]) -> None:
+    del argv
+    results: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        chosen = [] if PRESET.value == "demo" else random_weights(folder)
+        for minutes in MINUTES.value:
+            frames = round(60 * RATE.value * float(minutes))
+            source = folder / f"{minutes}.mp4"
+            with VideoWriter(
+                source, width=WIDTH, height=HEIGHT, rate=Fraction(RATE.value)
+            ) as writer:
+                for frame in looped(frames):
+                    writer.write(frame)
+            results[minutes] = enhanced(source, folder / f"out_{minutes}.mp4", chosen)
+    shortest, longest = (results[MINUTES.value[i]] for i in (0, -1))
+    ratios = {
+        f"{name}_ratio": longest[name] / shortest[name]
+        for name in ("peak_gib", "seconds_per_frame")
+    }
+    report({"rate": RATE.value, "settings": SETTINGS.value, "clips": results} | ratios)
+
+
+if __name__ == "__main__":
+    app.run(main)
