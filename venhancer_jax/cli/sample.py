@@ -7,6 +7,11 @@ Every setting below can be changed: --config.up_scale=2 --config.target_fps=60. 
 2 wrong input, 130 and 143 interrupted, 1 anything else. An interrupted run resumes when the same
 command is run again.
 
+    python sample.py --config=venhancer --config.input=IN.mp4 --preview
+
+enhances three short pieces of the video at full quality, OUT.preview.mp4, compares a frame with its
+bicubic enlargement, OUT.preview.png, and reports how long the whole would take.
+
     python sample.py --config=venhancer --plan=v5e-8 --plan_clip=720x1280x32
 
 compiles for chips that need not be present, and reports memory and time of the run on them: for an
@@ -22,6 +27,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from venhancer_jax.cli.plan_flags import SAMPLE_FLAGS, check_flags, plan_sample
+from venhancer_jax.cli.preview import PREVIEW, preview, with_value
 from venhancer_jax.command_line import parse_config
 from venhancer_jax.errors import InputError
 from venhancer_jax.interrupt import run_interruptible
@@ -34,11 +40,14 @@ _RESUME = "finished parts are kept; run the same command again to resume"
 def main(arguments: Sequence[str]) -> int:
     """Enhances as the command line says; returns the exit code."""
     try:
-        config, values = parse_sample_config(arguments)
+        flags = (*SAMPLE_FLAGS, PREVIEW)
+        config, values = parse_sample_config(with_value(arguments), flags)
         if config is None:
             return 0
         if check_flags(values):
             return plan_sample(config, values)
+        if values[PREVIEW]:
+            return run_interruptible(lambda: preview(config), "run it again to begin again")
         return run_interruptible(lambda: _enhance(config), _RESUME)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -97,8 +106,12 @@ def weight_folders(config: ConfigDict) -> dict[str, Any]:
     return {role: fetch.weights_of(role, name) for role, name in checkpoints.items()}
 
 
-def _weight_facts(config: ConfigDict) -> dict[str, str]:
-    """Returns what results follow from besides videos and options: weights and their numbers."""
+def weight_facts(config: ConfigDict) -> dict[str, str]:
+    """Returns what results follow from besides videos and options: weights and their numbers.
+
+    Raises:
+      InputError: a checkpoint cannot be found, fetched or converted.
+    """
     from venhancer_jax.pipelines.config import weights_of
     from venhancer_jax.weights import fingerprint
 
@@ -124,7 +137,7 @@ def _enhance(config: ConfigDict) -> int:
         use_compilation_cache(config.compilation_cache or None)
         set_compile_effort(config.compile_effort)
         problems = [Problem(message, 2) for message in messages]
-        problems += run_jobs(load_system(config), jobs, _weight_facts(config))
+        problems += run_jobs(load_system(config), jobs, weight_facts(config))
     for problem in problems:
         print(f"error: {problem.message}", file=sys.stderr)
     # What is no fault of the input outranks what is.

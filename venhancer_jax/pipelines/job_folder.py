@@ -26,6 +26,7 @@ from venhancer_jax.pipelines.segments import Position
 from venhancer_jax.pipelines.stream import STREAM_START, StreamedSegment, StreamState
 
 _FORMAT = 1
+_MANIFEST = "manifest.json"
 # Latents are kept of every so many segments, so that a lost segment costs few others.
 _KEPT_LATENTS = 16
 
@@ -79,8 +80,9 @@ class JobFolder:
           facts: JSON values that the output follows from, by name.
           suffix: suffix of segment files; empty where a segment is a folder of images.
         """
-        self.path = target.with_name(f"{target.name}.job")
+        self.path = job_path(target)
         self._target = target
+        self._manifest = self.path / _MANIFEST
         self._facts = json.loads(json.dumps(dict(facts)))
         self._suffix = suffix
         self._records: dict[int, SegmentRecord] = {}
@@ -99,8 +101,7 @@ class JobFolder:
             self.remove()
         self.path.mkdir(parents=True, exist_ok=True)
         remove_partials(self.path)
-        manifest = self.path / "manifest.json"
-        older = _read_json(manifest)
+        older = _read_json(self._manifest)
         records = {
             int(path.stem): _read_json(path)
             for path in self.path.glob("*.json")
@@ -114,7 +115,8 @@ class JobFolder:
                 f" cannot be read. {_RESTART}"
             )
         atomic_write(
-            manifest, json.dumps({"format": _FORMAT, "facts": self._facts}, indent=1, default=str)
+            self._manifest,
+            json.dumps({"format": _FORMAT, "facts": self._facts}, indent=1, default=str),
         )
         for index, stored in sorted(records.items()):
             if (record := self._checked(index, stored)) is not None:
@@ -124,6 +126,11 @@ class JobFolder:
     def finished(self) -> int:
         """Returns the number of finished segments."""
         return len(self._records)
+
+    @property
+    def finished_frames(self) -> int:
+        """Returns the number of pictures of the finished segments."""
+        return sum(record.count for record in self._records.values())
 
     def is_finished(self, index: int) -> bool:
         """Returns whether a segment is finished."""
@@ -240,6 +247,17 @@ class JobFolder:
 
     def _facts_digest(self) -> str:
         return _json_digest(self._facts)
+
+
+def is_done(target: Path) -> bool:
+    """Returns whether an output is there and no run of it was interrupted."""
+    there = any(target.iterdir()) if target.is_dir() else target.exists()
+    return there and not (job_path(target) / _MANIFEST).exists()
+
+
+def job_path(target: Path) -> Path:
+    """Returns the job folder of an output."""
+    return target.with_name(f"{target.name}.job")
 
 
 _RESTART = "Repeat the settings to resume, or set --config.restart=True to discard them"

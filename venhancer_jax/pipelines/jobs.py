@@ -47,7 +47,7 @@ from venhancer_jax.video.write import check_target
 
 RESULTS = Path("results")
 # Settings that do not change what is written.
-_NO_FACTS = {"input", "output", "prompt_file", "name_as_prompt", "restart"}
+_NO_FACTS = {"input", "output", "prompt_file", "name_as_prompt", "restart", "share"}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -234,7 +234,7 @@ def check_jobs(config: ConfigDict) -> tuple[list[EnhanceJob], list[str]]:
     jobs, problems = [], []
     for i, (source, target) in enumerate(pairs):
         try:
-            jobs.append(_check_job(config, source, target, index=i))
+            jobs.append(check_job(config, source, target, index=i))
         except InputError as error:
             if len(pairs) == 1:
                 raise
@@ -283,7 +283,18 @@ def skipped(source: Path, message: str) -> str:
     return message if message.startswith(str(source)) else f"{source}: {message}"
 
 
-def _check_job(config: ConfigDict, source: Path, target: Path, *, index: int) -> EnhanceJob:
+def check_job(config: ConfigDict, source: Path, target: Path, *, index: int) -> EnhanceJob:
+    """Checks one video of a config.
+
+    Args:
+      config: config of `enhancement_config`.
+      source: video to read.
+      target: final name of the result.
+      index: position of the video among those of the config, from 0.
+
+    Raises:
+      InputError: the video cannot be read or the result cannot be written.
+    """
     rate = parse_fps(config.picture_fps, "picture_fps")
     info = probe(source, deinterlace=config.deinterlace, picture_rate=rate)
     if config.bars == "crop":

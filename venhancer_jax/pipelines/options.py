@@ -272,6 +272,10 @@ class FileOptions:
     restart: bool = flag(
         False, group=FILES, about="discard what an interrupted run finished, and begin again"
     )
+    share: bool = flag(
+        False, group=FILES,
+        about="divide a folder between runs: take what no other run has claimed or finished",
+    )  # fmt: skip
     codec: str = choice(
         "h264", ("h264", "h265", "av1", "prores", "ffv1", "png", "exr"), group=FILES,
         about="encoding of the output; png and exr write a folder of images",
@@ -294,6 +298,11 @@ class FileOptions:
 
     def __post_init__(self):
         normalise(self)
+        if self.share and self.restart:
+            raise InputError(
+                "restart=True discards what runs that share a folder have finished: remove the"
+                " outputs to begin again, and set share=True alone"
+            )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

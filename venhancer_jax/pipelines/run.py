@@ -11,16 +11,17 @@ from typing import Any
 
 import jax
 import numpy as np
-from filelock import SoftFileLease, Timeout
 
 from venhancer_jax.errors import InputError
 from venhancer_jax.files import atomic_file, atomic_folder, remove_stale
 from venhancer_jax.interrupt import keep_on_interrupt, remove_on_interrupt
 from venhancer_jax.pipelines.background import prefetched
+from venhancer_jax.pipelines.claims import Claim, ClaimedError
+from venhancer_jax.pipelines.facts import describe_run
 from venhancer_jax.pipelines.frame_times import OutputClock
-from venhancer_jax.pipelines.job_folder import Gap, JobFolder
+from venhancer_jax.pipelines.job_folder import Gap, JobFolder, is_done
 from venhancer_jax.pipelines.jobs import EnhanceJob, skipped
-from venhancer_jax.pipelines.progress import Progress, ProgressBars
+from venhancer_jax.pipelines.progress import RunProgress
 from venhancer_jax.pipelines.stream import StreamedSegment, enhance_stream
 from venhancer_jax.pipelines.system import System
 from venhancer_jax.sharding.processes import broadcast_from_main, is_main_process, log_on_main
@@ -36,8 +37,8 @@ _LESS_MEMORY = (
 )
 # Frames that wait between reading, computing and writing.
 _WAITING_FRAMES = 8
-# A run on another machine that shows no sign of life for so long is dead.
-_CLAIM_SECONDS = 60.0
+# How long a run waits for another one that is ending, and how often it looks at shared videos.
+_CLAIM_WAIT, _SHARE_POLL = 0.5, 1.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,6 +59,9 @@ def run_jobs(
 ) -> list[Problem]:
     """Enhances one video after the other; one that fails does not stop the others.
 
+    Videos with `share` are divided between all runs that have them: each run takes those that are
+    neither finished nor claimed, and at the end those of runs that died.
+
     With several processes a failure is raised: the processes that did not see it would wait in a
     collective for those that skip the video.
 
@@ -73,21 +77,45 @@ def run_jobs(
       InputError: with several processes, a video that cannot be read or written.
     """
     system.prepare([job.options for job in jobs])
-    problems = []
-    for job in jobs:
-        try:
-            enhance_file(system, job, weights)
-        except (InputError, MemoryError, jax.errors.JaxRuntimeError) as error:
-            if jax.process_count() > 1 or not (
-                isinstance(error, InputError) or _is_out_of_memory(error)
-            ):
-                raise
-            message, code = (str(error), 2) if isinstance(error, InputError) else (_LESS_MEMORY, 1)
-            problems.append(Problem(skipped(job.source, message), code))
+    problems: list[Problem] = []
+    waiting = [(job, Claim(job.target)) for job in jobs]
+    while waiting:
+        claimed_by_others = []
+        for job, claim in waiting:
+            try:
+                enhance_file(system, job, weights, claim)
+            except ClaimedError as error:
+                if _is_shared(job):
+                    claimed_by_others.append((job, claim))
+                else:
+                    problems.append(_problem(job, error))
+            except (InputError, MemoryError, jax.errors.JaxRuntimeError) as error:
+                problems.append(_problem(job, error))
+        if claimed_by_others and len(claimed_by_others) < len(waiting):
+            log_on_main(f"waiting for {len(claimed_by_others)} videos that other runs work on")
+        if len(claimed_by_others) == len(waiting):
+            time.sleep(_SHARE_POLL)
+        waiting = claimed_by_others
     return problems
 
 
-def enhance_file(system: System, job: EnhanceJob, weights: Mapping[str, str]) -> None:
+def _problem(job: EnhanceJob, error: Exception) -> Problem:
+    """Returns the problem of a video that costs only that video; raises any other error."""
+    if jax.process_count() == 1 and isinstance(error, InputError):
+        return Problem(skipped(job.source, str(error)), 2)
+    if jax.process_count() == 1 and _is_out_of_memory(error):
+        return Problem(skipped(job.source, _LESS_MEMORY), 1)
+    raise error
+
+
+def _is_shared(job: EnhanceJob) -> bool:
+    """Returns whether other runs may do a job; the processes of one run do all jobs together."""
+    return job.files.share and jax.process_count() == 1
+
+
+def enhance_file(
+    system: System, job: EnhanceJob, weights: Mapping[str, str], claim: Claim | None = None
+) -> None:
     """Enhances one video; the result appears whole or not at all, with the other streams.
 
     Finished segments are kept in a job folder beside the result; a run that was interrupted resumes
@@ -98,8 +126,10 @@ def enhance_file(system: System, job: EnhanceJob, weights: Mapping[str, str]) ->
       system: networks with weights.
       job: checked video.
       weights: what the result follows from besides video and options, by name.
+      claim: claim of the result, by default a new one.
 
     Raises:
+      ClaimedError: another run is writing the result.
       InputError: the video cannot be read, the result cannot be written, or an interrupted run had
         other settings.
     """
@@ -109,16 +139,23 @@ def enhance_file(system: System, job: EnhanceJob, weights: Mapping[str, str]) ->
         folder: JobFolder | None = None
         if is_main_process():
             stack.enter_context(_explaining(job, job.encoding(clock)))
-            stack.enter_context(_claimed(job.target))
+            claim = claim or Claim(job.target)
+            stack.enter_context(claim.held(wait=0.0 if _is_shared(job) else _CLAIM_WAIT))
             suffix = segment_suffix(job.files.codec)
+            if _is_shared(job) and is_done(job.target):
+                JobFolder(job.target, {}, suffix).remove()
+                log_on_main(f"{job.target} is finished")
+                return
             folder = JobFolder(job.target, job.facts() | dict(weights), suffix)
             folder.open(restart=job.files.restart)
-            stack.enter_context(_without_empty(folder))
-            log_on_main(_about(job, clock, folder))
-        bars = stack.enter_context(ProgressBars(job.clip.frames))
-        while (gap := broadcast_from_main(lambda: folder and folder.next_gap())) is not None:
-            _enhance_gap(system, job, clock, gap, folder, bars.update)
+            stack.enter_context(_without_empty(folder, claim))
+            log_on_main(describe_run(system, job, clock, folder.path, folder.finished))
+        with RunProgress(job.output.frames, folder.finished_frames if folder else 0) as progress:
+            while (gap := broadcast_from_main(lambda: folder and folder.next_gap())) is not None:
+                _enhance_gap(system, job, clock, gap, folder, claim, progress)
         if folder is not None:
+            assert claim is not None
+            claim.check()
             _join(job, clock, folder)
             folder.remove()
             log_on_main(f"wrote {job.target} in {time.perf_counter() - started:.1f} s")
@@ -130,7 +167,8 @@ def _enhance_gap(
     clock: OutputClock,
     gap: Gap,
     folder: JobFolder | None,
-    progress: Progress,
+    claim: Claim | None,
+    progress: RunProgress,
 ) -> None:
     """Enhances the segments of a gap; all of them compute, the main process writes."""
     sizes = system.segment_sizes(job.clip.rate, job.options)
@@ -145,7 +183,7 @@ def _enhance_gap(
             rate=job.clip.rate,
             clock=clock,
             options=job.options,
-            progress=progress,
+            progress=progress.update,
             state=gap.state,
         ):
             yield streamed
@@ -164,8 +202,11 @@ def _enhance_gap(
                 for _ in frames:
                     pass  # another process writes it, or only its latents were lost
             else:
+                assert claim is not None
+                claim.check()
                 folder.add(streamed, functools.partial(_write, encoding, frames))
                 keep_on_interrupt(folder.path)
+                progress.finish_segment(streamed.count)
 
 
 def _frames(stream: Iterator[Any], count: int) -> Iterator[tuple[np.ndarray, int]]:
@@ -213,39 +254,14 @@ def _join(job: EnhanceJob, clock: OutputClock, folder: JobFolder) -> None:
 
 
 @contextmanager
-def _claimed(target: Path) -> Iterator[None]:
-    """Claims an output among the runs of this and other machines, while the block runs.
-
-    Raises:
-      InputError: another run has it.
-    """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    path = target.with_name(f".{target.name}.claim")
-    claim = SoftFileLease(path, lease_duration=_CLAIM_SECONDS, thread_local=False)
-    try:
-        claim.acquire(timeout=0.5)
-    except Timeout:
-        raise InputError(
-            f"{target}: another run is writing this output. Wait for it to end, or choose another"
-            " output"
-        ) from None
-    remove_on_interrupt(path)
-    try:
-        yield
-    finally:
-        claim.release()
-        keep_on_interrupt(path)
-
-
-@contextmanager
-def _without_empty(folder: JobFolder) -> Iterator[None]:
+def _without_empty(folder: JobFolder, claim: Claim) -> Iterator[None]:
     """Removes the job folder of a run that ends before anything is finished."""
     if not folder.finished:
         remove_on_interrupt(folder.path)
     try:
         yield
     except BaseException:
-        if not folder.finished:
+        if not folder.finished and not claim.is_lost:
             folder.remove()
         raise
     finally:
@@ -262,21 +278,6 @@ def _explaining(job: EnhanceJob, encoding: Encoding) -> Iterator[None]:
         if (reason := explain_write_error(error, job.target, encoding, left=kept)) is not None:
             raise reason from error
         raise
-
-
-def _about(job: EnhanceJob, clock: OutputClock, folder: JobFolder) -> str:
-    """Returns the facts of a run, before it starts."""
-    info, output = job.info, job.output
-    rate = "variable" if clock.rate is None else f"{float(clock.rate):g}"
-    height, width = output.size
-    lines = [
-        f"{job.source} -> {job.target}: {info.width}x{info.height} to {width}x{height},"
-        f" {float(job.clip.rate):g} to {rate} frames per second,"
-        f" {job.clip.frames} to {output.frames} frames, prompt {job.options.prompt!r}"
-    ]
-    if folder.finished:
-        lines.append(f"resuming: {folder.finished} segments are finished")
-    return "\n".join(lines)
 
 
 def _is_out_of_memory(error: Exception) -> bool:
