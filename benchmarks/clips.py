@@ -6,6 +6,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.video.stream import VideoStream
 
 CODECS = {".mp4": "libx264", ".mkv": "ffv1", ".avi": "mpeg4"}
 
@@ -43,6 +44,7 @@ def write_clip(
     base = Fraction(1, 1000) if milliseconds else 1 / rate
     with av.open(str(path), "w") as container:
         stream = container.add_stream(CODECS[path.suffix], rate=rate)
+        assert isinstance(stream, VideoStream)
         stream.height, stream.width = frames[0].shape[:2]
         stream.pix_fmt = "yuv420p"
         if milliseconds:

@@ -15,6 +15,7 @@ import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -46,7 +47,7 @@ Clip = tuple[Frames, list[int]]
 _SHOT = 24
 
 
-def _scenedetect(build: Callable[[float], object]) -> Callable[[Frames, float], list[int]]:
+def _scenedetect(build: Callable[[float], Any]) -> Callable[[Frames, float], list[int]]:
     def detect(frames: Frames, threshold: float) -> list[int]:
         detector = build(threshold)
         found = []

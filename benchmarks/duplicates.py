@@ -86,14 +86,14 @@ def pan(picture: np.ndarray, speed: float, count: int) -> list[np.ndarray]:
 def recognised(frames: Sequence[np.ndarray], quality: int) -> list[bool]:
     """Marks the repeated frames of a clip that was encoded."""
     file = io.BytesIO()
-    with av.open(file, "w", format="matroska") as container:
-        stream = container.add_stream("libx264", rate=30, options={"crf": str(quality)})
+    with av.open(file, "w", format="matroska") as output:
+        stream = output.add_stream("libx264", rate=30, options={"crf": str(quality)})
         stream.height, stream.width = frames[0].shape[:2]
         for frame in frames:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
-        container.mux(stream.encode())
+            output.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        output.mux(stream.encode())
     file.seek(0)
-    with av.open(file) as container:
+    with av.open(file, "r") as container:
         decoded = (frame.to_ndarray(format="rgb24") for frame in container.decode(video=0))
         return [repeats for _, repeats in mark_duplicates(decoded)]
 
@@ -109,7 +109,10 @@ def scores(clips: dict[str, dict[str, list[bool]]]) -> dict[str, object]:
     def rates(repeated: list[bool], found: list[bool]) -> tuple[float | None, float | None]:
         of_repeated = [f for r, f in zip(repeated, found, strict=True) if r]
         of_others = [f for r, f in zip(repeated, found, strict=True) if not r]
-        return tuple(round(float(np.mean(x)), 3) if x else None for x in (of_repeated, of_others))
+        first, second = (
+            round(float(np.mean(x)), 3) if x else None for x in (of_repeated, of_others)
+        )
+        return first, second
 
     whole = rates(
         *([x for clip in clips.values() for x in clip[key]] for key in ("repeated", "found"))

@@ -224,7 +224,8 @@ class JobFolder:
             return None
         if stored.pop("facts") != self._facts_digest():
             return None
-        record = SegmentRecord(**stored | {"after": Position(**stored["after"])})
+        after = Position(**stored.pop("after"))
+        record = SegmentRecord(after=after, **stored)
         if record.after.index != index + 1:
             return None
         file = self._file(index)

@@ -128,7 +128,7 @@ def _is_dropped(before: list[_Blocks], after: list[_Blocks]) -> bool:
 def _repeats(changes: Sequence[np.ndarray | None], place: int) -> bool:
     """Returns whether the frame at an index repeats the one before, from the changes of all."""
     change = changes[place]
-    around = changes[max(0, place - _AROUND) : place] + changes[place + 1 : place + 1 + _AROUND]
+    around = *changes[max(0, place - _AROUND) : place], *changes[place + 1 : place + 1 + _AROUND]
     known = np.array([x for x in around if x is not None])
     if change is None or len(known) < 2:
         return False

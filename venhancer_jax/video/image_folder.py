@@ -176,8 +176,9 @@ def plain_image(codec: str, frame: np.ndarray) -> PictureFormat:
     """
     formats = IMAGES[codec].formats
     fine = 2 if frame.dtype == np.uint16 and len(formats) > 2 else 0
+    with_alpha = int(frame.shape[-1] == 4)
     return PictureFormat(
-        pixel_format=formats[fine + (frame.shape[-1] == 4)], matrix=RGB_MATRIX, full_range=True
+        pixel_format=formats[fine + with_alpha], matrix=RGB_MATRIX, full_range=True
     )
 
 
