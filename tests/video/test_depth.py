@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from av.video.reformatter import ColorRange, VideoReformatter
 
+from venhancer_jax.errors import InputError
 from venhancer_jax.video import VideoWriter, probe, read_frames
 from venhancer_jax.video.encoded_picture import to_picture
 from venhancer_jax.video.encoding import Encoding
