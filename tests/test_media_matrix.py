@@ -27,6 +27,8 @@ QUICK = [
     "folder with a missing picture",
     "still picture to a still picture",
     "one damaged picture",
+    "subtitles of two kinds to mp4",
+    "chapters cut with the pictures",
 ]
 
 
