@@ -36,6 +36,8 @@ def test_times_are_of_the_nearest_frame(cuts_of):
     assert cuts_of("1.501\n") == cuts_of("1.502") == cuts_of("00:00:01.502") == {45}
     assert cuts_of("0:03.0\n00:00:05.005\n") == {90, 150}
     assert cuts_of("0.08\n0.5\n", UNEVEN) == {2, 3}
+    hours = FrameTimes(ticks=np.arange(9000), time_base=Fraction(1), end=9000)
+    assert cuts_of("01:02:03\n2:00:00.6", hours) == {3723, 7201}
 
 
 def test_scene_list_of_pyscenedetect(cuts_of):

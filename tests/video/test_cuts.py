@@ -66,6 +66,18 @@ def test_fast_motion_is_no_cut():
     assert cuts(shot(20, 0, speed=7)) == []
 
 
+def test_a_jerk_of_the_camera_is_no_cut():
+    texture = shot(30, 0, contrast=60)
+    assert cuts([texture[0]] * 6, [texture[7]] * 6) == []
+
+
+def test_restless_pictures_are_no_cuts():
+    """Half of what every frame shows is new, as in water: no frame is like the one before."""
+    still = shot(1, 0)[0]
+    mixed = [cv2.addWeighted(still, 0.45, shot(1, i)[0], 0.55, 0) for i in range(1, 13)]
+    assert cuts(mixed) == []
+
+
 @pytest.mark.parametrize("length", [1, 2])
 def test_flash_is_no_cut(length):
     frames = shot(12, 0)
@@ -87,7 +99,7 @@ def test_fades_are_no_cuts():
 def test_noise_is_no_cut():
     rng = np.random.default_rng(0)
     frames = [
-        (x + rng.normal(0, 12, x.shape)).clip(0, 255).astype(np.uint8)
+        (cv2.resize(x, (384, 256)) + rng.normal(0, 60, (256, 384, 3))).clip(0, 255).astype(np.uint8)
         for x in (*shot(8, 0), *shot(8, 1))
     ]
     assert cuts(frames) == [8]
@@ -101,7 +113,10 @@ def test_storm_is_no_cut():
 
 def test_sixteen_bits_and_other_sizes():
     frames = [*shot(6, 0), *shot(6, 1)]
-    assert cuts([x.astype(np.uint16) * 257 for x in frames]) == [6]
+    low = np.random.default_rng(0).integers(0, 256, (12, 64, 96, 3), np.uint16)
+    assert cuts(
+        [x.astype(np.uint16) * 256 + rest for x, rest in zip(frames, low, strict=True)]
+    ) == [6]
     for size in ((16, 16), (400, 20), (30, 700)):
         assert cuts([cv2.resize(x, size) for x in frames]) == [6]
 
