@@ -27,7 +27,8 @@ from venhancer_jax.cli import sample
 from venhancer_jax.convert import __main__ as convert
 from venhancer_jax.errors import InputError
 from venhancer_jax.pipelines import run as runs
-from venhancer_jax.pipelines.config import enhancement_config
+from venhancer_jax.pipelines.config import enhancement_config, settings_of
+from venhancer_jax.settings import help_rows
 
 SUMS = ["--config=sums.py", "--config.window=6", "--config.segment_windows=1"]
 _INPUTS = ("a.mp4", "b.mkv", "c.avi", "d.png", "pictures")
@@ -234,7 +235,7 @@ def _config(draw: random.Random, base: Path) -> tuple[str, Callable[[], int], An
         keys = sorted(set(enhancement_config(system)) - _SKIPPED)
         chosen = {"input": "in.mp4", "output": "out.mp4"}
         for key in draw.sample(keys, draw.choice([1, 1, 2, 5])):
-            chosen[draw.choice([key] * 9 + [key + "s"])] = draw.choice(_VALUES)
+            chosen[draw.choice([key] * 9 + [key + "s"])] = _value(key, system, draw)
         config = "sums.py" if system == "sums" else system
         arguments = [
             f"--config={config}", *(f"--config.{key}={value}" for key, value in chosen.items()),
@@ -248,6 +249,17 @@ def _config(draw: random.Random, base: Path) -> tuple[str, Callable[[], int], An
             yield "the input was changed"
 
     return str(arguments), lambda: sample.main(arguments), check
+
+
+def _value(key: str, system: str, draw: random.Random) -> str:
+    """Draws a value for a setting, in half of all cases one that may be right."""
+    rows = help_rows(enhancement_config(system), *settings_of(system))
+    row = next((row for row in rows if row.key == key), None)
+    if row is None or draw.random() < 0.5:
+        return draw.choice(_VALUES)
+    if row.choices:
+        return draw.choice(row.choices)
+    return draw.choice([str(row.default), "1", "2", "0.5", "True", "4", "none"])
 
 
 def _weights(draw: random.Random, base: Path) -> tuple[str, Callable[[], int], Any]:
@@ -293,7 +305,7 @@ def _weights(draw: random.Random, base: Path) -> tuple[str, Callable[[], int], A
             config, _ = sample.parse_sample_config(arguments)
             assert config is not None
             sample.load_system(config)
-            sample._weight_facts(config)
+            sample.weight_facts(config)
         except InputError as error:
             print(f"error: {error}")
             return 2

@@ -134,9 +134,9 @@ def _explaining(group: epath.Path) -> Iterator[None]:
     """Turns the errors of Orbax on a damaged group into words for people."""
     try:
         yield
-    except InputError:
+    except (InputError, MemoryError, jax.errors.JaxRuntimeError):
         raise
-    except (AttributeError, KeyError, OSError, TypeError, ValueError) as error:
+    except Exception as error:  # Orbax raises all kinds, also plain ones
         reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
         raise InputError(f"{group}: cannot be read ({reason}). {_COPY}") from error
 
