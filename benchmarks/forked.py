@@ -14,6 +14,8 @@ def fork_server(preloaded: Sequence[str]) -> ForkServerContext:
     Args:
       preloaded: modules that are imported once.
     """
+    # Nothing is computed that is worth a wait for an accelerator.
+    os.environ["JAX_PLATFORMS"] = "cpu"
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(preloaded))

@@ -3,9 +3,9 @@
     python -m benchmarks.kill_resume --kills=50
 
 Runs of a system without networks are ended with SIGKILL, some of them while segments are joined,
-and the same command is run again until it is done. The output must be byte for byte that of a run
-that was never interrupted, with nothing left beside it. Then the disk is full for a while: the
-error says so, and the run resumes. Exit code 1 if any output differs.
+others with SIGINT and SIGTERM, and the same command is run again until it is done. The output must
+be byte for byte that of a run that was never interrupted, with nothing left beside it. Then the
+disk is full for a while: the error says so, and the run resumes. Exit code 1 if an output differs.
 """
 
 import dataclasses
@@ -14,12 +14,13 @@ import random
 import re
 import resource
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
@@ -174,6 +175,35 @@ def _kill(runs: Runs, case: Case, after: float | None) -> str:
     return "joining" if _is_joining(runs.folder, case) else "enhancing"
 
 
+def _interrupt(runs: Runs, case: Case, number: int, after: float) -> tuple[str, float]:
+    """Starts a run and interrupts it.
+
+    Args:
+      runs: folder of the run.
+      case: run to start.
+      number: signal.
+      after: seconds until it is sent, from when the run is under way.
+
+    Returns:
+      What the run was at: done or interrupted; and the seconds that it took to end.
+    """
+    process = runs.start(case)
+    while " -> " not in runs.log.read_text() and process.exitcode is None:
+        time.sleep(0.01)
+    time.sleep(after)
+    begun = time.monotonic()
+    with suppress(ProcessLookupError):
+        os.kill(process.pid, number)
+    _end(process)
+    seconds = time.monotonic() - begun
+    if process.exitcode == 0:
+        return "done", 0.0
+    printed = runs.log.read_text()
+    if process.exitcode != 128 + number or "to resume" not in printed or "Traceback" in printed:
+        raise RuntimeError(f"{case.name}: exit code {process.exitcode}: {printed}")
+    return "interrupted", seconds
+
+
 def kill_and_resume(runs: Runs) -> dict[str, Any]:
     """Kills runs of all cases in turn; returns counts and what differed."""
     draw = random.Random(SEED.value)
@@ -182,6 +212,7 @@ def kill_and_resume(runs: Runs) -> dict[str, Any]:
         seconds[case.name] = runs.finish(case)
         whole[case.name] = runs.take(case)
     kills = {"enhancing": 0, "joining": 0}
+    interrupts, slowest = 0, 0.0
     by_case = {case.name: 0 for case in CASES}
     compared, resumed, differences = 0, 0, []
     rounds = 0
@@ -189,8 +220,17 @@ def kill_and_resume(runs: Runs) -> dict[str, Any]:
         case = CASES[rounds % len(CASES)]
         rounds += 1
         for _ in range(draw.randint(1, 4)):
+            if draw.random() < 0.2:
+                number = draw.choice([signal.SIGINT, signal.SIGTERM])
+                stage, took = _interrupt(runs, case, number, draw.uniform(0, seconds[case.name]))
+                if stage == "done":
+                    break
+                interrupts, slowest = interrupts + 1, max(slowest, took)
+                continue
             wants_join = kills["joining"] < JOIN_KILLS.value and draw.random() < 0.3
-            stage = _kill(runs, case, None if wants_join else draw.uniform(0, seconds[case.name]))
+            stage = _kill(
+                runs, case, None if wants_join else draw.uniform(0.2, 1) * seconds[case.name]
+            )
             if stage == "done":
                 break
             kills[stage] += 1
@@ -208,6 +248,8 @@ def kill_and_resume(runs: Runs) -> dict[str, Any]:
         "kills": sum(kills.values()),
         **{f"kills_while_{stage}": count for stage, count in kills.items()},
         "kills_by_case": by_case,
+        "interrupts": interrupts,
+        "slowest_interrupt_seconds": slowest,
         "outputs_compared": compared,
         "runs_that_resumed_finished_segments": resumed,
         "uninterrupted_seconds": {name: round(took, 2) for name, took in seconds.items()},

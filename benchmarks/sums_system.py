@@ -34,11 +34,38 @@ class SumsOptions(EnhanceOptions):
 
 
 @dataclasses.dataclass(frozen=True)
+class SumsPlan:
+    """Plan of a clip, which is one window."""
+
+    output: Output
+    window_count: int = 1
+
+    @property
+    def working_size(self) -> tuple[int, int]:
+        """Returns the size of the output."""
+        return self.output.size
+
+    @property
+    def window(self) -> int:
+        """Returns the number of frames."""
+        return self.output.frames
+
+    @property
+    def work(self) -> int:
+        """Returns the number of frames."""
+        return self.output.frames
+
+
+@dataclasses.dataclass(frozen=True)
 class Sums:
     """The system; the latents of a frame are the sum of the levels of its scene up to it."""
 
     mesh: Mesh | None
     options_class = SumsOptions
+
+    def plan(self, clip: Clip, options: SumsOptions) -> SumsPlan:
+        """Plans the enhancement of a clip."""
+        return SumsPlan(_output(clip, options))
 
     def prepare(self, options: Sequence[SumsOptions]) -> None:
         """Computes nothing."""

@@ -165,3 +165,22 @@ def test_groups_bound_what_is_held_at_once(tmp_path: Path, monkeypatch: pytest.M
     assert list(found) == [f"p{i}" for i in range(6)]
     assert all((x == i).all() for i, x in enumerate(found.values()))
     assert len(load_weights(tmp_path / "toy", {"p5": jax.ShapeDtypeStruct((249,), "f4")})) == 1
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b'{"about": {}}', b'{"about": {}, "groups": {"0": [1]}}', b"\xff\xfe", b"[]"]
+)
+def test_damaged_indices(content: bytes, saved: Path, tmp_path: Path):
+    folder = shutil.copytree(saved, tmp_path / "toy")
+    (folder / "weights.json").write_bytes(content)
+    for read in (read_about, lambda folder: load_weights(folder, shapes())):
+        with pytest.raises(InputError, match=r"weights\.json: damaged\. Copy, download or convert"):
+            read(folder)
+
+
+def test_damaged_numbers(saved: Path, tmp_path: Path):
+    folder = shutil.copytree(saved, tmp_path / "toy")
+    for file in folder.glob("groups/0000/ocdbt.process_0/d/*"):
+        file.write_bytes(bytes(100))
+    with pytest.raises(InputError, match=r"groups/0000: cannot be read \(.*\)\. Copy, download"):
+        load_weights(folder, shapes())

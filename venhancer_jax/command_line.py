@@ -181,7 +181,7 @@ def _load(path: str) -> ConfigDict:
     except FileNotFoundError:
         names = ", ".join(sorted(p.stem for p in CONFIGS.glob("[!_]*.py")))
         raise InputError(f"config {path}: no such file, nor one of {names}") from None
-    except Exception as error:  # a config file can raise anything
+    except (Exception, SystemExit) as error:  # a config file can raise anything
         raise InputError(f"config {path}: {type(error).__name__}: {error}") from None
     if not isinstance(config, ConfigDict):
         raise InputError(

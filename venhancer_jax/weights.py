@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import jax
@@ -23,6 +24,7 @@ from venhancer_jax.models.functional import Params
 
 INDEX = "weights.json"
 GROUP_BYTES = 2**30
+_COPY = "Copy, download or convert the weights again"
 
 
 def save_weights(
@@ -78,7 +80,7 @@ def load_weights(
     if not is_weights(folder):
         raise InputError(f"{folder} holds no converted weights ({INDEX} is missing)")
     folder = _absolute(folder)
-    groups = json.loads((folder / INDEX).read_text())["groups"]
+    groups = _read_index(folder)["groups"]
     stored = {name for names in groups.values() for name in names}
     missing = sorted(set(shapes) - stored)
     if missing:
@@ -95,19 +97,48 @@ def load_weights(
             if not any(name in shapes for name in names):
                 continue
             path = folder / "groups" / group
-            target = _abstract(checkpointer, path, shapes, sharding)
-            arguments = ocp.args.PyTreeRestore(
-                item=target,
-                restore_args=ocp.checkpoint_utils.construct_restore_args(target),
-                partial_restore=True,
-            )
-            params |= checkpointer.restore(path, args=arguments)
+            with _explaining(path):
+                target = _abstract(checkpointer, path, shapes, sharding)
+                arguments = ocp.args.PyTreeRestore(
+                    item=target,
+                    restore_args=ocp.checkpoint_utils.construct_restore_args(target),
+                    partial_restore=True,
+                )
+                params |= checkpointer.restore(path, args=arguments)
     return params
 
 
 def read_about(folder: epath.PathLike) -> dict[str, Any]:
-    """Returns the JSON values that were saved with the weights."""
-    return json.loads((epath.Path(folder) / INDEX).read_text())["about"]
+    """Returns the JSON values that were saved with the weights.
+
+    Raises:
+      InputError: the index is damaged.
+    """
+    return _read_index(epath.Path(folder))["about"]
+
+
+def _read_index(folder: epath.Path) -> dict[str, Any]:
+    try:
+        index = json.loads((folder / INDEX).read_text())
+        groups = index["groups"]
+        names = [name for group in groups.values() for name in group]
+        if isinstance(index["about"], dict) and all(isinstance(name, str) for name in names):
+            return index
+    except (AttributeError, KeyError, TypeError, ValueError):
+        pass
+    raise InputError(f"{folder / INDEX}: damaged. {_COPY}")
+
+
+@contextmanager
+def _explaining(group: epath.Path) -> Iterator[None]:
+    """Turns the errors of Orbax on a damaged group into words for people."""
+    try:
+        yield
+    except (InputError, MemoryError, jax.errors.JaxRuntimeError):
+        raise
+    except Exception as error:  # Orbax raises all kinds, also plain ones
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+        raise InputError(f"{group}: cannot be read ({reason}). {_COPY}") from error
 
 
 def fingerprint(folder: epath.PathLike) -> str:
@@ -137,10 +168,10 @@ def _files_below(folder: epath.Path) -> Iterator[epath.Path]:
 def iterate_weights(folder: epath.PathLike) -> Iterator[tuple[str, np.ndarray]]:
     """Yields names and arrays as they are stored, with one group in memory at a time."""
     folder = _absolute(folder)
-    groups = json.loads((folder / INDEX).read_text())["groups"]
     with ocp.StandardCheckpointer() as checkpointer:
-        for group in groups:
-            restored = checkpointer.restore(folder / "groups" / group)
+        for group in _read_index(folder)["groups"]:
+            with _explaining(folder / "groups" / group):
+                restored = checkpointer.restore(folder / "groups" / group)
             yield from ((name, np.asarray(x)) for name, x in restored.items())
 
 

@@ -97,6 +97,7 @@ def test_wrong_settings(
         ),
         (["--config=short.py"], "the config lacks allow_damaged, checkpoint, codec"),
         (["--config=raises.py"], "config raises.py: ZeroDivisionError"),
+        (["--config=exits.py"], "config exits.py: SystemExit: 3"),
         ([PUBLISHED], "no input"),
         ([PUBLISHED, "--config.input=in.mp4", "--config.version=v3"], "version 'v3': expected"),
     ],
@@ -107,6 +108,7 @@ def test_wrong_command_lines(arguments, message, folder: Path, capsys: pytest.Ca
     Path("without.py").write_text("config = 3\n")
     Path("of_dict.py").write_text("def get_config():\n    return {'input': 'in.mp4'}\n")
     Path("raises.py").write_text("def get_config():\n    return 1 / 0\n")
+    Path("exits.py").write_text("raise SystemExit(3)\n")
     Path("short.py").write_text(
         "from ml_collections import ConfigDict\n"
         "def get_config():\n    return ConfigDict({'input': 'in.mp4'})\n"

@@ -154,8 +154,8 @@ def _kill_before(number: int, patch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"brightness": 11}, "another brightness was '10', is '11'"),
-        ({"quality": 0.5, "window": 6}, "other quality was '0.75', is '0.5'; window was '4'"),
+        ({"brightness": 11}, "brightness was '10', is '11'"),
+        ({"quality": 0.5, "window": 6}, "quality was '0.75', is '0.5'; window was '4'"),
         ({"weights": {"weights of denoiser": "99"}}, "weights of denoiser was '1234', is '99'"),
     ],
     ids=["option", "two options", "weights"],
@@ -175,7 +175,7 @@ def test_other_settings_are_refused(
 def test_another_input_is_refused_and_restarts(enhance: Callable, broken_off: Broken):
     folder, whole = broken_off
     make_video(Path("in.mp4"), clip(FRAMES)[::-1])
-    with pytest.raises(InputError, match="with another input was '"):
+    with pytest.raises(InputError, match="with other settings: input was '"):
         enhance()
     assert folder.exists()
     assert enhance(restart=True).read_bytes() != whole

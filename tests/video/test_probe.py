@@ -172,3 +172,17 @@ def test_plain_text_is_not_drawn_as_a_terminal(tmp_path: Path) -> None:
     _text(path)
     with pytest.raises(InputError, match="only text"):
         probe(path)
+
+
+def test_titles_of_unknown_encoding(tmp_path: Path) -> None:
+    """Old films have titles in Latin-1, which is not valid where UTF-8 is expected."""
+    path = tmp_path / "a.mkv"
+    with av.open(str(path), "w") as container:
+        container.metadata["title"] = "Am?lie"
+        stream = container.add_stream("ffv1", rate=10)
+        stream.height, stream.width, stream.pix_fmt = 48, 64, "yuv420p"
+        container.mux(stream.encode(av.VideoFrame(64, 48, "yuv420p")) + stream.encode(None))
+    content = path.read_bytes()
+    assert b"Am?lie" in content
+    path.write_bytes(content.replace(b"Am?lie", b"Am\xe9lie"))
+    assert probe(path).frames == 1

@@ -214,8 +214,8 @@ class JobFolder:
         ]
         if changed:
             raise InputError(
-                f"{self._target}: {self.path} holds finished parts of a run with"
-                f" {'another' if len(changed) == 1 else 'other'} {'; '.join(changed)}. {_RESTART}"
+                f"{self._target}: {self.path} holds finished parts of a run with other settings:"
+                f" {'; '.join(changed)}. {_RESTART}"
             )
 
     def _checked(self, index: int, stored: dict[str, Any]) -> SegmentRecord | None:

@@ -195,7 +195,7 @@ def _open_file(path: Path) -> BinaryIO:
 def _open_container(path: Path, file: BinaryIO) -> InputContainer:
     # As an open file, a path is never taken for a URL or a numbered image pattern.
     try:
-        return av.open(file, "r")
+        return av.open(file, "r", metadata_errors="replace")
     except EOFError as error:
         raise InputError(f"{path}: the file ends before its first frame: zero frames.") from error
     except FFmpegError as error:

@@ -139,7 +139,7 @@ class TrackCopier:
         Args:
           target: finished output.
         """
-        with av.open(f"file:{target}", "r") as written:
+        with av.open(f"file:{target}", "r", metadata_errors="replace") as written:
             held = {name.lower() for name in written.metadata}
             tags = content_tags(self._input.metadata)
             missing = [name for name in tags if name.lower() not in held]
@@ -221,7 +221,7 @@ class TrackCopier:
 
 def _open(source: Path) -> InputContainer:
     try:
-        return av.open(source.open("rb"), "r")
+        return av.open(source.open("rb"), "r", metadata_errors="replace")
     except FFmpegError as error:
         raise InputError(f"{source}: its sound cannot be read ({error.strerror}).") from error
     except OSError as error:
