@@ -7,6 +7,7 @@ from pipelines.tiny_system import clip
 from video.video_clips import make_video
 
 from venhancer_jax.cli import sample
+from venhancer_jax.errors import InputError
 from venhancer_jax.pipelines.registry import SYSTEMS
 from venhancer_jax.startup import CACHE_VARIABLE
 
@@ -50,3 +51,11 @@ def test_the_same_bytes_and_one_bad_video_costs_that_video(
     Path("in/broken.mp4").unlink()
     assert enhance_beam.main(beamed) == 0
     assert "wrote" not in capsys.readouterr().out
+    Path("beamed/1.mp4").unlink()
+
+    def load(config):
+        raise InputError("no weights")
+
+    monkeypatch.setattr(enhance_beam, "load_system", load)
+    assert enhance_beam.main(beamed) == 2
+    assert f"error: {tmp_path}/in/1.mp4: no weights\n" in capsys.readouterr().err
