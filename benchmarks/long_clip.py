@@ -4,8 +4,8 @@
     python -m benchmarks.long_clip --video=VIDEO --minutes=1,10 --preset=tiny
 
 Loops a video with small changes (each round is shifted and a little brighter or darker) into clips
-of some minutes at 320x180, and enlarges each twice by `sample.py` in a process of its own: by the shipped model, or by networks of
-the sizes of a preset with random weights, which take less time.
+of some minutes at 320x180, and enlarges each twice by `sample.py` in a process of its own: by the
+shipped model, or by networks of the sizes of a preset with random weights.
 """
 
 import itertools
@@ -21,7 +21,7 @@ from typing import Any
 
 import cv2
 import numpy as np
-from absl import app, flags
+from absl import app, flags, logging
 
 from benchmarks.measure import report
 from benchmarks.random_system import unit_gain_params
@@ -108,6 +108,7 @@ def _files(folder: Path) -> list[Path]:
 
 def main(argv: list[str]) -> None:
     del argv
+    logging.set_verbosity(logging.WARNING)
     results: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)

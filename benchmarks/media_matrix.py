@@ -25,7 +25,7 @@ from pathlib import Path
 from absl import app, flags
 
 from benchmarks.media.cases import Case, differences
-from benchmarks.media.facts import Facts, probe_output
+from benchmarks.media.facts import Facts, probe_output, psnr
 
 _CONFIG = flags.DEFINE_string("config", None, "config to enhance with; by default no networks")
 _SETTINGS = flags.DEFINE_multi_string("set", [], "settings of all runs, such as steps=1")
@@ -40,7 +40,7 @@ def get_config():
     return enhancement_config("identity").lock()
 """
 # Facts that only hold where pictures come out as they went in.
-_OF_PICTURES = {"numbers", "comb"}
+_OF_PICTURES = {"numbers", "comb", "alpha"}
 
 
 def cases() -> list[Case]:
@@ -85,7 +85,10 @@ def run_case(case: Case, config: str, settings: dict[str, str]) -> tuple[Facts |
         if code:
             return None, wrong + [f"{output.name} was left"] * output.exists()
         facts = probe_output(output)
-        return facts, wrong + differences(case, facts)
+        wrong += differences(case, facts)
+        if case.psnr and (found := psnr(source, output)) < case.psnr:
+            wrong.append(f"{found:.1f} dB like the input, expected {case.psnr:g}")
+        return facts, wrong
 
 
 def main(arguments: list[str]) -> None:
@@ -113,7 +116,7 @@ def main(arguments: list[str]) -> None:
         for case in chosen:
             if _CONFIG.value is not None:
                 expected = {k: v for k, v in case.expected.items() if k not in _OF_PICTURES}
-                case = replace(case, expected=expected)
+                case = replace(case, expected=expected, psnr=0)
             facts, wrong = run_case(case, config, settings)
             failed += bool(wrong)
             print(_row(case, facts, wrong), flush=True)

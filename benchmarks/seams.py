@@ -17,7 +17,7 @@ from typing import Any
 
 import cv2
 import numpy as np
-from absl import app, flags
+from absl import app, flags, logging
 
 from benchmarks.measure import device_facts, report
 from benchmarks.random_system import random_system, unit_gain_params
@@ -88,6 +88,7 @@ def psnr(first: np.ndarray, second: np.ndarray) -> float:
 
 def main(argv: list[str]) -> None:
     del argv
+    logging.set_verbosity(logging.ERROR)
     random = PRESET.value != "demo"
     settings = [f"--config.window={WINDOW.value}", "--config.up_scale=2", "--config.fps_scale=1"]
     if random:

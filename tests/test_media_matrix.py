@@ -10,6 +10,8 @@ import pytest
 from benchmarks.media.cases import Case, differences
 from benchmarks.media.facts import probe_output
 from benchmarks.media_matrix import IDENTITY, cases, run_case
+from venhancer_jax.pipelines.config import enhancement_config
+from venhancer_jax.pipelines.jobs import list_jobs
 from venhancer_jax.pipelines.registry import SYSTEMS
 from venhancer_jax.startup import CACHE_VARIABLE
 
@@ -53,6 +55,18 @@ def test_case(name: str, config: str) -> None:
 def _changed(case: Case, **expected: object) -> Case:
     facts: Mapping[str, object] = {**case.expected, **expected}
     return dataclasses.replace(case, expected=facts)
+
+
+def test_a_folder_of_other_pictures_is_a_folder_of_clips(config: str, tmp_path: Path) -> None:
+    names = ["cat.png", "dog.png"]
+    (tmp_path / "in").mkdir()
+    for name in names:
+        (tmp_path / "in" / name).touch()
+    settings = enhancement_config("identity")
+    settings.input, settings.output = str(tmp_path / "in"), str(tmp_path / "out")
+    assert list_jobs(settings) == [
+        (tmp_path / "in" / name, (tmp_path / "out" / name).with_suffix(".mp4")) for name in names
+    ]
 
 
 def test_wrong_outputs_are_seen(config: str, tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ class Case:
       exit_code: exit code of the command.
       message: text that the command prints.
       tolerance: seconds by which times may be wrong.
+      psnr: decibels that the pictures of the output are like those of the input, at least.
       slow: whether the case takes more than a few seconds.
     """
 
@@ -34,6 +35,7 @@ class Case:
     exit_code: int = 0
     message: str = ""
     tolerance: float = 0.0
+    psnr: float = 0.0
     slow: bool = False
 
 

@@ -1,6 +1,8 @@
 """Facts of an output, probed with PyAV alone, not with the code that wrote it."""
 
 import math
+import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
@@ -8,11 +10,15 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av import VideoFrame
+from av.video.reformatter import ColorRange
 
 from benchmarks.media.inputs import number_of
 
 # Levels of 255, and samples of 1, from which a flash or a beep has begun.
 _FLASH, _BEEP = 120, 0.1
+# Weights of red and blue in luma, by the number of the matrix (H.273).
+_WEIGHTS = {1: (0.2126, 0.0722), 5: (0.299, 0.114), 6: (0.299, 0.114), 9: (0.2627, 0.0593)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +37,9 @@ class Facts:
       numbers: number of each picture of `level_frames`, modulo 12.
       streams: kinds of all streams, in order, such as `video:h264`.
       tags: colour matrix, primaries, transfer curve and range (H.273 numbers).
+      light: brightest luminance of the mastering display and MaxCLL, in candela per square metre;
+        None where neither is stored.
+      alpha: mean opacity of the first picture, from 0 to 1; None for one without.
       sync: seconds by which the first beep is later than the first flash; None without both.
       comb: mean difference of lines from both neighbours, in levels of 255.
       decode_times_rise: whether decode times rise strictly in file order.
@@ -49,6 +58,8 @@ class Facts:
     numbers: tuple[int, ...]
     streams: tuple[str, ...]
     tags: tuple[int, int, int, int]
+    light: tuple[float, int] | None
+    alpha: float | None
     sync: float | None
     comb: float
     decode_times_rise: bool
@@ -115,12 +126,64 @@ def probe_output(path: Path) -> Facts:
             int(first.color_trc),
             int(first.color_range),
         ),
+        light=_light(first),
+        alpha=_alpha(first),
         sync=_sync(path, [stamp * unit for stamp in stamps], levels),
         comb=float(np.mean(combs)),
         decode_times_rise=all(a < b for a, b in pairwise(decode)),
         metadata=metadata,
         chapters=chapters,
     )
+
+
+def psnr(source: Path, output: Path) -> float:
+    """Computes how alike the colours of two videos of one size are, in decibels.
+
+    Args:
+      source: video file.
+      output: video file with as many pictures.
+    """
+    pairs = zip(_colours(source), _colours(output), strict=True)
+    errors = [np.mean(np.square(a - b)) for a, b in pairs]
+    return float(-10 * np.log10(max(np.mean(errors), 1e-12)))
+
+
+def _colours(path: Path) -> Iterator[np.ndarray]:
+    """Yields RGB pictures, floats from 0 to 1, by the matrix and range that a file has."""
+    with av.open(str(path)) as container:
+        for frame in container.decode(video=0):
+            if frame.format.is_rgb:
+                white = 65535 if max(c.bits for c in frame.format.components) > 8 else 255
+                layout = "rgb48le" if white > 255 else "rgb24"
+                yield frame.to_ndarray(format=layout) / white
+                continue
+            full = frame.color_range == ColorRange.JPEG
+            same = frame.color_range if full else ColorRange.MPEG
+            samples = frame.reformat(
+                format="yuv444p16le", src_color_range=same, dst_color_range=same
+            ).to_ndarray()
+            black, span, chroma = (0, 65535, 65535) if full else (4096, 56064, 57344)
+            luma = (samples[..., 0] - float(black)) / span
+            blue, red = ((samples[..., i] - 32768.0) / chroma for i in (1, 2))
+            guess = 1 if frame.height >= 720 else 6
+            kr, kb = _WEIGHTS.get(int(frame.colorspace), _WEIGHTS[guess])
+            r, b = luma + 2 * (1 - kr) * red, luma + 2 * (1 - kb) * blue
+            yield np.stack([r, (luma - kr * r - kb * b) / (1 - kr - kb), b], -1).clip(0, 1)
+
+
+def _light(frame: VideoFrame) -> tuple[float, int] | None:
+    display = frame.side_data.get("MASTERING_DISPLAY_METADATA")
+    level = frame.side_data.get("CONTENT_LIGHT_LEVEL")
+    if display is None or level is None:
+        return None
+    numbers = struct.unpack("22i", bytes(display)[:88])
+    return numbers[18] / numbers[19], struct.unpack("I", bytes(level)[:4])[0]
+
+
+def _alpha(frame: VideoFrame) -> float | None:
+    if not any(part.is_alpha for part in frame.format.components):
+        return None
+    return float(frame.to_ndarray(format="rgba")[..., 3].mean() / 255)
 
 
 def _sync(path: Path, times: list[Fraction], levels: list[float]) -> float | None:

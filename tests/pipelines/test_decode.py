@@ -1,5 +1,7 @@
 """Decoding in chunks and tiles, with a decoder that treats all latents alike."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,9 +16,10 @@ from venhancer_jax.pipelines.venhancer.decode import (
     decoder_pieces,
 )
 from venhancer_jax.pipelines.venhancer.options import VEnhancerOptions
+from venhancer_jax.pipelines.venhancer.tiling import decoder_tiling
 
 PIXELS = 2
-PIECES = DecoderPieces(scale=PIXELS)
+PIECES = DecoderPieces(scale=PIXELS, tiling=decoder_tiling(VAEConfig.svd()))
 TILES = DecoderPieces(scale=PIXELS, tiling=Tiling(area=30, margin=1))
 PUBLISHED = PublishedPieces(scale=PIXELS, size=(5, 6), shared=(2, 3))
 
@@ -129,7 +132,7 @@ def test_single_frames_are_decoded_once_and_by_themselves():
 
 
 def test_requested_tiles():
-    def grid(**options: int | str) -> set[tuple[int, int, int]]:
+    def grid(**options: Any) -> set[tuple[int, int, int]]:
         pieces = decoder_pieces(VAEConfig.demo(), VEnhancerOptions(**options))
         return {box.shape for box in pieces.tiles((1, 270, 480))}
 

@@ -21,6 +21,7 @@ from venhancer_jax.pipelines.pieces import (
     faded_spans,
     gaussian,
     gaussian_spans,
+    key_frame_step,
     key_frame_windows,
     sliding_windows,
     whole_span,
@@ -115,7 +116,7 @@ def test_key_frame_windows(stride: int, limit: int):
             assert stops[0] > longest - stride
 
 
-def test_key_frame_windows_overlap_by_half():
+def test_key_frame_windows_overlap_by_half_without_a_request():
     assert key_frame_windows(65, 1, 32) == [(0, 32), (15, 47), (30, 62), (33, 65)]
     assert key_frame_windows(97, 3, 32) == [
         (0, 31), (15, 46), (30, 61), (45, 76), (60, 91), (66, 97),
@@ -253,3 +254,20 @@ def test_one_piece_is_the_function_alone():
 
 def test_a_span_has_a_length():
     assert len(Span(3, 7, np.ones(8, np.float32))) == 4
+
+
+@pytest.mark.parametrize("overlap", [0, 1, 4, 8, 31])
+@pytest.mark.parametrize("stride", [1, 2, 5])
+def test_key_frame_windows_share_what_is_requested(stride: int, overlap: int):
+    frames = 150 * stride + 1
+    windows = key_frame_windows(frames, stride, 32, overlap)
+    length = windows[0][1]
+    assert {stop - start for start, stop in windows} == {length}
+    assert all(start % stride == 0 for start, _ in windows)
+    step = key_frame_step(stride, 32, overlap)
+    for (first, stop), (start, _) in itertools.pairwise(windows):
+        # At least one frame, and no more than an interval beyond what is requested.
+        assert stop - start >= min(max(1, overlap), length - stride)
+        assert start - first <= step * stride
+    (_, stop), (start, _) = windows[:2]
+    assert stop - start < max(1, overlap) + stride

@@ -20,6 +20,7 @@ from venhancer_jax.pipelines.venhancer.plan import (
     plan_space,
     plan_steps,
     plan_time,
+    window_keys,
 )
 
 SCHEDULE = cosine_interpolated_schedule()
@@ -282,3 +283,16 @@ def test_output_beyond_4k_is_requested_by_name(compat: str):
         space(540, 960, target_size=(2162, 3840), **options)
     larger = space(540, 960, target_size=(2162, 3840), allow_beyond_4k=True, **options)
     assert larger.size == (2162, 3840)
+
+
+def test_windows_share_what_is_requested():
+    def shared(**options) -> int:
+        (_, stop), (start, _) = time(200, 24, None, **options).windows[:2]
+        keys, overlap = window_keys(1, VEnhancerOptions(**options))
+        assert keys == 32 and overlap == stop - start
+        return overlap
+
+    assert (shared(), shared(window_overlap=2), shared(window_overlap=16)) == (8, 2, 16)
+    for name, value in {"window_overlap": 2, "tile": 64, "decode_chunk": 1}.items():
+        with pytest.raises(InputError, match=f"{name} {value}: compat 'official'"):
+            VEnhancerOptions(compat="official", **{name: value})

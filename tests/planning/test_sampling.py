@@ -151,12 +151,12 @@ def test_pieces_that_are_decoded(config: ConfigDict):
         spec = find_clip(config, abstract(config, chips), text).program("decode")
         return spec.arguments[1].shape[1:4], spec.calls
 
-    # Chunks of at most five frames that share two.
-    assert decode("48x64x9") == ((5, 24, 32), 3)
+    # A decoder of single frames decodes each by itself.
+    assert decode("48x64x9") == ((1, 24, 32), 9)
     # Tiles of one size.
-    assert decode("256x256x1") == ((1, 70, 128), 2)
-    # Eleven chunks for eight chips.
-    assert decode("48x64x36", 8) == ((5, 24, 32), 2)
+    assert decode("256x256x1") == ((1, 128, 68), 2)
+    # Thirty-six frames for eight chips.
+    assert decode("48x64x36", 8) == ((1, 24, 32), 5)
 
 
 @pytest.mark.parametrize("text", ["720x1280", "720x1280x0", "axbxc", "-1x2x3"])
@@ -234,18 +234,21 @@ def test_changes_that_would_make_it_fit(config: ConfigDict):
         "denoise", stats, planned, Topology("v5e-1", V5E, chips, "tpu"),
         lambda devices: abstract(config, len(devices)),
     )  # fmt: skip
-    window, more, smaller, _ = found
+    window, tiles, more, smaller, _ = found
 
     assert window.ask == "windows of 21 frames, --config.window=21"
     fewer = planned.with_options(window=21).program("denoise")
     counted = shard_bytes(fewer.arguments) + fewer.resident_bytes
     assert window.bytes_per_chip == counted + round(3 * 2**30 * 21 / 32)
+    assert tiles.ask.startswith("tiles of ")
     assert more.ask == "more chips, --plan=v5e-4" and "25%" in more.basis
     assert smaller.ask.startswith("a smaller output, --config.target_size=")
     height, width = map(int, smaller.ask.rpartition("=")[2].split(","))
     working = planned.with_options(target_size=(height, width)).plan.working_size
     assert working[0] * working[1] <= 2 / 3 * 64 * 64
-    assert all(each.bytes_per_chip <= SLACK * stats.limit_bytes for each in (window, more, smaller))
+    assert all(
+        each.bytes_per_chip <= SLACK * stats.limit_bytes for each in (window, tiles, more, smaller)
+    )
 
 
 # Latents of 256x256; tiles of 224 pixels still see all of them.

@@ -55,7 +55,10 @@ def test_what_is_no_bar() -> None:
     assert find_bars([]) is None
     assert find_bars(_with_bars(top=6, bottom=6, level=40)) is None
     # More than a picture: a title on black.
-    assert find_bars(_with_bars(top=20, bottom=16)) is None
+    assert find_bars(_with_bars(top=16, bottom=14)) is None
+    assert find_bars(_with_bars(left=25, right=25)) is None
+    # Less is left than a picture has.
+    assert find_bars(_with_bars(top=2)[:, :17]) is None
 
 
 def test_a_bar_in_some_frames_is_none() -> None:

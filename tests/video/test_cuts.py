@@ -37,7 +37,21 @@ def test_shot_of_one_frame():
 
 
 def test_cut_between_dark_scenes():
-    assert cuts(*[shot(6, i, level=16, contrast=8) for i in range(2)]) == [6]
+    assert cuts(*[shot(6, i, level=18, contrast=10) for i in range(2)]) == [6]
+
+
+def test_cut_within_black_bars():
+    def boxed(frames):
+        return [cv2.copyMakeBorder(x, 0, 0, 128, 128, cv2.BORDER_CONSTANT) for x in frames]
+
+    assert cuts(boxed(shot(6, 0)), boxed(shot(6, 1))) == [6]
+
+
+def test_a_title_is_no_cut():
+    frames = shot(12, 0, level=20, contrast=1)
+    for frame in frames[6:]:
+        cv2.putText(frame, "Title", (30, 40), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (255,) * 3)
+    assert cuts(frames) == []
 
 
 def test_cut_between_plain_colours():

@@ -7,9 +7,8 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from av.video.reformatter import VideoReformatter
+from av.video.reformatter import ColorRange, VideoReformatter
 
-from venhancer_jax.errors import InputError
 from venhancer_jax.video import VideoWriter, probe, read_frames
 from venhancer_jax.video.encoded_picture import to_picture
 from venhancer_jax.video.encoding import Encoding
@@ -82,6 +81,29 @@ def test_white_and_black_are_the_last_and_first_code(name: str):
         frame = to_picture(VideoReformatter(), image, target)
         back = PictureConverter(frame, Fraction(1), layers=True).convert(frame)
         assert back.dtype == np.uint16 and (back == level).all()
+
+
+@pytest.mark.parametrize("full", [False, True])
+@pytest.mark.parametrize("name", ["gray10le", "gray12le", "gray16be", "ya16be", "ya16le"])
+def test_grey_is_repeated(name: str, full: bool):
+    layout = av.VideoFormat(name)
+    bits, parts = layout.components[0].bits, len(layout.components)
+    black, white = (0, 2**bits - 1) if full else (16 << (bits - 8), 235 << (bits - 8))
+    stored = np.linspace(black, white, 48 * 64 * parts).astype(">u2" if "be" in name else "<u2")
+    frame = av.VideoFrame(64, 48, name)
+    (plane,) = frame.planes
+    rows = np.zeros((plane.buffer_size // plane.line_size, plane.line_size // 2), stored.dtype)
+    rows[:48, : 64 * parts] = stored.reshape(48, -1)
+    plane.update(rows.tobytes())
+    frame.color_range = ColorRange.JPEG if full else ColorRange.MPEG
+
+    found = PictureConverter(frame, Fraction(1), layers=True).convert(frame)
+
+    assert found.shape == (48, 64, 4 if parts == 2 else 3)
+    levels = (stored[::parts].reshape(48, 64) - float(black)) * 65535 / (white - black)
+    assert np.abs(found[..., :3] - levels[..., None]).max() <= 0.51
+    if parts == 2:
+        assert (found[..., 3] == stored[1::2].reshape(48, 64)).all()
 
 
 @pytest.mark.parametrize(

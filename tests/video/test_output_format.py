@@ -6,7 +6,7 @@ import pytest
 
 from venhancer_jax.errors import InputError
 from venhancer_jax.video.codec_options import parse_codec_options, split_codec_options
-from venhancer_jax.video.output_format import losses, output_format
+from venhancer_jax.video.output_format import caution, losses, output_format
 from venhancer_jax.video.picture_format import BT2020, HLG, PQ, PictureFormat
 
 
@@ -108,6 +108,25 @@ def test_high_dynamic_range_needs_ten_bits():
         assert losses(source, mapped, codec) != []
     with pytest.raises(InputError, match=r"yuv420p: h264 of 8 bits .*codec=h265.*hdr=sdr"):
         choose(codec="h264", pixel_format="yuv420p")
+
+
+def test_rgb_of_wide_primaries_gets_their_matrix():
+    source = PictureFormat(pixel_format="rgb48be", matrix=0, primaries=BT2020, transfer=14)
+    for codec in ("h264", "prores"):
+        found = output_format(source, codec=codec, width=64, height=48)
+        assert (found.matrix, found.primaries, found.transfer) == (BT2020, BT2020, 14)
+
+
+def test_eight_bits_of_high_dynamic_range_become_ten():
+    source = PictureFormat(matrix=BT2020, primaries=BT2020, transfer=HLG)
+    assert output_format(source, codec="h264", width=64, height=48).pixel_format == "yuv420p10le"
+
+
+def test_formats_that_players_lack_are_named():
+    deep = PictureFormat(pixel_format="yuv420p10le")
+    assert "h264 of 10 bits and 4:2:0" in caution(deep, "h264")
+    assert "8 bits and 4:4:4" in caution(PictureFormat(pixel_format="yuv444p"), "h264")
+    assert caution(PictureFormat(), "h264") == caution(deep, "h265") == ""
 
 
 def test_losses_are_named():

@@ -85,7 +85,8 @@ def test_numbered_pictures_are_one_clip(tmp_path: Path, name: str) -> None:
         ["a1b1.png", "a2b2.png"],
         ["a1.png", "a2.jpg"],
         ["a1.png", "a01.png"],
-        ["IMG_0412.png", "IMG_0437.png", "IMG_0440.png"],
+        ["a0.png", "a2.png", "a5.png"],
+        ["IMG_0412.png", "IMG_0413.png", "IMG_0440.png"],
         ["only.png"],
         ["0001.png"],
     ],
@@ -136,8 +137,9 @@ def test_a_damaged_picture(tmp_path: Path, start: float) -> None:
 @pytest.mark.parametrize("start", [0.0, 3 / 24])
 def test_pictures_of_two_sizes(tmp_path: Path, start: float) -> None:
     folder = _folder(tmp_path / "clip", [1, 2, 3, 4])
-    _save(folder / "f0004.png", level_frames(1, width=32)[0])
-    with pytest.raises(InputError, match=r"f0004.png: 32x48 pixels, where the first .* 64x48"):
+    for name in ("f0003.png", "f0004.png"):
+        _save(folder / name, level_frames(1, width=32)[0])
+    with pytest.raises(InputError, match=r"f000[34].png: 32x48 pixels, where the first .* 64x48"):
         _read(folder, start_time=start)
 
 

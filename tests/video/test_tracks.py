@@ -92,7 +92,7 @@ def test_packets_are_copied(source: Path, tmp_path: Path, suffix: str) -> None:
         ("s.mp4", "libopus", ".webm", "opus"),
         ("s.mkv", "flac", ".mp4", "flac"),
         ("s.mkv", "flac", ".mkv", "flac"),
-        ("s.mov", "pcm_s16le", ".mp4", "aac"),
+        ("s.mkv", "pcm_s16le", ".mp4", "aac"),
         ("s.ts", "aac", ".mp4", "aac"),
     ],
 )

@@ -255,7 +255,7 @@ def test_overwrite(tmp_path: Path) -> None:
         ("a.webm", {}, ".webm"),
         ("a.mov", {"codec": "av1"}, ".mov"),
         ("a.png", {"codec": "h264"}, ".png"),
-        ("a.mp4", {"codec": "png"}, "name it without .mp4"),
+        ("a.mp4", {"codec": "png"}, "without .mp4"),
     ],
 )
 def test_wrong_settings(tmp_path: Path, name: str, settings: dict, message: str) -> None:

@@ -40,7 +40,7 @@ from venhancer_jax.video.encoders import check_options, default_suffix
 from venhancer_jax.video.encoding import Encoding
 from venhancer_jax.video.image_folder import IMAGES
 from venhancer_jax.video.layers import Passage
-from venhancer_jax.video.output_format import losses, output_format
+from venhancer_jax.video.output_format import caution, losses, output_format
 from venhancer_jax.video.picture_format import PictureFormat
 from venhancer_jax.video.tracks import Tracks
 from venhancer_jax.video.write import check_target
@@ -341,6 +341,8 @@ def check_job(config: ConfigDict, source: Path, target: Path, *, index: int) -> 
         check_options(files.codec, split_codec_options(files.codec_options))
         if lost := losses(info.picture, job.picture, files.codec):
             log_on_main(f"{target}: not stored as in {source}: {'; '.join(lost)}")
+        if said := caution(job.picture, files.codec):
+            log_on_main(f"{target}: {said}")
     elif target.is_dir():
         raise InputError(f"{target}: a folder of this name is in the way.")
     _check_writable(target)

@@ -118,8 +118,10 @@ def aligned_windows(length: int, window: int, overlap: int) -> list[Window]:
     return [(start, start + window) for start in starts]
 
 
-def key_frame_windows(frames: int, stride: int, limit: int) -> list[Window]:
-    """Cuts a clip into windows of one length that start on key frames and overlap by half.
+def key_frame_windows(
+    frames: int, stride: int, limit: int, overlap: int | None = None
+) -> list[Window]:
+    """Cuts a clip into windows of one length that start on key frames.
 
     The last window overlaps more, none is padded.
 
@@ -127,14 +129,24 @@ def key_frame_windows(frames: int, stride: int, limit: int) -> list[Window]:
       frames: frames of the clip, one more than a multiple of `stride`.
       stride: frames from one key frame to the next.
       limit: most frames of a window, and the length up to which a clip is not cut.
+      overlap: least number of frames that neighbouring windows share, of which one is always a key
+        frame; None for half a window.
     """
     if frames <= limit:
         return [(0, frames)]
     intervals = max(1, (limit - 1) // stride)
     window = intervals * stride + 1
-    step = max(1, intervals // 2) * stride
+    step = key_frame_step(stride, limit, overlap) * stride
     starts = [*range(0, frames - window, step), frames - window]
     return [(start, start + window) for start in starts]
+
+
+def key_frame_step(stride: int, limit: int, overlap: int | None = None) -> int:
+    """Returns the key frames from one window to the next; see `key_frame_windows`."""
+    intervals = max(1, (limit - 1) // stride)
+    if overlap is None:
+        return max(1, intervals // 2)
+    return max(1, (intervals * stride + 1 - max(1, overlap)) // stride)
 
 
 def whole_span(length: int, *, scale: int = 1) -> Span:

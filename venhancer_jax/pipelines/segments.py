@@ -123,7 +123,7 @@ class Segment:
     @property
     def alone(self) -> bool:
         """Returns whether the clip has no other segment, as far as it is known beforehand."""
-        return self.index == 0 and (self._lazy or self.ends_scene and self._clip_ended())
+        return self.index == 0 and (self._lazy or (self.ends_scene and self._clip_ended()))
 
     @property
     def ends_scene(self) -> bool:

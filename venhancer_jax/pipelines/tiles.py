@@ -3,21 +3,19 @@
 import dataclasses
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from venhancer_jax.pipelines.pieces import Box, Span, Window, symmetric_spans
-from venhancer_jax.pipelines.system import LoadedNetwork
 from venhancer_jax.sharding.chips import chip_of_kind
-from venhancer_jax.sharding.mesh import num_shards, target_device
+from venhancer_jax.sharding.mesh import target_device
 
 # Latents of a 720p frame of eight pixels to a latent.
 LEAST_AREA = 90 * 160
-# Share of a device's memory for weights and activations, and activations of the first level that a
-# denoiser holds: planned programs of the published network take a little less.
-_MEMORY_SHARE, _ACTIVATIONS = 0.9, 32
+# Share of a device's memory for weights and activations.
+_MEMORY_SHARE = 0.9
 # Remainder and modulus of the lengths that networks take along an axis.
 Modulus = tuple[int, int]
 
@@ -106,28 +104,25 @@ class Tiling:
         return rows, columns
 
 
-def latents_that_fit(denoiser: LoadedNetwork, frames: int, copies: int) -> int:
-    """Returns the most latents of a tile of a denoiser, on the devices of the mesh in use.
+def latents_that_fit(params: Mapping[str, Any], latent_bytes: int, *, shards: int = 1) -> int:
+    """Returns the most latents of a tile on the devices of the mesh in use.
 
-    At least those of a 720p frame of eight pixels to a latent. A processor is faster with no more:
-    attention over all latents of a frame takes more work for each one of a larger frame.
+    At least those of a 720p frame of eight pixels to a latent. A processor gets no more: large
+    tiles leave its caches, and attention over all latents takes more work for each one of them.
 
     Args:
-      denoiser: denoiser, whose config has `width` and `dtype`.
-      frames: frames of a window.
-      copies: 2 for a guidance pair, else 1.
+      params: parameters of the network, arrays or `jax.ShapeDtypeStruct`.
+      latent_bytes: bytes of activations for each latent.
+      shards: devices that share the activations of a call.
     """
     platform, kind = target_device()
     chip = chip_of_kind(kind)
     if platform == "cpu" or chip is None:
         return LEAST_AREA
-    itemsize = jnp.dtype(denoiser.config.dtype).itemsize
-    weights = sum(x.size * x.dtype.itemsize for x in denoiser.params.values())
-    mesh = jax.sharding.get_abstract_mesh().shape
-    free = _MEMORY_SHARE * chip.memory_bytes - weights / mesh.get("fsdp", 1)
-    latent_bytes = _ACTIVATIONS * denoiser.config.width * itemsize
-    shards = num_shards("batch") * num_shards("frame") * num_shards("row")
-    return max(LEAST_AREA, int(free * shards / (latent_bytes * frames * copies)))
+    weights = sum(x.size * x.dtype.itemsize for x in params.values())
+    weights /= jax.sharding.get_abstract_mesh().shape.get("fsdp", 1)
+    free = _MEMORY_SHARE * chip.memory_bytes - weights
+    return max(LEAST_AREA, int(free * shards / latent_bytes))
 
 
 def tile_boxes(

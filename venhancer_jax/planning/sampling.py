@@ -203,7 +203,7 @@ def suggest(
     def smaller_tiles() -> Iterator[Suggestion]:
         if not hasattr(planned.options, "tile"):
             return
-        for side in range(max(spec.arguments[1].shape[-3:-1]) // 32 * 32, 0, -32):
+        for side in range(max(plan.working_size) // 32 * 32, 0, -32):
             changed = possible(tile=side)
             if changed is not None and seen_pixels(changed.program(name)) < seen_pixels(spec):
                 yield expect(f"tiles of {side} pixels, --config.tile={side}", changed)

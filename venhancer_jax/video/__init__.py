@@ -1,7 +1,7 @@
 """Video files in and out: probing, streaming RGB frames, and writing finished clips.
 
-Frames are `uint8` RGB arrays `[H, W, 3]`, upright and with square pixels. A wrong file or setting
-raises `venhancer_jax.errors.InputError`.
+Frames are RGB arrays `[H, W, 3]`, uint8, or uint16 with white at 65,535, upright and with square
+pixels. A wrong file or setting raises `venhancer_jax.errors.InputError`.
 """
 
 from venhancer_jax.video.bars import crop_bars

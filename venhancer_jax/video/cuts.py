@@ -14,7 +14,7 @@ from venhancer_jax.video.neighbourhood import mark_frames
 FRAMES_BEFORE = 4
 FRAMES_AFTER = 4
 # Ratio of the similarity across a cut to the similarity of neighbouring frames around it.
-SIMILARITY = 0.5
+SIMILARITY = 0.45
 # Frames of a flash, at most; the scene after it is the one before it.
 _FLASH = 2
 # Rows or columns of the pictures that are compared, the fewer of the two; cuts show at any size.
@@ -25,6 +25,10 @@ _LONGEST_SIDE = 256
 _BLOCK = 7, 7
 _BRIGHTNESS_NOISE = 25.0
 _TEXTURE_NOISE = 5.0
+# Weight of blocks that are flat and stay so, such as black bars, and the variance of a block that
+# weighs half as much as a full one.
+_FLAT_WEIGHT = 0.1
+_TEXTURE = 50.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,7 +119,8 @@ def _small_grey(frame: np.ndarray) -> np.ndarray:
 def _similarity(first: np.ndarray, second: np.ndarray) -> float:
     """Computes the SSIM of two pictures after the second is aligned to the first.
 
-    Wang et al. 2004, equation 12, with uniform blocks.
+    Wang et al. 2004, equation 12, with uniform blocks, of which those with texture or change weigh
+    more.
     """
     search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
     flow = search.calc(first, second, np.empty(0))
@@ -135,4 +140,6 @@ def _similarity(first: np.ndarray, second: np.ndarray) -> float:
         mean_x**2 + mean_y**2 + _BRIGHTNESS_NOISE
     )
     texture = (2 * covariance + _TEXTURE_NOISE) / (variances + _TEXTURE_NOISE)
-    return float((brightness * texture).mean())
+    change = variances + (mean_x - mean_y) ** 2
+    weights = _FLAT_WEIGHT + change / (change + _TEXTURE)
+    return float((weights * brightness * texture).sum() / weights.sum())

@@ -40,14 +40,15 @@ def to_rgb16(
     Returns:
       uint16 `[height, width, 3]`, or `[height, width, 4]` with alpha.
     """
-    if format_chroma(frame.format.name) == "rgb":
-        image = _rgb_samples(reformatter, frame, alpha)
+    chroma, full = format_chroma(frame.format.name), source_range(frame) == ColorRange.JPEG
+    if chroma in ("rgb", "grey"):
+        grey = chroma == "grey"
+        image = _grey_samples(frame, full) if grey else _rgb_samples(reformatter, frame, alpha)
         if image.shape[:2] != (height, width):
             image = cv2.resize(image, (width, height), interpolation=cv2.INTER_CUBIC)
         return image
     bits = max(part.bits for part in frame.format.components)
     samples = _yuv_samples(reformatter, frame, width, height, alpha)
-    full = source_range(frame) == ColorRange.JPEG
     image = _transform(samples[..., :3], _from_yuv(source_matrix(frame), full, bits))
     if not alpha:
         return image
@@ -101,22 +102,23 @@ def _rgb_samples(reformatter: VideoReformatter, frame: VideoFrame, alpha: bool) 
     return _rounded(image.astype(np.float32) * np.float32(WHITE / (2**bits - 1)), WHITE)
 
 
+def _grey_samples(frame: VideoFrame, full: bool) -> np.ndarray:
+    """Returns uint16 `[H, W, 3]`, or `[H, W, 4]` with alpha, full range."""
+    parts, plane = len(frame.format.components), frame.planes[0]
+    dtype = np.dtype(">u2" if frame.format.name.endswith("be") else "<u2")
+    rows = np.frombuffer(memoryview(plane), dtype).reshape(-1, plane.line_size // 2)
+    stored = rows[: frame.height, : parts * frame.width].reshape(frame.height, -1, parts)
+    bits = frame.format.components[0].bits
+    black, span = (0, 2**bits - 1) if full else (16 << (bits - 8), 219 << (bits - 8))
+    levels = (stored[..., :1].astype(np.float32) - black) * np.float32(WHITE / span)
+    return np.concatenate([_rounded(levels, WHITE).repeat(3, -1), stored[..., 1:]], axis=-1)
+
+
 def _yuv_samples(
     reformatter: VideoReformatter, frame: VideoFrame, width: int, height: int, alpha: bool
 ) -> np.ndarray:
     """Returns uint16 `[height, width, 3 or 4]`, shifted so that their first bit is the sample's."""
     name, bits = frame.format.name, max(part.bits for part in frame.format.components)
-    if (
-        format_chroma(name) == "grey"
-        and not alpha
-        and (frame.width, frame.height)
-        == (
-            width,
-            height,
-        )
-    ):
-        luma = _plane(frame, 0) << (16 - bits)
-        return np.dstack([luma, np.full_like(luma, _CENTRE), np.full_like(luma, _CENTRE)])
     unscaled = (frame.width, frame.height) == (width, height)
     if unscaled and name.startswith(_PLANAR_444) and not name.endswith("be"):
         planes = [_plane(frame, index) for index in range(len(frame.planes))]

@@ -138,8 +138,10 @@ class _Bwdif:
             return None
         bwdif = cls(frame, which)
         if before is not None and bwdif.takes(before):
-            bwdif._waiting.append(None)
-            bwdif._graph.vpush(before)
+            # The first picture that the filter changes is computed from itself alone.
+            for unused in (frame, before):
+                bwdif._waiting.append(None)
+                bwdif._graph.vpush(unused)
         return bwdif
 
     def takes(self, frame: VideoFrame) -> bool:

@@ -210,7 +210,7 @@ def _is_whole_exr(path: Path) -> bool:
     return last + 8 + length == len(data)
 
 
-IMAGES = {
+IMAGES: dict[str, Images] = {
     "png": Images(
         suffix=".png",
         formats=("rgb24", "rgba", "rgb48be", "rgba64be"),

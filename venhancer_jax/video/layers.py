@@ -19,7 +19,7 @@ class _Layers:
 
     Attributes:
       seconds: time at which the frame is shown.
-      alpha: opacity `[H, W]` float32 from 0 to 1, or None.
+      alpha: opacity `[H, W]`, integers up to their largest or floats up to 1, or None.
       excess: linear light below 0 and above 1, `[H, W, 3]` float32, or None.
     """
 
@@ -69,9 +69,7 @@ class Passage:
         """
         colour, alpha, excess = image[..., :3], None, None
         if image.shape[-1] == 4:
-            alpha = image[..., 3].astype(np.float32)
-            if image.dtype != np.float32:
-                alpha /= np.iinfo(image.dtype).max
+            alpha = image[..., 3].copy()  # not all of the picture is held
         if image.dtype == np.float32:
             light = np.nan_to_num(colour)
             shown = light.clip(0, 1)
@@ -79,7 +77,7 @@ class Passage:
                 excess = light - shown
             colour = _as_uint16(hdr.linear_to_srgb(shown))
         elif alpha is not None and not self._target.has_alpha:
-            colour = _as_type(colour * alpha[..., None], colour.dtype)
+            colour = _as_type(colour * _opacity(alpha)[..., None], colour.dtype)
         if self._source.is_hdr:
             colour = _deep(colour)
             if self._maps_tones:
@@ -133,7 +131,7 @@ class Passage:
     def _enlarged_alpha(self, layers: _Layers) -> np.ndarray | None:
         if layers.alpha is None:
             return None
-        return self._resized(layers.alpha, cv2.INTER_LANCZOS4).clip(0, 1)
+        return self._resized(_opacity(layers.alpha), cv2.INTER_LANCZOS4).clip(0, 1)
 
     def _resized(self, layer: np.ndarray, kernel: int) -> np.ndarray:
         height, width = self._size
@@ -149,6 +147,13 @@ def _peak(source: PictureFormat) -> float | None:
     if source.content_light is not None and source.content_light.max_cll:
         return float(source.content_light.max_cll)
     return source.mastering_display.luminance[1] if source.mastering_display else None
+
+
+def _opacity(alpha: np.ndarray) -> np.ndarray:
+    """Returns an opacity from 0 to 1, float32."""
+    if alpha.dtype == np.float32:
+        return alpha
+    return alpha.astype(np.float32) / np.float32(np.iinfo(alpha.dtype).max)
 
 
 def _deep(frame: np.ndarray) -> np.ndarray:

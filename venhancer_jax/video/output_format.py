@@ -52,7 +52,8 @@ def output_format(
     offered = _offered(codec, width, height)
     name = _chosen(pixel_format, offered, codec) if pixel_format != AUTO else ""
     if not name:
-        name = min(offered, key=lambda each: _distance(source, each, offered.index(each)))
+        wanted = max(10, source.bits) if keeps_light else min(source.bits, 16)
+        name = min(offered, key=lambda each: _distance(source, each, wanted))
     if is_float(name):
         # Linear light knows no range and no curve; HDR is above 1.
         primaries = BT709 if source.is_hdr and hdr == "sdr" else source.primaries
@@ -113,6 +114,21 @@ def losses(source: PictureFormat, target: PictureFormat, codec: str) -> list[str
     return found
 
 
+def caution(target: PictureFormat, codec: str) -> str:
+    """Describes who cannot play an output; empty if every player can.
+
+    Args:
+      target: format of the output.
+      codec: codec of the output.
+    """
+    if codec != "h264" or (target.bits == 8 and target.chroma == "420"):
+        return ""
+    return (
+        f"h264 of {target.bits} bits and {_spoken(target.chroma)}, as the input, which browsers and"
+        " many players do not show; pixel_format=yuv420p is for them"
+    )
+
+
 def _offered(codec: str, width: int, height: int) -> list[str]:
     """Returns the layouts of a codec that may be chosen, the plainest first."""
     if codec in IMAGES:
@@ -146,10 +162,9 @@ def _chosen(pixel_format: str, offered: list[str], codec: str) -> str:
     )
 
 
-def _distance(source: PictureFormat, name: str, order: int) -> tuple[int, ...]:
-    """Returns how far a layout is from a source: first what is lost, then what is wasted."""
+def _distance(source: PictureFormat, name: str, wanted: int) -> tuple[int, ...]:
+    """Returns how far a layout is from a source and its bits: what is lost, then what is wasted."""
     target = PictureFormat(pixel_format=name)
-    wanted = min(source.bits, 16)
     lost_chroma = max(0, _FINENESS[source.chroma] - _FINENESS[target.chroma])
     more_chroma = max(0, _FINENESS[target.chroma] - _FINENESS[source.chroma])
     return (
@@ -160,7 +175,6 @@ def _distance(source: PictureFormat, name: str, order: int) -> tuple[int, ...]:
         more_chroma,
         max(0, target.bits - wanted),
         int(target.has_alpha and not source.has_alpha),
-        order,
     )
 
 

@@ -255,7 +255,11 @@ def list_ticks(path: Path) -> tuple[list[int], Fraction]:
 
 
 def broken_segment(path: Path) -> InputError:
-    """Returns the error on a segment that is not whole."""
+    """Returns the error on a segment that is not whole.
+
+    Args:
+      path: segment file.
+    """
     return InputError(
         f"{path}: this finished part of the video is missing, empty or cut short. Remove it and"
         " run again; it is computed again."

@@ -44,7 +44,15 @@ def set_chapters(source: InputContainer, output: OutputContainer, part: Part) ->
 
 
 def add_attachment(stream: AttachmentStream, output: OutputContainer) -> bool:
-    """Adds a file, such as a font, to the output; returns whether the container can hold it."""
+    """Adds a file, such as a font, to the output.
+
+    Args:
+      stream: attachment of the source.
+      output: container whose header is not written yet.
+
+    Returns:
+      Whether the container can hold attachments.
+    """
     if output.format.name != "matroska":
         return False
     output.add_stream_from_template(stream)

@@ -41,7 +41,11 @@ class Part:
     is_cut: bool
 
     def begins(self, packet: Packet) -> Fraction:
-        """Returns the time of the output in seconds at which a packet of the source begins."""
+        """Returns the time of the output in seconds at which a packet begins.
+
+        Args:
+          packet: packet of the source, with a timestamp.
+        """
         assert packet.pts is not None
         return packet.pts * packet.time_base - self.origin
 
@@ -50,14 +54,22 @@ class Track(Protocol):
     """One stream of the output."""
 
     def write(self, packet: Packet) -> None:
-        """Writes a packet of the source, if it is in the part."""
+        """Writes a packet, if it is in the part.
+
+        Args:
+          packet: packet of the source, with a timestamp.
+        """
 
     def flush(self) -> None:
         """Writes what is held back, at the end of the part."""
 
 
 def holds_negative_times(output: OutputContainer) -> bool:
-    """Returns whether packets before time 0 are decoded and not heard, so that cuts are exact."""
+    """Returns whether packets before time 0 are decoded and not heard, so that cuts are exact.
+
+    Args:
+      output: container to write.
+    """
     return output.format.name in ("mp4", "mov")
 
 
@@ -76,5 +88,9 @@ def copy_tags(source: Stream, target: Stream) -> None:
 
 
 def content_tags(tags: dict[str, str]) -> dict[str, str]:
-    """Returns the tags on what is shown and heard, without those on how a file stores it."""
+    """Returns the tags on what is shown and heard, without those on how a file stores it.
+
+    Args:
+      tags: values by name.
+    """
     return {name: value for name, value in tags.items() if not name.lower().startswith(_FILE_TAGS)}

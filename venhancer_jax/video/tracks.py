@@ -59,6 +59,9 @@ class Tracks:
 def check_source(tracks: Tracks) -> None:
     """Checks that the source can be opened.
 
+    Args:
+      tracks: part of a source.
+
     Raises:
       InputError: the source is missing or not a video.
     """

@@ -232,7 +232,7 @@ def check_target(path: Path, codec: str) -> None:
     if codec in IMAGES:
         if suffix in FORMATS:
             raise InputError(
-                f"{path}: {codec} writes a folder of images; give a name without {suffix}."
+                f"{path}: {codec} writes a folder of images; name it without {suffix}."
             )
         check_replaceable(path)
         return

@@ -17,15 +17,12 @@ from venhancer_jax.pipelines.pieces import (
     symmetric_spans,
     whole_span,
 )
-from venhancer_jax.pipelines.tiles import LEAST_AREA, Tiling, tile_boxes
+from venhancer_jax.pipelines.tiles import Tiling, tile_boxes
 from venhancer_jax.pipelines.venhancer.options import VEnhancerOptions
+from venhancer_jax.pipelines.venhancer.tiling import decoder_tiling
 
-# Latents that a tile sees beyond its core: with 4 no pixel of a decoder without attention differs
-# by more than one level from that of a whole frame.
-TILE_MARGIN, TILE_MARGIN_ATTENTION = 4, 6
 # Frames of a chunk of a temporal decoder, and those that neighbours share.
 CHUNK_FRAMES, CHUNK_OVERLAP = 5, 2
-_TILING = Tiling(area=LEAST_AREA, margin=TILE_MARGIN_ATTENTION)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -34,15 +31,15 @@ class DecoderPieces:
 
     Attributes:
       scale: rows and columns of pixels for each one of the latents.
+      tiling: sizes of tiles, in latents.
       chunk: most frames of a chunk; a third more is allowed where one chunk is then enough.
       overlap: least number of frames that neighbouring chunks share.
-      tiling: sizes of tiles, in latents.
     """
 
     scale: int
+    tiling: Tiling
     chunk: int = CHUNK_FRAMES
     overlap: int = CHUNK_OVERLAP
-    tiling: Tiling = _TILING
 
     def chunks(self, frames: int) -> list[Span]:
         """Cuts a clip into chunks of frames that are decoded together."""
@@ -98,14 +95,11 @@ def decoder_pieces(vae: VAEConfig, options: VEnhancerOptions) -> DecoderPieces |
         return PublishedPieces(scale=scale)
     joint = vae.temporal_decoder or vae.norm_over_frames
     chunk = options.decode_chunk or (CHUNK_FRAMES if joint else 1)
-    margin = TILE_MARGIN_ATTENTION if vae.mid_attention else TILE_MARGIN
     return DecoderPieces(
         scale=scale,
         chunk=chunk,
         overlap=min(CHUNK_OVERLAP, chunk - 1) if joint else 0,
-        tiling=dataclasses.replace(_TILING, margin=margin).requested(
-            options.tile, options.tile_overlap, scale
-        ),
+        tiling=decoder_tiling(vae).requested(options.tile, options.tile_overlap, scale),
     )
 
 

@@ -1,18 +1,22 @@
 """Frames to latents: resize, interpolate, pad, encode."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from fractions import Fraction
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from einops import rearrange
 
 from venhancer_jax.errors import InputError
 from venhancer_jax.models.autoencoders.vae import DiagonalGaussian
 from venhancer_jax.pipelines import programs
+from venhancer_jax.pipelines.pieces import Box, blend, whole_span
 from venhancer_jax.pipelines.progress import Progress
 from venhancer_jax.pipelines.system import LoadedNetwork
+from venhancer_jax.pipelines.tiles import Tiling, tile_boxes
 from venhancer_jax.pipelines.venhancer.compat import Compat
 from venhancer_jax.pipelines.venhancer.plan import SpacePlan
 from venhancer_jax.sharding.mesh import num_shards, put_sharded
@@ -41,6 +45,7 @@ def encode_clip(
     frames: Iterable[np.ndarray],
     *,
     plan_space: Callable[[int, int], SpacePlan],
+    tiling: Tiling,
     quirks: Compat,
     interpolated: int,
     progress: Progress,
@@ -51,6 +56,7 @@ def encode_clip(
       vae: VAE.
       frames: uint8 or uint16 RGB frames `[H, W, 3]`, all of one size and type.
       plan_space: computes the sizes from height and width of the input.
+      tiling: sizes of tiles, in latents.
       quirks: choices of the published program.
       interpolated: frames to add between two frames, moved there by the optical flow.
       progress: callback for the number of frames read.
@@ -80,7 +86,7 @@ def encode_clip(
     waiting: list[np.ndarray] = []
 
     def encode_waiting() -> None:
-        posterior = _encode(vae, waiting)
+        posterior = _encode(vae, waiting, tiling)
         waiting.clear()
         means.append(posterior.mean)
         if quirks.sample_posterior:
@@ -113,9 +119,40 @@ def _interpolate(frames: Iterable[np.ndarray], count: int, dtype: np.dtype) -> I
         before = frame
 
 
-def _encode(vae: LoadedNetwork, frames: Sequence[np.ndarray]) -> DiagonalGaussian:
+def _encode(vae: LoadedNetwork, frames: Sequence[np.ndarray], tiling: Tiling) -> DiagonalGaussian:
     """Encodes one frame per device to raw latents `[1, n, h, w, C]`; copies fill idle devices."""
     filled = [*frames, *[frames[-1]] * (num_shards("piece") - len(frames))]
     pieces = put_sharded(np.stack(filled)[:, None], programs.PIECES)
-    posterior = programs.encode(vae.network, vae.params, pieces)
+    pixels = vae.config.pixels_per_latent
+    height, width = (side // pixels for side in pieces.shape[2:4])
+    boxes = tile_boxes([whole_span(1)], *tiling.windows((height, width)))
+    if len(boxes) == 1:
+        posterior = programs.encode(vae.network, vae.params, pieces)
+    else:
+        posterior = _encode_tiles(vae, jnp.asarray(pieces), boxes)
     return jax.tree.map(lambda x: x[: len(frames), 0][None], posterior)
+
+
+def _encode_tiles(vae: LoadedNetwork, frames: jax.Array, boxes: Sequence[Box]) -> DiagonalGaussian:
+    """Encodes frames `[n, 1, H, W, 3]` tile by tile, and blends what describes the latents."""
+    pixels = vae.config.pixels_per_latent
+
+    def moments(patches: jax.Array, _: Sequence[Box]) -> jax.Array:
+        posterior = programs.encode(vae.network, vae.params, _from_patches(patches, pixels))
+        return jnp.concatenate([posterior.mean, posterior.log_variance], axis=-1)
+
+    blended = blend(moments, _to_patches(frames, pixels), boxes, axes=programs.PIECES)
+    return DiagonalGaussian(*jnp.split(blended, 2, axis=-1))
+
+
+# A latent and the pixels that it stands for have one position: tiles of both are cut alike.
+@functools.partial(jax.jit, static_argnames="pixels")
+def _to_patches(frames: jax.Array, pixels: int) -> jax.Array:
+    """Rearranges `[n, 1, H, W, 3]` to patches `[n, 1, h, w, 3 pixels^2]`."""
+    return rearrange(frames, "n f (h y) (w x) c -> n f h w (y x c)", y=pixels, x=pixels)
+
+
+@functools.partial(jax.jit, static_argnames="pixels")
+def _from_patches(patches: jax.Array, pixels: int) -> jax.Array:
+    """Rearranges patches `[n, 1, h, w, 3 pixels^2]` to `[n, 1, H, W, 3]`."""
+    return rearrange(patches, "n f h w (y x c) -> n f (h y) (w x) c", y=pixels, x=pixels)

@@ -20,7 +20,13 @@ from venhancer_jax.diffusion.timesteps import edm_sigmas_for, even_times, fast_t
 from venhancer_jax.errors import InputError
 from venhancer_jax.pipelines.frame_times import nearest_frames
 from venhancer_jax.pipelines.options import MAX_SCALE
-from venhancer_jax.pipelines.pieces import Box, Window, faded_spans, key_frame_windows
+from venhancer_jax.pipelines.pieces import (
+    Box,
+    Window,
+    faded_spans,
+    key_frame_step,
+    key_frame_windows,
+)
 from venhancer_jax.pipelines.system import Clip, Output
 from venhancer_jax.pipelines.tiles import Tiling, tile_boxes
 from venhancer_jax.pipelines.venhancer import buckets, official
@@ -29,6 +35,8 @@ from venhancer_jax.pipelines.venhancer.options import VEnhancerOptions
 # The network was trained to interpolate at most 8 frames between two key frames.
 MAX_STRIDE = 9
 _LEAST_SIDE = 16
+# Least frames that neighbouring windows share at which their borders do not show.
+_WINDOW_OVERLAP = 8
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -231,7 +239,7 @@ def plan_time(
         key_index=index,
         take=nearest_frames(frames, ratio, stride),
         rate=target,
-        windows=tuple(key_frame_windows(len(index), stride, options.window)),
+        windows=tuple(key_frame_windows(len(index), stride, options.window, _overlap(options))),
     )
 
 
@@ -243,7 +251,17 @@ def window_keys(stride: int, options: VEnhancerOptions) -> tuple[int, int]:
       options: options of the user.
     """
     intervals = max(1, (options.window - 1) // stride)
-    return intervals + 1, intervals + 1 - max(1, intervals // 2)
+    step = key_frame_step(stride, options.window, _overlap(options))
+    return intervals + 1, intervals + 1 - step
+
+
+def _overlap(options: VEnhancerOptions) -> int | None:
+    """Returns the frames that windows share; None for half of them."""
+    if options.compat == "official":
+        return None
+    if options.window_overlap is None:
+        return min(_WINDOW_OVERLAP, (options.window + 1) // 2)
+    return options.window_overlap
 
 
 def plan_steps(schedule: Schedule, options: VEnhancerOptions) -> LinearSteps | HeunSteps:

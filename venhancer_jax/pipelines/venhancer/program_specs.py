@@ -19,6 +19,7 @@ from venhancer_jax.pipelines.venhancer.decode import (
 from venhancer_jax.pipelines.venhancer.networks import VEnhancerNetworks
 from venhancer_jax.pipelines.venhancer.options import VEnhancerOptions
 from venhancer_jax.pipelines.venhancer.plan import VEnhancerPlan, plan_steps
+from venhancer_jax.pipelines.venhancer.tiling import encoder_tiling
 from venhancer_jax.sharding.mesh import num_shards
 
 # Arrays as large as the latents of the clip that are held while it is denoised: mean, start, hint,
@@ -45,6 +46,7 @@ def program_specs(
     copies = 2 if options.guided else 1
     with jax.set_mesh(mesh):
         pieces, windows = num_shards("piece"), windows_per_call(guided=options.guided)
+        encoder_tiles = encoder_tiling(system.vae, options).windows(latent[:2])
     # The text encoder is freed before the clip is encoded.
     box = max(plan.boxes(), key=lambda box: math.prod(box.shape))
     tile = (*box.shape[1:], channels)
@@ -75,9 +77,9 @@ def program_specs(
             "encode",
             programs.encode,
             system.vae,
-            build.pieces(pieces, 1, rows, columns, 3),
+            build.pieces(pieces, 1, *(pixels * (w[0][1] - w[0][0]) for w in encoder_tiles), 3),
             shards=pieces,
-            calls=math.ceil(encoded / pieces),
+            calls=math.ceil(encoded / pieces) * math.prod(map(len, encoder_tiles)),
             scales_with=("pixels",),
         ),
         program(

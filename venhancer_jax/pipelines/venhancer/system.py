@@ -22,7 +22,6 @@ from venhancer_jax.pipelines.frame_times import OutputClock, at_output_times, ou
 from venhancer_jax.pipelines.progress import Progress
 from venhancer_jax.pipelines.segments import SegmentSizes
 from venhancer_jax.pipelines.system import Clip, EnhancedSegment, ProgramSpec
-from venhancer_jax.pipelines.tiles import Tiling, latents_that_fit
 from venhancer_jax.pipelines.venhancer import buckets
 from venhancer_jax.pipelines.venhancer.conditions import compute_conditions
 from venhancer_jax.pipelines.venhancer.decode import decode_stream, decoder_pieces
@@ -40,11 +39,9 @@ from venhancer_jax.pipelines.venhancer.plan import (
 )
 from venhancer_jax.pipelines.venhancer.program_specs import program_specs
 from venhancer_jax.pipelines.venhancer.prompts import texts_of
+from venhancer_jax.pipelines.venhancer.tiling import denoiser_tiling, encoder_tiling
 from venhancer_jax.sharding.mesh import put_sharded
 from venhancer_jax.video.frames import with_dtype
-
-# Latents that a tile of the denoiser sees beyond its core.
-_MARGIN = 6
 
 
 class VEnhancer(VEnhancerNetworks):
@@ -287,6 +284,7 @@ class VEnhancer(VEnhancerNetworks):
             self.vae,
             counted(),
             plan_space=lambda height, width: self.plan_space(height, width, options),
+            tiling=encoder_tiling(self.vae, options),
             quirks=options.quirks,
             interpolated=interpolated,
             progress=progress,
@@ -299,16 +297,10 @@ class VEnhancer(VEnhancerNetworks):
         return encoded, plan
 
     def _cut(self, space: SpacePlan, options: VEnhancerOptions) -> SpacePlan:
-        """Cuts frames into tiles for the denoiser; the published program has none."""
+        """Cuts frames into tiles for the denoiser."""
         pixels = self.vae.config.pixels_per_latent
-        tiling = Tiling(margin=0)
-        if options.quirks.equal_tiles:
-            remainder, modulus = self.denoiser.config.rows_modulus
-            with self.on_mesh():
-                copies = 2 if options.guided else 1
-                area = latents_that_fit(self.denoiser, options.window, copies)
-            auto = Tiling(area=area, margin=_MARGIN, moduli=((remainder, modulus), (0, modulus)))
-            tiling = auto.requested(options.tile, options.tile_overlap, pixels)
+        with self.on_mesh():
+            tiling = denoiser_tiling(self.denoiser, pixels, options)
         return space.cut(tiling, pixels)
 
     def _moduli(self, options: VEnhancerOptions) -> tuple[tuple[int, int], int]:

@@ -1,0 +1,160 @@
+"""Clips that are enhanced segment by segment."""
+
+import itertools
+import weakref
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from pipelines.tiny_system import clip, tiny_system
+from pipelines.toy_system import Toy, ToyOptions
+
+from venhancer_jax.pipelines.continuation import FinishedLatents, Place, continuing
+from venhancer_jax.pipelines.segments import SegmentSizes, TimedFrame
+from venhancer_jax.pipelines.stream import (
+    STREAM_START,
+    StreamedSegment,
+    StreamState,
+    enhance_stream,
+)
+from venhancer_jax.pipelines.system import System
+from venhancer_jax.pipelines.venhancer.options import VEnhancerOptions
+
+RATE = Fraction(10)
+# Two grid frames for each of the input; windows of 4 grid frames.
+OPTIONS = {
+    "up_scale": 1.0, "steps": 2, "solver_mode": "normal", "solver": "ddim", "guidance_scale": 1.0,
+    "fps_scale": 2.0, "interpolation": "previous", "window": 4,
+}  # fmt: skip
+
+
+def timed(frames: Sequence[np.ndarray], cuts: Sequence[int] = ()) -> list[TimedFrame]:
+    return [TimedFrame(frame, i, i + 1, i in cuts) for i, frame in enumerate(frames)]
+
+
+def stream(
+    system: System,
+    options: object,
+    frames: Sequence[TimedFrame],
+    state: StreamState = STREAM_START,
+) -> Iterator[tuple[StreamedSegment, list[np.ndarray]]]:
+    """Yields segments and their frames, which are as many as announced, at rising ticks."""
+    clock = system.output_clock(RATE, None, options)
+    start = state.position.read_from(system.segment_sizes(RATE, options))
+    for segment in enhance_stream(
+        system, frames[start:], rate=RATE, clock=clock, options=options,
+        progress=lambda *done: None, state=state,
+    ):  # fmt: skip
+        shown = list(segment.frames)
+        assert len(shown) == segment.count
+        ticks = [tick for _, tick in shown]
+        assert not ticks or ticks == [*range(ticks[0], ticks[0] + len(ticks))]
+        yield segment, [frame for frame, _ in shown]
+
+
+def joined(segments: Sequence[tuple[StreamedSegment, list[np.ndarray]]]) -> np.ndarray:
+    return np.stack([*itertools.chain.from_iterable(frames for _, frames in segments)])
+
+
+@pytest.fixture(scope="module")
+def streamed() -> list[tuple[StreamedSegment, list[np.ndarray]]]:
+    """The first clip, in segments of one window."""
+    return [*stream(tiny_system(), VEnhancerOptions(**OPTIONS, segment_windows=1), timed(clip(6)))]
+
+
+def test_all_windows_of_a_scene_are_the_whole_enhancement():
+    options = VEnhancerOptions(**OPTIONS, segment_windows=0)
+    frames = clip(6)
+    whole = np.stack([*tiny_system().enhance(frames, rate=RATE, options=options)])
+    found = [*stream(tiny_system(), options, timed(frames))]
+    assert len(found) == 1 and found[0][0].ends_clip
+    np.testing.assert_array_equal(joined(found), whole)
+
+
+def test_a_stream_resumes_after_each_segment(streamed: list):
+    options = VEnhancerOptions(**OPTIONS, segment_windows=1)
+    assert len(streamed) > 2
+    for i, (segment, _) in enumerate(streamed[:-1], 1):
+        assert segment.after.finished is not None
+        rest = [*stream(tiny_system(), options, timed(clip(6)), segment.after)]
+        assert len(rest) == len(streamed) - i
+        np.testing.assert_array_equal(joined(rest), joined(streamed[i:]))
+
+
+def test_segments_follow_from_the_latents_before_them(streamed: list):
+    segment, _ = streamed[0]
+    finished = segment.after.finished
+    other = FinishedLatents(finished.first, finished.values + 1)
+    options = VEnhancerOptions(**OPTIONS, segment_windows=1)
+    state = StreamState(segment.after.position, other)
+    _, frames = next(stream(tiny_system(), options, timed(clip(6)), state))
+    assert not np.array_equal(np.stack(frames), np.stack(streamed[1][1]))
+
+
+def test_finished_latents_are_held_and_fade_into_the_segment():
+    # Input frames 5 to 8 of the clip; 7 is the first one of the segment; two grid frames each.
+    values = np.arange(10, dtype=np.float32).reshape(1, 10, 1, 1, 1)
+    place = Place(start=5, first=7, finished=FinishedLatents(4, values))
+    np.testing.assert_array_equal(place.known(2), values[:, 2:])
+    np.testing.assert_array_equal(place.lead(2, 5), values[:, :2])
+    np.testing.assert_array_equal(place.lead(2, 1), values[:, 1:2])
+    x = jnp.full((1, 12, 1, 1, 1), 100.0)
+    held = continuing(lambda x, t: x + t, place, 2)(x, np.int32(0))[0, :, 0, 0, 0]
+    np.testing.assert_array_equal(held[:5], [2, 3, 4, 5, 6])
+    fade = np.arange(4) / 4
+    np.testing.assert_allclose(held[4:8], (1 - fade) * [6, 7, 8, 9] + fade * 100)
+    np.testing.assert_array_equal(held[8:], 100)
+
+
+def test_the_first_segment_of_a_scene_continues_nothing():
+    def denoise(x, t):
+        return x
+
+    assert continuing(denoise, Place(), 1) is denoise
+
+
+def test_latents_of_a_window_are_kept():
+    latents = jnp.arange(13.0).reshape(1, 13, 1, 1, 1)
+    kept = Place(start=20).keep(latents, stride=2, window=3)
+    assert kept.first == 24
+    np.testing.assert_array_equal(kept.values[0, :, 0, 0, 0], np.arange(8, 13))
+
+
+def test_scenes_are_clips_of_their_own():
+    options = ToyOptions(window=4, segment_windows=1, memory=0.01)
+    frames = clip(11)
+    both = [*stream(Toy(None), options, timed(frames, cuts=[5]))]
+    first = joined([*stream(Toy(None), options, timed(frames[:5]))])
+    second = joined([*stream(Toy(None), options, timed(frames[5:]))])
+    np.testing.assert_array_equal(joined(both), np.concatenate([first, second]))
+    for segment, _ in both:
+        assert (segment.after.finished is None) == (segment.segment.stop in (5, 11))
+
+
+def test_frames_of_long_clips_are_dropped():
+    alive = most = 0
+
+    def drop() -> None:
+        nonlocal alive
+        alive -= 1
+
+    def frames() -> Iterator[TimedFrame]:
+        nonlocal alive
+        for i in range(120):
+            pixels = np.zeros((2, 2, 3), np.uint8)
+            weakref.finalize(pixels, drop)
+            alive += 1
+            yield TimedFrame(pixels, i, i + 1)
+
+    options = ToyOptions(window=4, segment_windows=2)
+    sizes = Toy(None).segment_sizes(RATE, options)
+    assert sizes == SegmentSizes(window=4, overlap=2, windows=2)
+    clock = Toy(None).output_clock(RATE, None, options)
+    for segment in enhance_stream(
+        Toy(None), frames(), rate=RATE, clock=clock, options=options, progress=lambda *done: None
+    ):
+        list(segment.frames)
+        most = max(most, alive)
+    assert 0 < most <= 12
