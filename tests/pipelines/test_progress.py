@@ -85,6 +85,6 @@ def test_facts_are_printed_before_a_run(
         "  output    32x24, 6 frames, 12 per second, 0.5 s",
         "  work      32x24, 1 window of up to 4 frames in a segment",
         "  segments  2 of up to 4 input frames; more where scenes change",
-        "  finished  0 of them, in out.mp4.job: an interrupted run resumes there",
+        "  progress  is kept in out.mp4.job; an interrupted run resumes",
         "3 of 6 frames (50%), about 00:00 left",
     ]
