@@ -1,5 +1,6 @@
 """Facts before a run, and the time left during it."""
 
+import io
 from fractions import Fraction
 from pathlib import Path
 
@@ -66,6 +67,18 @@ def test_the_bar_counts_frames_of_all_segments(monkeypatch: pytest.MonkeyPatch):
             run.update(stage, done, total)
             shown.append(run._bar.n)
     assert shown == [10, 10, 15, 20, 20, 23, 30]
+
+
+def test_stages_are_shown_on_a_terminal(monkeypatch: pytest.MonkeyPatch):
+    terminal = io.StringIO()
+    terminal.isatty = lambda: True
+    monkeypatch.setattr("sys.stderr", terminal)
+    with RunProgress(30) as run:
+        run.update("decode", 10, 10)
+        run.finish_segment(10)
+        for step in range(3):
+            run.update("denoise", step + 1, 3)
+        assert "denoise 3/3" in terminal.getvalue() and "10/30" in terminal.getvalue()
 
 
 def test_facts_are_printed_before_a_run(
