@@ -7,6 +7,7 @@ from pipelines.tiny_system import clip
 from video.video_clips import make_video
 
 from venhancer_jax.cli import sample
+from venhancer_jax.errors import InputError
 from venhancer_jax.pipelines.registry import SYSTEMS
 from venhancer_jax.startup import CACHE_VARIABLE
 
@@ -39,14 +40,28 @@ def test_the_same_bytes_and_one_bad_video_costs_that_video(
     for i in range(2):
         make_video(Path(f"in/{i}.mp4"), clip(3))
     Path("in/broken.mp4").write_text("no video")
+    prompts = tmp_path / "prompts.txt"
+    prompts.write_text("first\nsecond\nthird\n")
     settings = ["--config=toy.py", f"--config.input={tmp_path / 'in'}"]
+    settings.append(f"--config.prompt_file={prompts}")
     assert sample.main([*settings, "--config.output=alone"]) == 2
     beamed = [*settings, f"--config.output={tmp_path / 'beamed'}", "--runner=DirectRunner"]
     capsys.readouterr()
     assert enhance_beam.main(beamed) == 2
-    assert capsys.readouterr().err.count("error: ") == 1
+    printed = capsys.readouterr()
+    assert printed.err.count("error: ") == 1
+    assert "prompt 'second'" in printed.out
     assert outputs("beamed") == outputs("alone")
     assert sorted(outputs("beamed")) == ["0.mp4", "1.mp4"]
     Path("in/broken.mp4").unlink()
+    prompts.write_text("first\nsecond\n")
     assert enhance_beam.main(beamed) == 0
     assert "wrote" not in capsys.readouterr().out
+    Path("beamed/1.mp4").unlink()
+
+    def load(config):
+        raise InputError("no weights")
+
+    monkeypatch.setattr(enhance_beam, "load_system", load)
+    assert enhance_beam.main(beamed) == 2
+    assert f"error: {tmp_path}/in/1.mp4: no weights\n" in capsys.readouterr().err

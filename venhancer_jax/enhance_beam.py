@@ -104,17 +104,22 @@ class _Enhance(beam.DoFn):
         self._reports = reports
         self._shared = Shared()
         self._loaded: _Loaded | None = None
+        self._failure = ""
 
     def setup(self) -> None:
         """Loads the networks, once for all threads of the process."""
-        with _ONE_AT_A_TIME:
-            self._loaded = self._shared.acquire(self._load)
+        try:
+            with _ONE_AT_A_TIME:
+                self._loaded = self._shared.acquire(self._load)
+        except InputError as error:
+            self._failure = str(error)  # is that of each video
 
     def process(self, element: tuple[int, str, str]) -> None:
         """Enhances one video; a problem of the video is left in the folder of reports."""
         index, source, target = element
-        assert self._loaded is not None
         try:
+            if self._loaded is None:
+                raise InputError(self._failure)
             job = check_job(self._config, Path(source), Path(target), index=index)
             with _ONE_AT_A_TIME:
                 problems = run_jobs(self._loaded.system, [job], self._loaded.facts)

@@ -1,5 +1,6 @@
 """Facts before a run, and the time left during it."""
 
+import io
 from fractions import Fraction
 from pathlib import Path
 
@@ -68,6 +69,18 @@ def test_the_bar_counts_frames_of_all_segments(monkeypatch: pytest.MonkeyPatch):
     assert shown == [10, 10, 15, 20, 20, 23, 30]
 
 
+def test_stages_are_shown_on_a_terminal(monkeypatch: pytest.MonkeyPatch):
+    terminal = io.StringIO()
+    terminal.isatty = lambda: True
+    monkeypatch.setattr("sys.stderr", terminal)
+    with RunProgress(30) as run:
+        run.update("decode", 10, 10)
+        run.finish_segment(10)
+        for step in range(3):
+            run.update("denoise", step + 1, 3)
+        assert "denoise 3/3" in terminal.getvalue() and "10/30" in terminal.getvalue()
+
+
 def test_facts_are_printed_before_a_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ):
@@ -85,6 +98,6 @@ def test_facts_are_printed_before_a_run(
         "  output    32x24, 6 frames, 12 per second, 0.5 s",
         "  work      32x24, 1 window of up to 4 frames in a segment",
         "  segments  2 of up to 4 input frames; more where scenes change",
-        "  finished  0 of them, in out.mp4.job: an interrupted run resumes there",
+        "  progress  is kept in out.mp4.job; an interrupted run resumes",
         "3 of 6 frames (50%), about 00:00 left",
     ]

@@ -54,6 +54,10 @@ def outputs(folder: str) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(Path(folder).iterdir())}
 
 
+def outputs_below(folder: str) -> list[str]:
+    return sorted(str(path) for path in Path(folder).rglob("*") if path.is_file())
+
+
 def wrote(capsys: pytest.CaptureFixture) -> list[str]:
     lines = capsys.readouterr().out.splitlines()
     return sorted(line.split()[1] for line in lines if line.startswith("wrote "))
@@ -151,6 +155,15 @@ def test_a_run_that_slept_gives_up(monkeypatch: pytest.MonkeyPatch):
         with pytest.raises(ClaimedError, match="another run has taken over"):
             claim.check()
     assert Path(".out.mp4.claim").read_text() == "another run"
+
+
+def test_a_run_that_slept_writes_nothing(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(Claim, "is_lost", True)
+    problems = enhance("out/0.mp4", input="in/0.mp4")
+    assert [problem.exit_code for problem in problems] == [2]
+    assert "another run has taken over" in problems[0].message
+    # Nothing is finished, nothing of the other run is removed.
+    assert outputs_below("out") == ["out/0.mp4.job/manifest.json"]
 
 
 def test_a_dead_run_of_another_machine(monkeypatch: pytest.MonkeyPatch):

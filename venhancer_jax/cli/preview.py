@@ -47,7 +47,7 @@ def preview(config: ConfigDict) -> int:
         )
     clock = system.output_clock(job.clip.rate, job.time_base, job.options)
     print(describe_run(system, job, clock, job_path(job.target), 0))
-    print(f"  time      about {tqdm.format_interval(shown.seconds)} with this speed")
+    print(f"  time      about {tqdm.format_interval(shown.seconds)} at the speed of the preview")
     if len(jobs) > 1:
         pixels = [j.output.frames * j.output.size[0] * j.output.size[1] for j in jobs]
         total = shown.seconds * sum(pixels) / pixels[0]

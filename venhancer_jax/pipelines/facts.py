@@ -42,8 +42,10 @@ def describe_run(
         + (f" in {tiles} tiles" if tiles > 1 else "")
         + f", {_count(plan.window_count, 'window')} of up to {plan.window} frames in a segment",
         f"  segments  {segments} of up to {length} input frames; more where scenes change",
-        f"  finished  {finished} of them, in {folder}: an interrupted run resumes there",
+        f"  progress  is kept in {folder}; an interrupted run resumes",
     ]
+    if finished:
+        lines.append(f"resuming: {finished} segments are finished")
     return "\n".join(lines)
 
 

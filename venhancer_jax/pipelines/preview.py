@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from venhancer_jax.files import atomic_file
+from venhancer_jax.interrupt import keep_on_interrupt, remove_on_interrupt
 from venhancer_jax.pipelines.facts import count_segments
 from venhancer_jax.pipelines.frame_times import OutputClock
 from venhancer_jax.pipelines.jobs import EnhanceJob
@@ -63,6 +64,7 @@ def preview_job(system: System, job: EnhanceJob, progress: Progress) -> Preview:
     still = job.target.with_name(f"{base}.preview.png")
     tick, segments, seconds = 0, [], []
     with tempfile.TemporaryDirectory(dir=job.target.parent, prefix=".preview") as folder:
+        remove_on_interrupt(Path(folder))
         for number, piece in enumerate(pieces):
             started = time.perf_counter()
             path = Path(folder) / f"{number}.mp4"
@@ -78,6 +80,7 @@ def preview_job(system: System, job: EnhanceJob, progress: Progress) -> Preview:
             seconds.append((time.perf_counter() - started) / piece.clip.frames)
         with atomic_file(video) as partial:
             join_segments(Path(partial), segments, encoding, suffix=".mp4", end=tick)
+    keep_on_interrupt(Path(folder))
     # The first piece compiles.
     return Preview(video, still, min(seconds) * _computed_frames(system, job))
 

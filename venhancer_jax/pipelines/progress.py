@@ -53,7 +53,7 @@ class RunProgress:
             self._bar.update(min(self._decoded + done, self._frames) - self._bar.n)
             self._decoded += done if done == total else 0
         else:
-            self._bar.update(0)
+            self._bar.refresh()  # which `update` would not do without a new frame
 
     def finish_segment(self, count: int) -> None:
         """Counts a segment of `count` frames that is written."""
