@@ -47,6 +47,8 @@ def test_scene_list_of_pyscenedetect(cuts_of):
     assert cuts_of("Timecode List:,00:00:01.502\n" + header + rows) == {45}
     with pytest.raises(InputError, match=r"line 3: 'x'.*'Start Frame'"):
         cuts_of(header + "1,1\n2,x\n")
+    with pytest.raises(InputError, match=r"line 2: '0'.*from 1"):
+        cuts_of(header + "1,0\n")
 
 
 @pytest.mark.parametrize("line", ["-3", "-1.5", "a cut", "1:2:3:4", "1.5 s", "²", "1,5"])

@@ -48,7 +48,7 @@ def test_cut_within_black_bars():
 
 
 def test_a_title_is_no_cut():
-    frames = shot(12, 0, level=20, contrast=1)
+    frames = [x.copy() for x in shot(12, 0, level=20, contrast=1)]
     for frame in frames[6:]:
         cv2.putText(frame, "Title", (30, 40), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (255,) * 3)
     assert cuts(frames) == []
@@ -69,6 +69,13 @@ def test_fast_motion_is_no_cut():
 def test_a_jerk_of_the_camera_is_no_cut():
     texture = shot(30, 0, contrast=60)
     assert cuts([texture[0]] * 6, [texture[7]] * 6) == []
+
+
+def test_a_thing_that_appears_is_no_cut():
+    frames = [x.copy() for x in shot(12, 0)]
+    for frame, other in zip(frames[6:], shot(12, 1)[6:], strict=True):
+        frame[:, :32] = other[:, :32]
+    assert cuts(frames) == []
 
 
 def test_restless_pictures_are_no_cuts():
