@@ -14,7 +14,8 @@ from av.video.stream import VideoStream
 
 from venhancer_jax.errors import InputError
 from venhancer_jax.video.encoding import NOMINAL_RATE, Encoding
-from venhancer_jax.video.picture_format import MasteringDisplay, PictureFormat
+from venhancer_jax.video.light_options import light_options
+from venhancer_jax.video.picture_format import PictureFormat
 
 # The bits that x264 and x265 write depend on how many frames they code at once, so the numbers are
 # fixed: the same frames give the same file on machines of different core counts.
@@ -148,7 +149,7 @@ def add_video_stream(container: OutputContainer, encoding: Encoding) -> VideoStr
     picture = stored_format(encoding)
     options = encoder.options | _LIBRARY_OPTIONS.get(library, {})
     options |= encoder.quality(encoding.quality, picture.chroma)
-    _merge(options, _light_options(library, picture))
+    _merge(options, light_options(library, picture))
     check_options(codec, encoding.options)
     _merge(options, dict(encoding.options))
     stream = container.add_stream(library, rate=encoding.rate or NOMINAL_RATE, options=options)
@@ -246,38 +247,6 @@ def _merge(options: dict[str, str], more: Mapping[str, str]) -> None:
     for name, value in more.items():
         before = options.get(name, "") if name.endswith("-params") else ""
         options[name] = f"{before}:{value}" if before else value
-
-
-def _light_options(library: str, picture: PictureFormat) -> dict[str, str]:
-    """Returns the options that store mastering display and content light."""
-    names = {
-        "libx264": ("x264-params", "mastering-display", "cll"),
-        "libx265": ("x265-params", "master-display", "max-cll"),
-        "libsvtav1": ("svtav1-params", "mastering-display", "content-light"),
-    }
-    if library not in names:
-        return {}
-    option, display, light = names[library]
-    parts = []
-    if picture.mastering_display is not None:
-        fractions = library == "libsvtav1"
-        parts.append(f"{display}={_display_text(picture.mastering_display, fractions)}")
-    if picture.content_light is not None:
-        parts.append(f"{light}={picture.content_light.max_cll},{picture.content_light.max_fall}")
-    return {option: ":".join(parts)} if parts else {}
-
-
-def _display_text(display: MasteringDisplay, fractions: bool) -> str:
-    """Returns a mastering display in the form that encoders read, in fractions or in units."""
-    place, light = (1, 1) if fractions else (50000, 10000)
-
-    def number(value: float, unit: int) -> str:
-        return f"{value:.6f}" if fractions else str(round(value * unit))
-
-    red, green, blue = (f"({number(x, place)},{number(y, place)})" for x, y in display.primaries)
-    white = f"({number(display.white[0], place)},{number(display.white[1], place)})"
-    darkest, brightest = (number(value, light) for value in display.luminance)
-    return f"G{green}B{blue}R{red}WP{white}L({brightest},{darkest})"
 
 
 def tag_for_players(stream: VideoStream, encoding: Encoding) -> None:
