@@ -15,6 +15,7 @@ from pipelines.tiny_system import clip, tiny_system
 from venhancer_jax.diffusion.noise import CounterNoise, RecordedNoise
 from venhancer_jax.errors import InputError
 from venhancer_jax.pipelines import programs
+from venhancer_jax.pipelines.continuation import WHOLE_CLIP
 from venhancer_jax.pipelines.step_cache import StepCache
 from venhancer_jax.pipelines.venhancer import encode as encode_module
 from venhancer_jax.pipelines.venhancer.encode import EncodedClip
@@ -46,7 +47,7 @@ def denoised(frames: list[np.ndarray], noise=None, **changes):
 
 
 def encoded(frames: list[np.ndarray], **changes) -> EncodedClip:
-    return SYSTEM._encode(frames, RATE, options(**changes), lambda *_: None)[0]
+    return SYSTEM._encode(frames, RATE, options(**changes), WHOLE_CLIP, lambda *_: None)[0]
 
 
 def decoded(latents: jax.Array, plan: VEnhancerPlan, **changes) -> np.ndarray:
