@@ -15,7 +15,9 @@ from pipelines.tiny_system import clip, tiny_system
 from venhancer_jax.diffusion.noise import CounterNoise, RecordedNoise
 from venhancer_jax.errors import InputError
 from venhancer_jax.pipelines import programs
+from venhancer_jax.pipelines.continuation import WHOLE_CLIP
 from venhancer_jax.pipelines.step_cache import StepCache
+from venhancer_jax.pipelines.system import Clip
 from venhancer_jax.pipelines.venhancer import encode as encode_module
 from venhancer_jax.pipelines.venhancer.encode import EncodedClip
 from venhancer_jax.pipelines.venhancer.options import VEnhancerOptions
@@ -46,7 +48,7 @@ def denoised(frames: list[np.ndarray], noise=None, **changes):
 
 
 def encoded(frames: list[np.ndarray], **changes) -> EncodedClip:
-    return SYSTEM._encode(frames, RATE, options(**changes), lambda *_: None)[0]
+    return SYSTEM._encode(frames, RATE, options(**changes), WHOLE_CLIP, lambda *_: None)[0]
 
 
 def decoded(latents: jax.Array, plan: VEnhancerPlan, **changes) -> np.ndarray:
@@ -255,6 +257,19 @@ def test_windows_have_the_hints_of_their_key_frames(calls):
         np.testing.assert_array_equal(call["hint"], keys)
     # The shared frame has the same noise in both.
     np.testing.assert_array_equal(first["x"][:, 2], second["x"][:, 0])
+
+
+def test_tiles_have_the_hints_of_their_place(calls):
+    tiles = {"tile": 16, "tile_overlap": 0, "noise_aug": 0}
+    latents, plan = denoised(clip(1), **tiles)
+    hint = encoded(clip(1), **tiles).mean
+    assert (plan.space.rows, plan.space.columns) == (((0, 6), (6, 12)), ((0, 8), (8, 16)))
+    assert plan.window_count == 4 and len(calls) % 4 == 0 and latents.shape == hint.shape
+    for call, (row, column) in zip(calls, itertools.product((0, 6), (0, 8)), strict=False):
+        here = np.s_[:, :, row : row + 6, column : column + 8]
+        assert call["x"].shape == (1, 1, 6, 8, 4)
+        np.testing.assert_array_equal(call["hint"], hint[here])
+    assert SYSTEM.plan(Clip(frames=1, height=24, width=32, rate=RATE), options()).space.tiles == 1
 
 
 @pytest.mark.slow  # the network's own test shows that the index matters
