@@ -208,7 +208,7 @@ def _input(draw: random.Random, base: Path) -> tuple[str, Callable[[], int], Any
     else:
         shutil.copy(source, name)
         how = damage(Path(name), draw)
-    settings = {"input": name, "output": draw.choice(["out.mp4", "out.mkv"])}
+    settings: dict[str, Any] = {"input": name, "output": draw.choice(["out.mp4", "out.mkv"])}
     if draw.random() < 0.5:
         settings["allow_damaged"] = True
     if draw.random() < 0.3:

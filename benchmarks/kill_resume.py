@@ -192,6 +192,7 @@ def _interrupt(runs: Runs, case: Case, number: int, after: float) -> tuple[str, 
         time.sleep(0.01)
     time.sleep(after)
     begun = time.monotonic()
+    assert process.pid is not None
     with suppress(ProcessLookupError):
         os.kill(process.pid, number)
     _end(process)

@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pipelines import toy_system
@@ -39,7 +40,8 @@ def run(weights: dict[str, str] = WEIGHTS, **changes) -> Path:
     for name, value in (OPTIONS | {"input": "in.mp4", "output": "out.mp4"} | changes).items():
         config[name] = value
     (job,), _ = check_jobs(config)
-    enhance_file(toy_system.Toy(None), job, weights)
+    toy: Any = toy_system.Toy(None)
+    enhance_file(toy, job, weights)
     return job.target
 
 

@@ -4,6 +4,7 @@ import itertools
 import weakref
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -19,7 +20,6 @@ from venhancer_jax.pipelines.stream import (
     StreamState,
     enhance_stream,
 )
-from venhancer_jax.pipelines.system import System
 from venhancer_jax.pipelines.venhancer.options import VEnhancerOptions
 
 RATE = Fraction(10)
@@ -35,7 +35,7 @@ def timed(frames: Sequence[np.ndarray], cuts: Sequence[int] = ()) -> list[TimedF
 
 
 def stream(
-    system: System,
+    system: Any,
     options: object,
     frames: Sequence[TimedFrame],
     state: StreamState = STREAM_START,
@@ -151,9 +151,10 @@ def test_frames_of_long_clips_are_dropped():
     options = ToyOptions(window=4, segment_windows=2)
     sizes = Toy(None).segment_sizes(RATE, options)
     assert sizes == SegmentSizes(window=4, overlap=2, windows=2)
-    clock = Toy(None).output_clock(RATE, None, options)
+    toy: Any = Toy(None)
+    clock = toy.output_clock(RATE, None, options)
     for segment in enhance_stream(
-        Toy(None), frames(), rate=RATE, clock=clock, options=options, progress=lambda *done: None
+        toy, frames(), rate=RATE, clock=clock, options=options, progress=lambda *done: None
     ):
         list(segment.frames)
         most = max(most, alive)
