@@ -118,9 +118,8 @@ def _deep(layout: str, codec: str, output: str, stored: str = "", **more: Any) -
         tags=_SDR if "yuv" in layout else _UNKNOWN,
     )
     settings = {"codec": codec} | more.pop("settings", {})
-    return _kept(
-        f"{layout} to {codec}", make, stored or layout, output=output, settings=settings, **more
-    )
+    name = f"{layout} to {codec}" + (f" as {stored}" if stored else "")
+    return _kept(name, make, stored or layout, output=output, settings=settings, **more)
 
 
 def _bright(tags: tuple[int, int, int], codec: str, output: str, light: Any, **more: Any) -> Case:
