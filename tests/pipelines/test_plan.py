@@ -292,7 +292,7 @@ def test_windows_share_what_is_requested():
         assert keys == 32 and overlap == stop - start
         return overlap
 
-    assert (shared(), shared(window_overlap=2), shared(window_overlap=16)) == (8, 2, 16)
+    assert (shared(), shared(window_overlap=2), shared(window_overlap=16)) == (4, 2, 16)
     for name, value in {"window_overlap": 2, "tile": 64, "decode_chunk": 1}.items():
         with pytest.raises(InputError, match=f"{name} {value}: compat 'official'"):
             VEnhancerOptions(compat="official", **{name: value})
