@@ -43,8 +43,6 @@ def test_signals_in_a_long_call(number: int, code: int, tmp_path: Path):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        # Interrupts are off in what a shell starts in the background.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     try:
         assert process.stdout is not None and process.stdout.readline() == "started\n"
