@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 # `pthread_join` with the interpreter's lock held by nobody, as a call of a device: it returns to
 # Python after a minute.
 PROGRAM = """
-import ctypes, sys
+import ctypes, sys, threading, time
 from pathlib import Path
 from venhancer_jax.interrupt import keep_on_interrupt, remove_on_interrupt, run_interruptible
 
@@ -26,6 +26,7 @@ def work():
         remove_on_interrupt(Path(name))
     remove_on_interrupt(Path("absent"))
     keep_on_interrupt(Path("kept"))
+    threading.Thread(target=time.sleep, args=(60,)).start()  # as libraries have them
     print("started", flush=True)
     ctypes.CDLL(None).sleep(60)
     return 0
