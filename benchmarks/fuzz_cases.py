@@ -364,6 +364,8 @@ def _job(draw: random.Random, base: Path) -> tuple[str, Callable[[], int], Any]:
         elif how == "junk":
             names = ["x.json", "0000001.json", "999999.json", "-1.json", "000001.mp4", "1.npz"]
             file = folder / draw.choice(names)
+            if file.is_dir():
+                continue
             file.write_bytes(draw.randbytes(30) if draw.random() < 0.5 else b'{"facts": 1}')
         else:
             file.unlink()

@@ -268,6 +268,17 @@ def test_manifests_cut_anywhere(broken_off: Broken, monkeypatch: pytest.MonkeyPa
         assert folder.finished == SEGMENTS and manifest.read_bytes() == content
 
 
+def test_records_of_other_settings_do_not_count(broken_off: Broken):
+    """As an interrupted removal may leave them."""
+    manifest = broken_off[0] / "manifest.json"
+    stored = json.loads(manifest.read_bytes())
+    stored["facts"] |= {"quality": "0.1"}
+    manifest.write_text(json.dumps(stored))
+    folder = JobFolder(Path("out.mp4"), stored["facts"], ".mp4")
+    folder.open(restart=False)
+    assert not folder.finished
+
+
 def test_records_cut_anywhere(broken_off: Broken, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
     record = broken_off[0] / "000002.json"

@@ -112,3 +112,5 @@ def test_unknown_systems():
         find_system("none")
     with pytest.raises(InputError, match="unknown network 'none': expected one of vae, text"):
         catalog.config_from_dict("none", {})
+    with pytest.raises(InputError, match="the sizes of the network 'vae' are None: expected a"):
+        catalog.config_from_dict("vae", None)  # type: ignore[arg-type]

@@ -65,6 +65,8 @@ def config_from_dict(name: str, sizes: Mapping[str, Any], **runtime: Any) -> Con
     """
     if name not in networks():
         raise InputError(f"unknown network {name!r}: expected one of {', '.join(networks())}")
+    if not isinstance(sizes, Mapping):
+        raise InputError(f"the sizes of the network {name!r} are {sizes!r}: expected a table")
     values = {key: tuple(v) if isinstance(v, list) else v for key, v in sizes.items()}
     try:
         return config_class(name)(**values, **runtime)

@@ -116,7 +116,7 @@ def stored_config(kind: str, folder: epath.PathLike, **runtime: Any) -> Any:
     about = stored.read_about(folder)
     if about.get("network") != kind:
         raise InputError(f"{folder} holds {about.get('network')!r}, expected {kind!r}")
-    return only_used(catalog.config_from_dict(kind, about["config"], **runtime))
+    return only_used(catalog.config_from_dict(kind, about.get("config"), **runtime))
 
 
 def config_of(kind: str, checkpoint: str, preset: Mapping[str, Any], **runtime: Any) -> Any:
