@@ -26,7 +26,8 @@ def work():
         remove_on_interrupt(Path(name))
     remove_on_interrupt(Path("absent"))
     keep_on_interrupt(Path("kept"))
-    threading.Thread(target=time.sleep, args=(60,)).start()  # as libraries have them
+    # As libraries have them.
+    threading.Thread(target=time.sleep, args=(60,), daemon=False).start()
     print("started", flush=True)
     ctypes.CDLL(None).sleep(60)
     return 0

@@ -55,14 +55,18 @@ def run_interruptible(work: Callable[[], int], message: str) -> int:
         except BaseException as error:
             errors.append(error)
 
+    def take_signals() -> None:
+        for number in _SIGNALS:
+            signal.signal(number, lambda number, frame: received.append(number))
+
     before = {number: signal.getsignal(number) for number in _SIGNALS}
     thread = threading.Thread(target=run, name="command", daemon=True)
-    thread.start()
+    take_signals()
     try:
+        thread.start()
         while thread.is_alive():
-            for number in _SIGNALS:
-                # Repeated, as JAX takes SIGTERM for itself when it joins several processes.
-                signal.signal(number, lambda number, frame: received.append(number))
+            # Again and again, as JAX takes SIGTERM for itself when it joins several processes.
+            take_signals()
             thread.join(_POLL_SECONDS)
             if received:
                 _end(received[0], message)
