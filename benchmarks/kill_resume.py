@@ -233,11 +233,13 @@ def kill_and_resume(runs: Runs) -> dict[str, Any]:
                 runs, case, None if wants_join else draw.uniform(0.2, 1) * seconds[case.name]
             )
             if stage == "done":
+                seconds[case.name] *= 0.7
                 break
             kills[stage] += 1
             by_case[case.name] += 1
         else:
-            runs.finish(case)
+            # The first run of a machine that was busy took longer than it has to.
+            seconds[case.name] = min(seconds[case.name], runs.finish(case))
             resumed += "resuming: " in runs.log.read_text()
         compared += 1
         found = runs.take(case)
@@ -253,7 +255,7 @@ def kill_and_resume(runs: Runs) -> dict[str, Any]:
         "slowest_interrupt_seconds": slowest,
         "outputs_compared": compared,
         "runs_that_resumed_finished_segments": resumed,
-        "uninterrupted_seconds": {name: round(took, 2) for name, took in seconds.items()},
+        "shortest_run_seconds": {name: round(took, 2) for name, took in seconds.items()},
         "differences": differences,
     }
 
