@@ -223,7 +223,7 @@ def kill_and_resume(runs: Runs) -> dict[str, Any]:
         for _ in range(draw.randint(1, 4)):
             if draw.random() < 0.2:
                 number = draw.choice([signal.SIGINT, signal.SIGTERM])
-                stage, took = _interrupt(runs, case, number, draw.uniform(0, seconds[case.name]))
+                stage, took = _interrupt(runs, case, number, draw.uniform(0, 0.4))
                 if stage == "done":
                     break
                 interrupts, slowest = interrupts + 1, max(slowest, took)
