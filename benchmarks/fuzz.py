@@ -17,14 +17,14 @@ from typing import Any
 
 from absl import app, flags
 
-from benchmarks.forked import fork_server, start
 from benchmarks.measure import report
+from benchmarks.robustness.forked import fork_server, start
 
 CASES = flags.DEFINE_integer("cases", 300, "number of cases")
 FIRST = flags.DEFINE_integer("first", 0, "number of the first case, which is its seed")
 LOG = flags.DEFINE_string("log", None, "file for all that the cases print")
 _PRELOADED = (
-    "benchmarks.fuzz_cases",
+    "benchmarks.robustness.fuzz_cases",
     "venhancer_jax.cli.sample",
     "venhancer_jax.convert.__main__",
     "venhancer_jax.pipelines.jobs",
@@ -74,7 +74,9 @@ def _run_batch(
     log.write_bytes(b"")
     found.write_bytes(b"")
     arguments = [str(folder), *map(str, cases)]
-    process = start(context, f"benchmarks.fuzz_cases:{command}", arguments, folder=folder, log=log)
+    process = start(
+        context, f"benchmarks.robustness.fuzz_cases:{command}", arguments, folder=folder, log=log
+    )
     done, since = -1, time.monotonic()
     while process.exitcode is None and time.monotonic() < since + _TIMEOUT:
         process.join(0.2)

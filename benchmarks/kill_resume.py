@@ -27,16 +27,16 @@ from typing import Any
 
 from absl import app, flags
 
-from benchmarks.clips import moving_square, write_clip
-from benchmarks.forked import fork_server, start
 from benchmarks.measure import report
-from benchmarks.sums_system import CONFIG
+from benchmarks.robustness.clips import moving_square, write_clip
+from benchmarks.robustness.forked import fork_server, start
+from benchmarks.robustness.sums_system import CONFIG
 
 KILLS = flags.DEFINE_integer("kills", 50, "runs to kill")
 JOIN_KILLS = flags.DEFINE_integer("join_kills", 4, "runs to kill while segments are joined")
 SEED = flags.DEFINE_integer("seed", 0, "seed of the moments")
 _PRELOADED = (
-    "benchmarks.sums_system",
+    "benchmarks.robustness.sums_system",
     "venhancer_jax.cli.sample",
     "venhancer_jax.pipelines.jobs",
     "venhancer_jax.pipelines.run",

@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.media.cases import Case, differences
 from benchmarks.media.facts import probe_output
-from benchmarks.media_matrix import IDENTITY, cases, run_case
+from benchmarks.media.run import IDENTITY, cases, run_case
 from venhancer_jax.pipelines.config import enhancement_config
 from venhancer_jax.pipelines.jobs import list_jobs
 from venhancer_jax.pipelines.registry import SYSTEMS

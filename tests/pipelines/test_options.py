@@ -10,6 +10,7 @@ import pytest
 from venhancer_jax.errors import InputError
 from venhancer_jax.pipelines.enhance import enhance
 from venhancer_jax.pipelines.options import DeviceOptions, FileOptions, ProcessOptions, parse_fps
+from venhancer_jax.pipelines.segments import SegmentSizes
 from venhancer_jax.pipelines.venhancer.options import VEnhancerOptions, VEnhancerWeights
 
 
@@ -150,7 +151,7 @@ def test_official_has_shapes_of_its_own(changes: dict, message: str):
     ("settings", "name", "value", "expected"),
     [
         (FileOptions, "quality", 1.1, "a number from 0 to 1"),
-        (FileOptions, "codec", "vp9", "one of h264, h265, av1, png"),
+        (FileOptions, "codec", "vp9", "one of h264, h265, av1, prores, ffv1, png, exr"),
         (FileOptions, "max_frames", 0, "a whole number from 1"),
         (FileOptions, "start_time", -1.0, "a number from 0"),
         (FileOptions, "allow_damaged", "yes", "True or False"),
@@ -210,9 +211,11 @@ class Recorder:
     options_class = VEnhancerOptions
     mesh = None
 
-    def enhance(self, frames, *, rate, options, progress):
+    def output_clock(self, rate, time_base, options):
         self.rate, self.options = rate, options
-        return iter(())
+
+    def segment_sizes(self, rate, options):
+        return SegmentSizes(window=4, overlap=1, windows=1)
 
 
 def test_python_api_checks_before_any_frame():
@@ -229,7 +232,8 @@ def test_python_api_checks_before_any_frame():
 
 def test_python_api_answers_to_old_names():
     system: Any = Recorder()
-    enhance([], fps="23.976", system=system, between="flow", target_fps=29.97)
+    with pytest.raises(InputError, match="no frames"):
+        list(enhance([], fps="23.976", system=system, between="flow", target_fps=29.97))
     assert system.rate == Fraction(24000, 1001)
     assert system.options.interpolation == "flow"
     assert system.options.target_fps == Fraction(30000, 1001)

@@ -52,7 +52,7 @@ def config_to_dict(config: Config) -> dict[str, Any]:
     return {name: value for name, value in facts.items() if name not in RUNTIME_FIELDS}
 
 
-def config_from_dict(name: str, sizes: Mapping[str, Any], **runtime: Any) -> Config:
+def config_from_dict(name: str, sizes: Any, **runtime: Any) -> Config:
     """Builds the config of a network.
 
     Args:

@@ -20,8 +20,8 @@ import numpy as np
 from av.error import FFmpegError
 from safetensors.numpy import save_file
 
-from benchmarks.clips import moving_square, write_clip
-from benchmarks.sums_system import CONFIG
+from benchmarks.robustness.clips import moving_square, write_clip
+from benchmarks.robustness.sums_system import CONFIG
 from venhancer_jax.assets import demo_weights
 from venhancer_jax.cli import sample
 from venhancer_jax.convert import __main__ as convert

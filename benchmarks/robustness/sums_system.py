@@ -137,10 +137,10 @@ SPEC = SystemSpec(
 )
 # Config file of the command line.
 CONFIG = f"""
-import benchmarks.sums_system
+import benchmarks.robustness.sums_system
 from venhancer_jax.pipelines.config import enhancement_config
 
 def get_config():
     return enhancement_config("{NAME}").lock()
 """
-SYSTEMS[NAME] = "benchmarks.sums_system"
+SYSTEMS[NAME] = "benchmarks.robustness.sums_system"

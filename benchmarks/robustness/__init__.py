@@ -1,0 +1,1 @@
+"""What `benchmarks.fuzz` and `benchmarks.kill_resume` share."""
