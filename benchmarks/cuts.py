@@ -5,9 +5,9 @@
 The clips are whole videos whose cuts were labelled by eye (`cuts.csv`, by file name), and sequences
 of their shots: cuts between shots of different videos and of one, to a closer view, to shots of one
 frame, between dark, grainy and pillarboxed shots, with repeated frames; and, without a cut,
-flashes, whip pans, fades and dissolves. The
-detectors are that of `venhancer_jax.video.cuts` and those of PySceneDetect. Prints precision,
-recall and F1 of each, over all clips and by kind; with `--sweep` at several thresholds.
+flashes, whip pans, fades and dissolves. The detectors are that of `venhancer_jax.video.scenes.cuts`
+and those of PySceneDetect. Prints precision, recall and F1 of each, over all clips and by kind; with
+`--sweep` at several thresholds.
 """
 
 import csv
@@ -30,7 +30,7 @@ from scenedetect.detectors import (
 
 from benchmarks.measure import report
 from venhancer_jax.video import read_frames
-from venhancer_jax.video.cuts import SIMILARITY, find_cuts
+from venhancer_jax.video.scenes.cuts import SIMILARITY, find_cuts
 
 VIDEOS = flags.DEFINE_string("videos", None, "folder of videos")
 LABELS = flags.DEFINE_string(

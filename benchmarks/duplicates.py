@@ -21,7 +21,7 @@ from absl import app, flags
 
 from benchmarks.measure import report
 from venhancer_jax.video import list_videos, probe, read_frames
-from venhancer_jax.video.duplicates import mark_duplicates
+from venhancer_jax.video.scenes.duplicates import mark_duplicates
 
 VIDEOS = flags.DEFINE_string("videos", None, "folder of videos")
 FRAMES = flags.DEFINE_integer("frames", 30, "frames of each clip before they are repeated")

@@ -27,7 +27,7 @@ from venhancer_jax.pipelines.config import options_of
 from venhancer_jax.pipelines.segments import TimedFrame
 from venhancer_jax.pipelines.stream import enhance_stream
 from venhancer_jax.video import read_frames
-from venhancer_jax.video.cuts import mark_cuts
+from venhancer_jax.video.scenes.cuts import mark_cuts
 
 VIDEO = flags.DEFINE_string("video", None, "video whose frames are enhanced", required=True)
 PRESET = flags.DEFINE_string("preset", "demo", "preset of the networks")

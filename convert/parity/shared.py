@@ -14,7 +14,7 @@ from venhancer_jax.models.autoencoders.config import VAEConfig
 from venhancer_jax.models.text.clip import ClipTextConfig
 from venhancer_jax.pipelines import catalog
 from venhancer_jax.text.tokenizer import tokenize
-from venhancer_jax.video import colour_fix
+from venhancer_jax.video.colour import colour_fix
 
 
 def replay_vae(recording: Recording) -> list[Case]:

@@ -12,7 +12,7 @@ from venhancer_jax.cli import sample
 from venhancer_jax.pipelines.registry import SYSTEMS
 from venhancer_jax.startup import CACHE_VARIABLE
 from venhancer_jax.video import VideoWriter, probe, read_frames
-from venhancer_jax.video.picture_format import (
+from venhancer_jax.video.colour.picture_format import (
     BT2020,
     PQ,
     ContentLight,

@@ -21,8 +21,8 @@ from venhancer_jax.training.tasks import Sample, Task, task_of
 from venhancer_jax.training.validation import Validation, picture_of
 from venhancer_jax.training.venhancer.objectives import OneStep
 from venhancer_jax.training.venhancer.samples import Enhancement, make_sampler
-from venhancer_jax.video.probe import probe
-from venhancer_jax.video.read import read_frames
+from venhancer_jax.video.reading.probe import probe
+from venhancer_jax.video.reading.read import read_frames
 
 FRAMES, SIDE = 5, 16
 

@@ -20,8 +20,8 @@ from training.toy import train_toy
 from venhancer_jax.sharding.mesh import device_mesh
 from venhancer_jax.training.tasks import Task, task_of
 from venhancer_jax.training.validation import Validation
-from venhancer_jax.video.probe import probe
-from venhancer_jax.video.read import read_frames
+from venhancer_jax.video.reading.probe import probe
+from venhancer_jax.video.reading.read import read_frames
 
 TIMEOUT = 600
 # A process, and the folder of its results.

@@ -9,8 +9,8 @@ import pytest
 from video.video_clips import make_video
 
 from venhancer_jax.video import crop_bars, probe, read_frames
-from venhancer_jax.video.bars import find_bars
-from venhancer_jax.video.probe import Crop
+from venhancer_jax.video.reading.bars import find_bars
+from venhancer_jax.video.reading.probe import Crop
 
 
 def _pictures(count: int = 10, height: int = 48, width: int = 64) -> np.ndarray:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from venhancer_jax.video.colour_fix import adain, blur, wavelet, wavelet_split
+from venhancer_jax.video.colour.colour_fix import adain, blur, wavelet, wavelet_split
 
 rng = np.random.default_rng(0)
 FRAMES = rng.standard_normal((2, 20, 24, 3), np.float32)

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from venhancer_jax.errors import InputError
-from venhancer_jax.video.cut_list import cut_source
-from venhancer_jax.video.cuts import FRAMES_BEFORE, find_cuts
+from venhancer_jax.video.scenes.cut_list import cut_source
+from venhancer_jax.video.scenes.cuts import FRAMES_BEFORE, find_cuts
 from venhancer_jax.video.timing import FrameTimes
 
 # 30000/1001 frames a second, and a clip whose fourth frame is late.

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from venhancer_jax.video.cuts import FRAMES_AFTER, FRAMES_BEFORE, find_cuts, mark_cuts
+from venhancer_jax.video.scenes.cuts import FRAMES_AFTER, FRAMES_BEFORE, find_cuts, mark_cuts
 
 
 def shot(count: int, seed: int, *, level: int = 120, contrast: int = 40, speed: int = 1):

@@ -11,12 +11,12 @@ from av.video.reformatter import ColorRange, VideoReformatter
 
 from venhancer_jax.errors import InputError
 from venhancer_jax.video import VideoWriter, probe, read_frames
-from venhancer_jax.video.encoded_picture import to_picture
-from venhancer_jax.video.encoding import Encoding
-from venhancer_jax.video.output_format import losses, output_format
-from venhancer_jax.video.picture import PictureConverter
-from venhancer_jax.video.picture_format import PictureFormat, source_format
-from venhancer_jax.video.segment_file import SegmentFile, count_pictures
+from venhancer_jax.video.colour.encoded_picture import to_picture
+from venhancer_jax.video.colour.output_format import losses, output_format
+from venhancer_jax.video.colour.picture_format import PictureFormat, source_format
+from venhancer_jax.video.reading.picture import PictureConverter
+from venhancer_jax.video.writing.encoding import Encoding
+from venhancer_jax.video.writing.segment_file import SegmentFile, count_pictures
 
 # Weights of red and blue in luma.
 WEIGHTS = {1: (0.2126, 0.0722), 6: (0.299, 0.114), 9: (0.2627, 0.0593)}

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from venhancer_jax.video.duplicates import (
+from venhancer_jax.video.scenes.duplicates import (
     FRAMES_AFTER,
     FRAMES_BEFORE,
     KeptFrame,

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from venhancer_jax.video import hdr
-from venhancer_jax.video.picture_format import BT709, BT2020, HLG, PQ, SRGB
+from venhancer_jax.video.colour import hdr
+from venhancer_jax.video.colour.picture_format import BT709, BT2020, HLG, PQ, SRGB
 
 CODES = np.arange(65536, dtype=np.uint16)
 

@@ -5,9 +5,9 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from venhancer_jax.video.layers import Passage
-from venhancer_jax.video.output_format import output_format
-from venhancer_jax.video.picture_format import BT2020, HLG, LINEAR, PQ, PictureFormat
+from venhancer_jax.video.colour.layers import Passage
+from venhancer_jax.video.colour.output_format import output_format
+from venhancer_jax.video.colour.picture_format import BT2020, HLG, LINEAR, PQ, PictureFormat
 
 RGBA = PictureFormat(pixel_format="rgba", matrix=0, full_range=True)
 EXR = PictureFormat(pixel_format="gbrapf32le", matrix=0, transfer=LINEAR, full_range=True)

@@ -5,9 +5,9 @@ import functools
 import pytest
 
 from venhancer_jax.errors import InputError
-from venhancer_jax.video.codec_options import parse_codec_options, split_codec_options
-from venhancer_jax.video.output_format import caution, losses, output_format
-from venhancer_jax.video.picture_format import BT2020, HLG, PQ, PictureFormat
+from venhancer_jax.video.colour.output_format import caution, losses, output_format
+from venhancer_jax.video.colour.picture_format import BT2020, HLG, PQ, PictureFormat
+from venhancer_jax.video.writing.codec_options import parse_codec_options, split_codec_options
 
 
 def chosen(source: str, codec: str, size: tuple[int, int] = (64, 48), **options: str) -> str:

@@ -16,15 +16,15 @@ from av.video.frame import PictureType
 
 from venhancer_jax.errors import InputError
 from venhancer_jax.video import probe, read_frames
-from venhancer_jax.video.encoders import add_video_stream
-from venhancer_jax.video.join import join_segments
-from venhancer_jax.video.segment_file import (
+from venhancer_jax.video.tracks.copier import Tracks
+from venhancer_jax.video.writing.encoders import add_video_stream
+from venhancer_jax.video.writing.join import join_segments
+from venhancer_jax.video.writing.segment_file import (
     Encoding,
     SegmentFile,
     count_pictures,
     segment_suffix,
 )
-from venhancer_jax.video.tracks import Tracks
 
 NTSC = Fraction(30000, 1001)
 # DefaultDuration of Matroska, of four bytes.

@@ -13,7 +13,7 @@ from video.video_clips import level_frames, make_video, number_of
 
 from venhancer_jax.errors import InputError
 from venhancer_jax.video import list_inputs, probe, read_frames
-from venhancer_jax.video.stills import number_pictures
+from venhancer_jax.video.reading.stills import number_pictures
 
 CODECS = {
     ".png": ("png", "rgb24"),

@@ -15,9 +15,9 @@ from video.rich_source import make_rich_source, small_png
 from video.video_clips import level_frames, tone
 
 from venhancer_jax.video import VideoWriter, probe
-from venhancer_jax.video.join import join_segments
-from venhancer_jax.video.segment_file import Encoding, SegmentFile
-from venhancer_jax.video.tracks import Tracks
+from venhancer_jax.video.tracks.copier import Tracks
+from venhancer_jax.video.writing.join import join_segments
+from venhancer_jax.video.writing.segment_file import Encoding, SegmentFile
 
 PICTURE = 1 / 24
 

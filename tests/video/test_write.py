@@ -16,8 +16,9 @@ import pytest
 from video.video_clips import level_frames, number_of
 
 from venhancer_jax.errors import InputError
-from venhancer_jax.video import VideoWriter, probe, read_frames, write
-from venhancer_jax.video.segment_file import SegmentFile
+from venhancer_jax.video import VideoWriter, probe, read_frames
+from venhancer_jax.video.writing import write
+from venhancer_jax.video.writing.segment_file import SegmentFile
 
 PATCHES = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (200, 30, 40), (255, 255, 255), (0, 0, 0)]
 CONTAINERS = [

@@ -12,7 +12,7 @@ from venhancer_jax.data.scenes import split
 from venhancer_jax.errors import InputError
 from venhancer_jax.files import atomic_write
 from venhancer_jax.video import VideoInfo, VideoWriter, probe, read_frames
-from venhancer_jax.video.cuts import find_cuts
+from venhancer_jax.video.scenes.cuts import find_cuts
 
 # H.264 with a constant rate factor of 12: no difference to see.
 _QUALITY = 1.0

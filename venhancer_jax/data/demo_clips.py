@@ -46,7 +46,7 @@ from av.video.reformatter import Colorspace, Interpolation
 from venhancer_jax.data.scenes import split
 from venhancer_jax.errors import InputError
 from venhancer_jax.files import atomic_file, atomic_write
-from venhancer_jax.video.cuts import find_cuts
+from venhancer_jax.video.scenes.cuts import find_cuts
 
 _log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from venhancer_jax.metrics.psnr import mean_squared_error, psnr
 from venhancer_jax.metrics.ssim import ms_ssim, ssim
 from venhancer_jax.metrics.temporal import flicker, tof, warping_error
 from venhancer_jax.metrics.vmaf import vmaf
-from venhancer_jax.video.levels import luma
+from venhancer_jax.video.colour.levels import luma
 
 __all__ = [
     "box_resize",

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from venhancer_jax.errors import InputError
-from venhancer_jax.video.levels import unit_pair
+from venhancer_jax.video.colour.levels import unit_pair
 
 # Below this nothing is left of a frame after the second pooling of AlexNet.
 _LEAST_SIDE = 32

@@ -4,7 +4,7 @@ import numpy as np
 
 from venhancer_jax.errors import InputError
 from venhancer_jax.metrics.psnr import psnr
-from venhancer_jax.video.levels import unit
+from venhancer_jax.video.colour.levels import unit
 
 
 def lr_consistency(pred: np.ndarray, low: np.ndarray) -> np.ndarray:

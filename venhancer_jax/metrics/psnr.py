@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from venhancer_jax.video.levels import unit_pair
+from venhancer_jax.video.colour.levels import unit_pair
 
 
 def mean_squared_error(pred: np.ndarray, target: np.ndarray) -> np.ndarray:

@@ -4,7 +4,7 @@ import numpy as np
 from scipy import ndimage
 
 from venhancer_jax.errors import InputError
-from venhancer_jax.video.levels import unit_pair
+from venhancer_jax.video.colour.levels import unit_pair
 
 # Wang et al. 2004, section III-C: a window of 11 x 11, sigma 1.5, K1 and K2.
 _RADIUS = 5

@@ -3,8 +3,8 @@
 import numpy as np
 
 from venhancer_jax.errors import InputError
+from venhancer_jax.video.colour.levels import luma, unit_pair
 from venhancer_jax.video.flow import dis_flow, lands_inside, warp
-from venhancer_jax.video.levels import luma, unit_pair
 
 
 def warping_error(pred: np.ndarray, target: np.ndarray) -> np.ndarray:

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from venhancer_jax.errors import InputError
-from venhancer_jax.video.levels import luma
+from venhancer_jax.video.colour.levels import luma
 
 _MODEL = "vmaf_v0.6.1"
 _LOG = "vmaf.json"

@@ -13,8 +13,8 @@ from venhancer_jax.pipelines.segments import TimedFrame
 from venhancer_jax.pipelines.stream import enhance_stream
 from venhancer_jax.pipelines.system import System
 from venhancer_jax.settings import old_names
-from venhancer_jax.video.cuts import mark_cuts
 from venhancer_jax.video.frames import as_rgb
+from venhancer_jax.video.scenes.cuts import mark_cuts
 
 
 def enhance(

@@ -33,17 +33,17 @@ from venhancer_jax.video import (
     prompt_for,
     read_frames,
 )
-from venhancer_jax.video.codec_options import split_codec_options
-from venhancer_jax.video.cut_list import CutSource, cut_source
-from venhancer_jax.video.duplicates import drop_duplicates
-from venhancer_jax.video.encoders import check_options, default_suffix
-from venhancer_jax.video.encoding import Encoding
-from venhancer_jax.video.image_folder import IMAGES
-from venhancer_jax.video.layers import Passage
-from venhancer_jax.video.output_format import caution, losses, output_format
-from venhancer_jax.video.picture_format import PictureFormat
-from venhancer_jax.video.tracks import Tracks
-from venhancer_jax.video.write import check_target
+from venhancer_jax.video.colour.layers import Passage
+from venhancer_jax.video.colour.output_format import caution, losses, output_format
+from venhancer_jax.video.colour.picture_format import PictureFormat
+from venhancer_jax.video.scenes.cut_list import CutSource, cut_source
+from venhancer_jax.video.scenes.duplicates import drop_duplicates
+from venhancer_jax.video.tracks.copier import Tracks
+from venhancer_jax.video.writing.codec_options import split_codec_options
+from venhancer_jax.video.writing.encoders import check_options, default_suffix
+from venhancer_jax.video.writing.encoding import Encoding
+from venhancer_jax.video.writing.image_folder import IMAGES
+from venhancer_jax.video.writing.write import check_target
 
 RESULTS = Path("results")
 # Settings that do not change what is written.

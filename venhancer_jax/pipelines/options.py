@@ -17,11 +17,11 @@ from venhancer_jax.settings import (
     whole,
     whole_pair,
 )
-from venhancer_jax.video.bars import BARS
-from venhancer_jax.video.codec_options import parse_codec_options
-from venhancer_jax.video.deinterlace import DEINTERLACE
-from venhancer_jax.video.output_format import HDR_MODES
+from venhancer_jax.video.colour.output_format import HDR_MODES
+from venhancer_jax.video.reading.bars import BARS
+from venhancer_jax.video.reading.deinterlace import DEINTERLACE
 from venhancer_jax.video.timing import MAX_FPS
+from venhancer_jax.video.writing.codec_options import parse_codec_options
 
 COMPATS = ("default", "official")
 DTYPES = ("auto", "float32", "bfloat16", "float16")

@@ -18,10 +18,10 @@ from venhancer_jax.pipelines.jobs import EnhanceJob
 from venhancer_jax.pipelines.progress import Progress
 from venhancer_jax.pipelines.stream import enhance_stream
 from venhancer_jax.pipelines.system import System
-from venhancer_jax.video.encoders import ENCODERS
-from venhancer_jax.video.join import FORMATS, join_segments
 from venhancer_jax.video.resize import resize_bicubic
-from venhancer_jax.video.segment_file import SegmentFile
+from venhancer_jax.video.writing.encoders import ENCODERS
+from venhancer_jax.video.writing.join import FORMATS, join_segments
+from venhancer_jax.video.writing.segment_file import SegmentFile
 
 PIECES = 3
 # So that a preview takes about a minute with a small model.

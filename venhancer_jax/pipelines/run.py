@@ -25,11 +25,11 @@ from venhancer_jax.pipelines.progress import RunProgress
 from venhancer_jax.pipelines.stream import StreamedSegment, enhance_stream
 from venhancer_jax.pipelines.system import System
 from venhancer_jax.sharding.processes import broadcast_from_main, is_main_process, log_on_main
-from venhancer_jax.video.encoding import Encoding
-from venhancer_jax.video.image_folder import IMAGES, check_replaceable
-from venhancer_jax.video.join import join_segments
-from venhancer_jax.video.segment_file import SegmentFile, segment_suffix
-from venhancer_jax.video.write_errors import explain_write_error
+from venhancer_jax.video.writing.encoding import Encoding
+from venhancer_jax.video.writing.image_folder import IMAGES, check_replaceable
+from venhancer_jax.video.writing.join import join_segments
+from venhancer_jax.video.writing.segment_file import SegmentFile, segment_suffix
+from venhancer_jax.video.writing.write_errors import explain_write_error
 
 _LESS_MEMORY = (
     "not enough memory. What would help: a smaller --config.up_scale or --config.target_size,"

@@ -23,7 +23,7 @@ from venhancer_jax.training.metrics import MetricsWriter
 from venhancer_jax.training.objective import Batch, Frozen, Metrics
 from venhancer_jax.training.step import ShardedObjective, make_global_batch
 from venhancer_jax.training.tasks import Sample, Task
-from venhancer_jax.video.write import VideoWriter
+from venhancer_jax.video.writing.write import VideoWriter
 
 _PICTURED_FRAMES = 4
 _MOST_SAMPLES = 4

@@ -4,19 +4,19 @@ Frames are RGB arrays `[H, W, 3]`, uint8, or uint16 with white at 65,535, uprigh
 pixels. A wrong file or setting raises `venhancer_jax.errors.InputError`.
 """
 
-from venhancer_jax.video.bars import crop_bars
-from venhancer_jax.video.folder import (
+from venhancer_jax.video.reading.bars import crop_bars
+from venhancer_jax.video.reading.folder import (
     VIDEO_SUFFIXES,
     check_prompts,
     is_video,
     list_videos,
     prompt_for,
 )
-from venhancer_jax.video.probe import VideoInfo, probe
-from venhancer_jax.video.read import first_frame, read_frames
-from venhancer_jax.video.stills import is_still, list_inputs
+from venhancer_jax.video.reading.probe import VideoInfo, probe
+from venhancer_jax.video.reading.read import first_frame, read_frames
+from venhancer_jax.video.reading.stills import is_still, list_inputs
 from venhancer_jax.video.timing import FrameTimes, constant_times
-from venhancer_jax.video.write import VideoWriter
+from venhancer_jax.video.writing.write import VideoWriter
 
 __all__ = [
     "VIDEO_SUFFIXES",

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 
 from venhancer_jax.errors import InputError
-from venhancer_jax.video.levels import luma
+from venhancer_jax.video.colour.levels import luma
 
 _LEAST_SIDE = 16
 

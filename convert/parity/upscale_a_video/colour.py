@@ -5,7 +5,7 @@ from typing import Any
 
 from venhancer_jax.convert.parity.case import BLOCK, Case, compare
 from venhancer_jax.convert.parity.recording import Recording, channels_last
-from venhancer_jax.video import colour_fix
+from venhancer_jax.video.colour import colour_fix
 from venhancer_jax.video.resize import resize_bicubic
 
 

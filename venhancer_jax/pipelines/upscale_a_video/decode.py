@@ -13,7 +13,8 @@ from venhancer_jax.pipelines.system import LoadedNetwork
 from venhancer_jax.pipelines.upscale_a_video.plan import SCALE, SpacePlan, Tile
 from venhancer_jax.pipelines.upscale_a_video.source import Source
 from venhancer_jax.sharding.mesh import constrain, put_sharded
-from venhancer_jax.video import colour_fix, resize
+from venhancer_jax.video import resize
+from venhancer_jax.video.colour import colour_fix
 
 
 def decode_tiles(

@@ -1,0 +1,1 @@
+"""What samples mean: depth, chroma, matrices, range, light, transparency."""

@@ -1,0 +1,1 @@
+"""Videos and pictures to frames: facts, times, decoding, geometry."""

@@ -1,0 +1,1 @@
+"""Where scenes begin, and which frames repeat."""

@@ -1,0 +1,1 @@
+"""Streams besides the pictures: sound, subtitles, chapters, attachments, tags."""

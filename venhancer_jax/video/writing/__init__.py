@@ -1,0 +1,1 @@
+"""Frames to videos and folders of images: encoders, segments, their joining."""
