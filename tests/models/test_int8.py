@@ -19,6 +19,7 @@ def integers() -> tuple[FunctionalModule, Params]:
     return quantised(*controlled(), CONFIG)
 
 
+@pytest.mark.slow
 def test_every_kernel_but_those_of_the_text_is_of_integers():
     (full, params), (network, quantities) = controlled(), integers()
     kernels = {name for name in full.shapes if name.endswith("kernel")}

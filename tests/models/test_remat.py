@@ -68,6 +68,7 @@ def test_the_gradient_is_that_of_the_plain_network():
         assert error < 1e-5, path
 
 
+@pytest.mark.slow
 def test_less_is_kept(capsys: pytest.CaptureFixture[str]):
     kept = {remat: residual_bytes(remat, capsys) for remat in REMATS}
 

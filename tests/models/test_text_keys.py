@@ -30,6 +30,7 @@ def test_every_cross_attention_has_its_keys():
         assert keys.shape == values.shape == (*TEXT.shape[:2], width)
 
 
+@pytest.mark.slow
 def test_nothing_changes_but_the_rounding():
     of_keys = call(*controlled(), X, T, text_kv(*controlled(), TEXT), CONDITIONS)
     of_features = call(*controlled(), X, T, TEXT, CONDITIONS)

@@ -42,6 +42,7 @@ def usual() -> jax.Array:
     return predict()
 
 
+@pytest.mark.slow
 def test_published_size():
     shapes = catalog.build("venhancer", UNet3DConfig.venhancer()).shapes
 

@@ -92,6 +92,7 @@ def test_precision_by_name():
         compute_dtype("float64")
 
 
+@pytest.mark.slow
 def test_command_line_with_weight_folders(folders: dict[str, Path], tmp_path: Path):
     out = tmp_path / "out.mp4"
     settings = {

@@ -142,7 +142,7 @@ def test_storing_changes_nothing(stored: tuple[jax.Array, StepCache]):
 @pytest.mark.parametrize(
     "plan",
     [
-        REUSE_ALL,
+        pytest.param(REUSE_ALL, marks=pytest.mark.slow),
         StepPlan(control="reuse"),
         pytest.param(StepPlan(difference="reuse"), marks=pytest.mark.slow),
     ],

@@ -338,7 +338,9 @@ def test_official_draws_every_frame_from_the_posterior(calls):
     np.testing.assert_allclose(calls[0]["hint"], hint, atol=1e-4)
 
 
-@pytest.mark.parametrize("changes", [{}, OFFICIAL], ids=["default", "official"])
+@pytest.mark.parametrize(
+    "changes", [{}, pytest.param(OFFICIAL, marks=pytest.mark.slow)], ids=["default", "official"]
+)
 def test_recorded_noise_replays(changes: dict):
     drawn: dict[str, dict[int, np.ndarray]] = {}
 
