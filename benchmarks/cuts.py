@@ -6,8 +6,8 @@ The clips are whole videos whose cuts were labelled by eye (`cuts.csv`, by file 
 of their shots: cuts between shots of different videos and of one, to a closer view, to shots of one
 frame, between dark, grainy and pillarboxed shots, with repeated frames; and, without a cut,
 flashes, whip pans, fades and dissolves. The detectors are that of `venhancer_jax.video.scenes.cuts`
-and those of PySceneDetect. Prints precision, recall and F1 of each, over all clips and by kind; with
-`--sweep` at several thresholds.
+and those of PySceneDetect. Prints precision, recall and F1 of each, over all clips and by kind;
+with `--sweep` at several thresholds.
 """
 
 import csv
