@@ -79,6 +79,7 @@ def test_sigterm_saves_and_asks_to_be_started_again(
     assert command.main(_arguments(tmp_path / "run", steps)) == 0
 
 
+@pytest.mark.slow
 def test_two_processes_stop_together_and_one_resumes(tmp_path: Path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -77,6 +77,7 @@ def test_each_device_works_on_its_share_of_the_batch(mesh: str, process: Started
     assert on_four[f"{mesh}/flops"] < 0.35 * on_four["1x1/flops"]
 
 
+@pytest.mark.slow
 def test_a_real_network_starts_with_the_loss_of_one_device(
     tiny_task: Task, tiny_loss: Callable[..., float], process: Started
 ):
