@@ -74,7 +74,7 @@ SHARED: tuple[Case, ...] = (
     _sample("compat=new", "compat 'new': expected one of default, official"),
     _sample("dtype=float8", "dtype 'float8': expected one of auto, float32, bfloat16"),
     _sample("weights=int4", "weights 'int4': expected one of full, int8"),
-    _sample("codec=vp9", "codec 'vp9': expected one of h264, h265, av1, png"),
+    _sample("codec=vp9", "codec 'vp9': expected one of h264, h265, av1, prores, ffv1, png, exr"),
     _sample("quality=2", "quality 2.0: expected a number from 0 to 1"),
     _sample("start_time=99", f"start_time=99.0: {CLIP} lasts"),
     _sample("max_frames=0", "max_frames 0: expected a whole number from 1"),
