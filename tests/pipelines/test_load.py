@@ -13,7 +13,7 @@ from venhancer_jax.cli import sample
 from venhancer_jax.errors import InputError
 from venhancer_jax.models.text.clip import ClipTextConfig
 from venhancer_jax.pipelines import catalog
-from venhancer_jax.pipelines.networks import compute_dtype
+from venhancer_jax.pipelines.networks import compute_dtype, load_network
 from venhancer_jax.pipelines.venhancer.load import load_venhancer
 from venhancer_jax.video import probe
 
@@ -79,6 +79,15 @@ def test_unknown_weights(tmp_path: Path):
 def test_the_weights_of_another_network_are_refused(folders: dict[str, Path]):
     with pytest.raises(InputError, match="'vae', expected 'venhancer'"):
         load_venhancer(folders["vae"], folders["vae"], folders["text"])
+
+
+def test_sizes_of_no_network(tmp_path: Path):
+    sizes = catalog.config_to_dict(CONFIGS["vae"]) | {"latent_channels": -1}
+    weights.save_weights(
+        tmp_path / "vae", [("a", np.zeros(1))], {"network": "vae", "config": sizes}
+    )
+    with pytest.raises(InputError, match=r"vae: no vae network has the sizes in weights\.json"):
+        load_network("vae", tmp_path / "vae", None)
 
 
 def test_no_weights(tmp_path: Path, folders: dict[str, Path]):

@@ -51,7 +51,13 @@ def load_network(
       InputError: no weights there, or those of another network.
     """
     config = stored_config(kind, folder, **runtime)
-    network = catalog.build(kind, config)
+    try:
+        network = catalog.build(kind, config)
+    except (TypeError, ValueError, ArithmeticError) as error:
+        raise InputError(
+            f"{folder}: no {kind} network has the sizes in {stored.INDEX} ({error}). Copy, download"
+            " or convert the weights again"
+        ) from error
     shapes = param_shapes(config, network)
     one = jax.sharding.SingleDeviceSharding(jax.devices()[0])
     sharding = one if mesh is None else fsdp_sharding(mesh, shapes)
