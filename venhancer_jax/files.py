@@ -13,6 +13,7 @@ import tempfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from etils import epath
 from filelock import FileLock
@@ -130,6 +131,17 @@ def recover(path: epath.PathLike) -> None:
         journal.unlink()
         partial.rmtree(missing_ok=True)
     older.rmtree(missing_ok=True)
+
+
+def content_digest(path: Path) -> str:
+    """Computes a digest of a file, or of the names and contents of the files in a folder."""
+    if path.is_dir():
+        total = hashlib.blake2b(digest_size=16)
+        for file in sorted(path.iterdir()):
+            total.update(f"{file.name}\0{content_digest(file)}\0".encode())
+        return total.hexdigest()
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
 def lock_for(path: epath.PathLike) -> FileLock:

@@ -1,12 +1,20 @@
 """Times at which the frames of an output are shown."""
 
 import itertools
+import math
 from collections.abc import Sequence
 from fractions import Fraction
 
 import pytest
 
-from venhancer_jax.pipelines.frame_times import OutputClock, nearest_frames
+from venhancer_jax.pipelines.frame_times import OutputClock
+
+
+def nearest(frames: int, ratio: Fraction, stride: int) -> tuple[int, ...]:
+    """Returns the frame of the grid that is nearest to each output time, by a formula."""
+    count = max(1, math.floor(frames * ratio + Fraction(1, 2)))
+    indices = (math.floor(j * stride / ratio + Fraction(1, 2)) for j in range(count))
+    return tuple(min(i, (frames - 1) * stride) for i in indices)
 
 
 def shown(
@@ -42,7 +50,7 @@ def test_constant_rates(source: Fraction, target: Fraction, stride: int):
     assert clock.output_base == 1 / target
     for lengths in ([1], [11], [6, 5], [4, 4, 3], [2, 9, 1]):
         frames = sum(lengths)
-        expected = nearest_frames(frames, target / source, stride)
+        expected = nearest(frames, target / source, stride)
         found = shown(clock, range(frames + 1), [lengths])
         assert found == [*zip(expected, range(len(expected)), strict=True)]
 

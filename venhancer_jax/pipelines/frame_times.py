@@ -11,22 +11,6 @@ from venhancer_jax.pipelines.options import EnhanceOptions
 from venhancer_jax.pipelines.progress import Progress
 
 
-def nearest_frames(frames: int, ratio: Fraction, stride: int = 1) -> tuple[int, ...]:
-    """Returns the index on a grid of the frame that is nearest to each output time.
-
-    The output lasts as long as the input; its last frames are held.
-
-    Args:
-      frames: number of input frames.
-      ratio: frames per second of the output over the input's.
-      stride: frames of the grid from one input frame to the next.
-    """
-    count = max(1, math.floor(frames * ratio + Fraction(1, 2)))
-    nearest = (math.floor(j * stride / ratio + Fraction(1, 2)) for j in range(count))
-    last = (frames - 1) * stride
-    return tuple(min(i, last) for i in nearest)
-
-
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class OutputClock:
     """Times at which the frames of an output are shown.
@@ -90,6 +74,21 @@ class OutputClock:
         return listed
 
 
+def nearest_frames(frames: int, ratio: Fraction, stride: int = 1) -> tuple[int, ...]:
+    """Returns the index on a grid of the frame that is nearest to each output time.
+
+    The output lasts as long as the input; its last frames are held.
+
+    Args:
+      frames: number of input frames.
+      ratio: frames per second of the output over the input's.
+      stride: frames of the grid from one input frame to the next.
+    """
+    clock = OutputClock(time_base=Fraction(1), stride=stride, rate=ratio)
+    times = [(i, i + 1) for i in range(frames)]
+    return tuple(i for i, _ in clock.outputs(times, ends_scene=True, ends_clip=True))
+
+
 def output_clock(
     rate: Fraction, time_base: Fraction | None, options: EnhanceOptions, stride: int
 ) -> OutputClock:
@@ -111,20 +110,23 @@ def output_clock(
 
 
 def at_output_times(
-    frames: Iterable[np.ndarray], take: Sequence[int], progress: Progress
-) -> Iterator[np.ndarray]:
+    frames: Iterable[np.ndarray], outputs: Sequence[tuple[int, int]], progress: Progress
+) -> Iterator[tuple[np.ndarray, int]]:
     """Repeats or drops frames of a grid; reads no frame behind the last that is used.
 
     Args:
       frames: frames of the grid.
-      take: index on the grid of each frame of the output, rising.
+      outputs: index on the grid and tick of each frame of the output, both rising.
       progress: callback for the number of frames of the output.
+
+    Yields:
+      Frames of the output, each with its tick.
     """
     position = 0
-    for index, frame in enumerate(frames):
-        while position < len(take) and take[position] == index:
-            yield frame
+    for index, frame in enumerate(frames if outputs else ()):
+        while position < len(outputs) and outputs[position][0] == index:
+            yield frame, outputs[position][1]
             position += 1
-            progress("decode", position, len(take))
-        if position == len(take):
+            progress("decode", position, len(outputs))
+        if position == len(outputs):
             return

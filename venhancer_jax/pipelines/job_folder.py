@@ -20,13 +20,20 @@ from typing import Any
 import numpy as np
 
 from venhancer_jax.errors import InputError
-from venhancer_jax.files import atomic_file, atomic_folder, atomic_write, remove_partials
+from venhancer_jax.files import (
+    atomic_file,
+    atomic_folder,
+    atomic_write,
+    content_digest,
+    remove_partials,
+)
 from venhancer_jax.pipelines.continuation import FinishedLatents
 from venhancer_jax.pipelines.segments import Position
 from venhancer_jax.pipelines.stream import STREAM_START, StreamedSegment, StreamState
 
 _FORMAT = 1
 _MANIFEST = "manifest.json"
+_RESTART = "Repeat the settings to resume, or set --config.restart=True to discard them"
 # Latents are kept of every so many segments, so that a lost segment costs few others.
 _KEPT_LATENTS = 16
 
@@ -259,20 +266,6 @@ def is_done(target: Path) -> bool:
 def job_path(target: Path) -> Path:
     """Returns the job folder of an output."""
     return target.with_name(f"{target.name}.job")
-
-
-_RESTART = "Repeat the settings to resume, or set --config.restart=True to discard them"
-
-
-def content_digest(path: Path) -> str:
-    """Computes a digest of a file, or of the names and contents of the files in a folder."""
-    if path.is_dir():
-        total = hashlib.blake2b(digest_size=16)
-        for file in sorted(path.iterdir()):
-            total.update(f"{file.name}\0{content_digest(file)}\0".encode())
-        return total.hexdigest()
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
 def _json_digest(value: Any) -> str:

@@ -14,9 +14,9 @@ from ml_collections import ConfigDict
 
 from venhancer_jax import __version__
 from venhancer_jax.errors import InputError
+from venhancer_jax.files import content_digest
 from venhancer_jax.pipelines.config import check_values, options_of, system_of
 from venhancer_jax.pipelines.frame_times import OutputClock
-from venhancer_jax.pipelines.job_folder import content_digest
 from venhancer_jax.pipelines.options import EnhanceOptions, FileOptions, parse_fps
 from venhancer_jax.pipelines.registry import find_system
 from venhancer_jax.pipelines.segments import TimedFrame

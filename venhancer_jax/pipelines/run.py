@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import itertools
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -197,7 +198,7 @@ def _enhance_gap(
         for streamed in stream:
             assert isinstance(streamed, StreamedSegment)
             index = streamed.segment.index
-            frames = _frames(stream, streamed.count)
+            frames: Iterator[Any] = itertools.islice(stream, streamed.count)
             if folder is None or folder.is_finished(index):
                 for _ in frames:
                     pass  # another process writes it, or only its latents were lost
@@ -207,12 +208,6 @@ def _enhance_gap(
                 folder.add(streamed, functools.partial(_write, encoding, frames))
                 keep_on_interrupt(folder.path)
                 progress.finish_segment(streamed.count)
-
-
-def _frames(stream: Iterator[Any], count: int) -> Iterator[tuple[np.ndarray, int]]:
-    """Yields the next items of a stream, which are frames with their ticks."""
-    for _ in range(count):
-        yield next(stream)
 
 
 def _write(encoding: Encoding, frames: Iterator[tuple[np.ndarray, int]], path: Path) -> int:

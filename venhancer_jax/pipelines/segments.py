@@ -86,6 +86,7 @@ class Segment:
       scene: first frame of the scene.
       start: first frame that is read.
       first: first frame whose result is of this segment; those before it are finished.
+      alone: whether the clip has no other segment, as far as it is known before frames are read.
     """
 
     def __init__(
@@ -95,6 +96,7 @@ class Segment:
         *,
         start: int,
         overlap: int,
+        alone: bool,
         clip_ended: Callable[[], bool],
     ) -> None:
         """Stores where a segment is.
@@ -104,14 +106,14 @@ class Segment:
           frames: frames from `start` on, read once.
           start: first frame that is read.
           overlap: frames at the end that are left to the next segment; 0 where the scene ends.
+          alone: whether the clip has no other segment, as far as it is known.
           clip_ended: function that returns whether the clip has no frame after those read so far.
         """
         self.index, self.scene, self.first = position.index, position.scene, position.first
-        self.start = start
+        self.start, self.alone = start, alone
         self._overlap = overlap
         self._frames = frames
         self._clip_ended = clip_ended
-        self._lazy = not isinstance(frames, list)
         self._times: list[tuple[int, int]] = []
 
     def pixels(self) -> Iterator[np.ndarray]:
@@ -119,11 +121,6 @@ class Segment:
         for frame in self._frames:
             self._times.append((frame.tick, frame.end))
             yield frame.pixels
-
-    @property
-    def alone(self) -> bool:
-        """Returns whether the clip has no other segment, as far as it is known beforehand."""
-        return self.index == 0 and (self._lazy or (self.ends_scene and self._clip_ended()))
 
     @property
     def ends_scene(self) -> bool:
@@ -171,25 +168,24 @@ def cut_into_segments(
     """
     stream = _Stream(frames, position.read_from(sizes))
     while not stream.ended() or stream.kept:
-        if not sizes.windows:
-            rest = stream.rest_of_scene(position.scene)
-            segment = Segment(
-                position, rest, start=position.first, overlap=0, clip_ended=stream.ended
-            )
-            yield segment
-            position = segment.after
-            continue
-        goes_on = stream.keep_until(position.first + sizes.step + sizes.overlap, position.scene)
-        stop, start = stream.kept_stop, position.first
-        if not goes_on and position.first > position.scene:
-            # One of the lengths that are compiled already; the frames before `first` are finished.
-            start = max(position.scene, stop - sizes.last_length(stop - position.first))
-        overlap = sizes.overlap if goes_on else 0
+        if sizes.windows:
+            goes_on = stream.keep_until(position.first + sizes.step + sizes.overlap, position.scene)
+            start = position.first
+            if not goes_on and position.first > position.scene:
+                # A length that is compiled already; the frames before `first` are finished.
+                length = sizes.last_length(stream.kept_stop - position.first)
+                start = max(position.scene, stream.kept_stop - length)
+            frames = stream.kept_from(start)
+            only = not goes_on and stream.ended()
+        else:
+            goes_on, start, only = False, position.first, True
+            frames = stream.rest_of_scene(position.scene)
         segment = Segment(
             position,
-            stream.kept_from(start),
+            frames,
             start=start,
-            overlap=overlap,
+            overlap=sizes.overlap if goes_on else 0,
+            alone=position.index == 0 and only,
             clip_ended=stream.ended,
         )
         yield segment

@@ -1,14 +1,14 @@
 """A clip enhanced segment by segment, in memory that does not grow with its length."""
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
 from venhancer_jax.pipelines.continuation import FinishedLatents, Place
-from venhancer_jax.pipelines.frame_times import OutputClock
+from venhancer_jax.pipelines.frame_times import OutputClock, at_output_times
 from venhancer_jax.pipelines.progress import Progress
 from venhancer_jax.pipelines.segments import (
     CLIP_START,
@@ -102,21 +102,5 @@ def enhance_stream(
         outputs = clock.outputs(segment.times, ends_scene=segment.ends_scene, ends_clip=ends_clip)
         finished = None if segment.ends_scene else enhanced.finished
         state = StreamState(segment.after, finished)
-        shown = _shown(enhanced.decode(segment.stop), outputs, progress)
+        shown = at_output_times(enhanced.decode(segment.stop), outputs, progress)
         yield StreamedSegment(segment, shown, len(outputs), ends_clip, state)
-
-
-def _shown(
-    grid: Iterable[np.ndarray], outputs: Sequence[tuple[int, int]], progress: Progress
-) -> Iterator[tuple[np.ndarray, int]]:
-    """Repeats or drops frames of a grid; reads no frame behind the last that is shown."""
-    position = 0
-    if not outputs:
-        return
-    for index, frame in enumerate(grid):
-        while position < len(outputs) and outputs[position][0] == index:
-            yield frame, outputs[position][1]
-            position += 1
-            progress("decode", position, len(outputs))
-        if position == len(outputs):
-            return

@@ -115,7 +115,8 @@ class UpscaleAVideo(UpscaleAVideoNetworks):
         )
         decoded = self.decode_frames(denoised, options)
         pixels = self.to_bytes(decoded, truncate=options.quirks.truncate_bytes, dtype=dtype)
-        yield from at_output_times(pixels, denoised.plan.take, progress)
+        outputs = [(index, tick) for tick, index in enumerate(denoised.plan.take)]
+        yield from (frame for frame, _ in at_output_times(pixels, outputs, progress))
 
     def segment_sizes(self, rate: Fraction, options: UpscaleAVideoOptions) -> SegmentSizes:
         """Returns how a clip is cut into segments."""

@@ -109,7 +109,8 @@ class VEnhancer(VEnhancerNetworks):
             frames, rate=rate, options=options, noise=noise, text=text, progress=progress
         )
         grid = self._decode_pixels(latents, plan.space, options, dtype)
-        yield from at_output_times(grid, plan.time.take, progress)
+        outputs = [(index, tick) for tick, index in enumerate(plan.time.take)]
+        yield from (frame for frame, _ in at_output_times(grid, outputs, progress))
 
     def segment_sizes(self, rate: Fraction, options: VEnhancerOptions) -> SegmentSizes:
         """Returns how a clip is cut into segments."""
