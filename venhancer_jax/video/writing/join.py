@@ -22,6 +22,9 @@ from venhancer_jax.video.writing.segment_file import DecodeTimes, broken_segment
 
 _log = logging.getLogger(__name__)
 
+# FFmpeg's MP4 doubles the ticks per second of pictures until there are so many.
+_FEWEST_TICKS = 10_000
+
 FORMATS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
 
 
@@ -61,6 +64,7 @@ def join_segments(
     container_format = FORMATS[suffix.lower()]
     if container_format in ("mp4", "mov"):
         options["movflags"] = "+faststart"
+        options["movie_timescale"] = str(_movie_timescale(encoding.time_base))
     list_ticks(segments[0][0])  # before anything of a broken segment is used
     if end is None:
         path, start = segments[-1]
@@ -85,6 +89,20 @@ def join_segments(
     finally:
         if others is not None:
             others.close()
+
+
+def _movie_timescale(time_base: Fraction) -> int:
+    """Returns the ticks per second in which FFmpeg counts the pictures of an MP4 or MOV file.
+
+    The file stores its own length in others, milliseconds unless told, to which players cut it.
+
+    Args:
+      time_base: seconds per tick of the pictures.
+    """
+    ticks = time_base.denominator
+    while ticks < _FEWEST_TICKS:
+        ticks *= 2
+    return ticks
 
 
 def _copy(
