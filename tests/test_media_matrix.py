@@ -19,7 +19,7 @@ QUICK = [
     "variable rate.mkv",
     "variable rate, from a second on",
     "first timestamp 0.5 s, with sound.mp4",
-    "interlaced h264",
+    "interlaced h264, bottom field first",
     "interlaced, deinterlace=off",
     "bars on all sides, bars=crop",
     "rotated, pixel aspect 1:2",
