@@ -11,6 +11,13 @@ import numpy as np
 from av.video.reformatter import ColorRange, Colorspace
 
 from benchmarks.media.cases import Case
+from benchmarks.media.dynamic_light import (
+    DOLBY_VISION,
+    SUPPLEMENT,
+    dolby_vision,
+    hdr10_plus,
+    with_units,
+)
 from benchmarks.media.inputs import with_chroma_location
 
 _MATRICES = {1: Colorspace.ITU709, 5: Colorspace.ITU601, 6: Colorspace.ITU601, 9: Colorspace.BT2020}
@@ -160,6 +167,21 @@ def _bright(tags: tuple[int, int, int], codec: str, output: str, light: Any, **m
     )
 
 
+def _with_dynamic_light(folder: Path, kind: int, payload: bytes) -> Path:
+    options = {"x265-params": _LIGHT["x265-params"] + ":bframes=0"}
+    plain = _write(folder, "plain.mkv", "libx265", "yuv420p10le", tags=_PQ, options=options)
+    target = with_units(plain, folder / "in.mkv", kind=kind, payload=payload)
+    plain.unlink()
+    return target
+
+
+def _dynamic(name: str, kind: int, payload: bytes, said: str) -> Case:
+    make = partial(_with_dynamic_light, kind=kind, payload=payload)
+    expected = {"tags": (*_PQ, 1), "light": _LIGHT_KEPT}
+    settings = {"codec": "h265"}
+    return _kept(name, make, "yuv420p10le", settings=settings, expected=expected, message=said)
+
+
 def _transparent(source: str, layout: str, name: str, codec: str, output: str, **more: Any) -> Case:
     return Case(
         f"transparent {layout} to {codec}",
@@ -220,6 +242,22 @@ CASES = [
     _bright(_HLG, "h265", "out.mkv", _LIGHT_KEPT),
     _bright(_PQ, "prores", "out.mov", None, message="mastering display"),
     _bright(_HLG, "ffv1", "out.mkv", None, message="mastering display", psnr=60),
+    _dynamic("HDR10+ becomes HDR10", SUPPLEMENT, hdr10_plus(), "HDR10+ metadata, which no"),
+    _dynamic("Dolby Vision 8 becomes HDR10", DOLBY_VISION, dolby_vision(8),
+             "Dolby Vision metadata, which no"),
+    Case(
+        "Dolby Vision 5 is refused",
+        partial(_with_dynamic_light, kind=DOLBY_VISION, payload=dolby_vision(5)),
+        exit_code=2,
+        message="Dolby Vision of profile 5",
+    ),
+    Case(
+        "HDR10+ to ordinary brightness",
+        partial(_with_dynamic_light, kind=SUPPLEMENT, payload=hdr10_plus()),
+        {"frames": 5, "tags": (*_SDR, 1), "light": None},
+        {"hdr": "sdr", "pixel_format": "yuv420p"},
+        message="ordinary brightness",
+    ),
     Case(
         "PQ to 8 bits is refused",
         partial(_write, name="in.mkv", codec="libx265", layout="yuv420p10le", tags=_PQ),

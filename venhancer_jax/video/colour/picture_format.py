@@ -52,6 +52,9 @@ class PictureFormat:
       tagged: whether the file says anything on its colours; else they are guessed.
       mastering_display: display of the grading, None where it is not known.
       content_light: light of the brightest pixel and frame, None where it is not known.
+      dynamic_light: metadata of light for each picture: `Dolby Vision`, `HDR10+`, both, or none.
+      needs_dolby_vision: whether colours are those of Dolby Vision's profile 5, which are wrong
+        without its metadata.
     """
 
     pixel_format: str = "yuv420p"
@@ -63,6 +66,8 @@ class PictureFormat:
     tagged: bool = True
     mastering_display: MasteringDisplay | None = None
     content_light: ContentLight | None = None
+    dynamic_light: tuple[str, ...] = ()
+    needs_dolby_vision: bool = False
 
     @property
     def bits(self) -> int:
@@ -117,6 +122,8 @@ def source_format(frame: VideoFrame) -> PictureFormat:
         tagged=any(map(_known, (frame.colorspace, frame.color_primaries, frame.color_trc))),
         mastering_display=_mastering_display(frame),
         content_light=_content_light(frame),
+        dynamic_light=_dynamic_light(frame),
+        needs_dolby_vision=_needs_dolby_vision(frame),
     )
 
 
@@ -205,3 +212,18 @@ def _content_light(frame: VideoFrame) -> ContentLight | None:
         return None
     max_cll, max_fall = struct.unpack("2I", bytes(data)[:8])
     return ContentLight(max_cll=max_cll, max_fall=max_fall) if max_cll or max_fall else None
+
+
+def _dynamic_light(frame: VideoFrame) -> tuple[str, ...]:
+    names = {"DOVI_RPU_BUFFER": "Dolby Vision", "DYNAMIC_HDR_PLUS": "HDR10+"}
+    return tuple(name for kind, name in names.items() if frame.side_data.get(kind) is not None)
+
+
+def _needs_dolby_vision(frame: VideoFrame) -> bool:
+    if (data := frame.side_data.get("DOVI_METADATA")) is None:
+        return False
+    # AVDOVIMetadata begins with the offset of AVDOVIRpuDataHeader. Profile 5 is vdr_rpu_profile 0
+    # with bl_video_full_range_flag (ETSI GS CCM 001).
+    metadata = bytes(data)
+    (header,) = struct.unpack_from("@N", metadata)
+    return metadata[header + 4] == 0 and metadata[header + 10] == 1
