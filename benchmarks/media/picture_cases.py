@@ -18,7 +18,8 @@ from benchmarks.media.dynamic_light import (
     hdr10_plus,
     with_units,
 )
-from benchmarks.media.inputs import with_chroma_location
+from benchmarks.media.inputs import with_chroma_location, write_picture
+from venhancer_jax.video.exr_layers import Layer, add_layers
 
 _MATRICES = {1: Colorspace.ITU709, 5: Colorspace.ITU601, 6: Colorspace.ITU601, 9: Colorspace.BT2020}
 _SIZE = (96, 64)
@@ -193,6 +194,22 @@ def _transparent(source: str, layout: str, name: str, codec: str, output: str, *
     )
 
 
+def _deep_picture(path: Path, far: float, pixel_format: str) -> Path:
+    """A grey EXR picture with depths from 1 to `far`."""
+    write_picture(path, np.full((*_SIZE[::-1], 3), 99, np.uint8), "exr", pixel_format)
+    depth = np.linspace(1, far, _SIZE[0], dtype=np.float32)[None].repeat(_SIZE[1], 0)
+    path.write_bytes(add_layers(path.read_bytes(), {Layer(name="Z", kind=2): depth}))
+    return path
+
+
+def _deep_pictures(folder: Path) -> Path:
+    pictures = folder / "frames"
+    pictures.mkdir()
+    for number in range(5):
+        _deep_picture(pictures / f"shot_{number:04d}.exr", 100 + number, "gbrapf32le")
+    return pictures
+
+
 _LIGHT_KEPT = (1000.0, 900)
 _ALPHA = float(np.mean(_waves(1, _SIZE)[0][..., 3]) / 65535)
 
@@ -282,6 +299,26 @@ CASES = [
                  expected={"alpha": _ALPHA}, tolerance=0.02),
     _transparent("qtrle", "argb", "in.mov", "h264", "out.mp4",
                  expected={"alpha": None}, message="laid over black"),
+    Case(
+        "depth and transparency of numbered exr to exr",
+        _deep_pictures,
+        {"frames": 5, "size": _SIZE, "depth": (1.0, 100.0), "alpha": 1.0},
+        {"codec": "exr"},
+        output="out",
+    ),
+    Case(
+        "depth of an exr picture to exr",
+        lambda folder: _deep_picture(folder / "in.exr", 50.0, "gbrpf32le"),
+        {"frames": 1, "size": (192, 128), "depth": (1.0, 50.0)},
+        {"up_scale": "2"},
+        output="out.exr",
+    ),
+    Case(
+        "depth of numbered exr to h264, left out",
+        _deep_pictures,
+        {"frames": 5, "size": _SIZE, "depth": None},
+        message="layers Z (exr keeps them)",
+    ),
     Case(
         "an option that the encoder lacks",
         partial(_write, name="in.mkv", codec="libx264", layout="yuv420p"),

@@ -71,6 +71,7 @@ def output_format(
             primaries=primaries,
             transfer=LINEAR,
             full_range=True,
+            layers=source.layers,
         )
     if keeps_light and format_bits(name) < 10:
         raise InputError(
@@ -119,6 +120,10 @@ def losses(source: PictureFormat, target: PictureFormat, codec: str) -> list[str
         found.append(f"{_spoken(source.chroma)} to {_spoken(target.chroma)}")
     if source.has_alpha and not target.has_alpha:
         found.append("transparency, which is laid over black (prores, ffv1, png and exr keep it)")
+    if source.layers and not target.layers:
+        found.append(f"layers {', '.join(layer.name for layer in source.layers)} (exr keeps them)")
+    if source.unreadable_layers:
+        found.append(f"layers {source.unreadable_layers}, which zip compression would keep")
     if source.is_hdr and not target.is_hdr and not target.is_float:
         found.append("high dynamic range, which is mapped to ordinary brightness")
     if source.dynamic_light and target.is_hdr:

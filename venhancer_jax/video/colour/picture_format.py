@@ -7,6 +7,7 @@ from av import VideoFormat, VideoFrame
 from av.video.reformatter import ColorRange
 
 from venhancer_jax.video.colour.chroma_location import chroma_location
+from venhancer_jax.video.exr_layers import Layer
 
 # Tags by ITU-T H.273.
 RGB_MATRIX, BT709, UNSPECIFIED, BT601_625, BT601_525, BT2020 = 0, 1, 2, 5, 6, 9
@@ -55,6 +56,8 @@ class PictureFormat:
       dynamic_light: metadata of light for each picture: `Dolby Vision`, `HDR10+`, both, or none.
       needs_dolby_vision: whether colours are those of Dolby Vision's profile 5, which are wrong
         without its metadata.
+      layers: channels of EXR files besides colour and transparency, such as depth.
+      unreadable_layers: words on such channels that cannot be read; empty without any.
     """
 
     pixel_format: str = "yuv420p"
@@ -68,6 +71,8 @@ class PictureFormat:
     content_light: ContentLight | None = None
     dynamic_light: tuple[str, ...] = ()
     needs_dolby_vision: bool = False
+    layers: tuple[Layer, ...] = ()
+    unreadable_layers: str = ""
 
     @property
     def bits(self) -> int:
