@@ -18,7 +18,14 @@ from venhancer_jax.pipelines.frame_times import OutputClock, output_clock
 from venhancer_jax.pipelines.options import EnhanceOptions, WeightOptions
 from venhancer_jax.pipelines.progress import Progress
 from venhancer_jax.pipelines.segments import SegmentSizes
-from venhancer_jax.pipelines.system import Clip, EnhancedSegment, Output, ProgramSpec, SystemSpec
+from venhancer_jax.pipelines.system import (
+    Borders,
+    Clip,
+    EnhancedSegment,
+    Output,
+    ProgramSpec,
+    SystemSpec,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +37,10 @@ class _Plan:
     @property
     def working_size(self) -> tuple[int, int]:
         return self.output.size
+
+    @property
+    def borders(self) -> Borders:
+        return Borders()
 
     @property
     def work(self) -> int:

@@ -20,7 +20,7 @@ from venhancer_jax.pipelines.options import LOOK, EnhanceOptions, WeightOptions
 from venhancer_jax.pipelines.progress import Progress
 from venhancer_jax.pipelines.registry import SYSTEMS
 from venhancer_jax.pipelines.segments import SegmentSizes
-from venhancer_jax.pipelines.system import Clip, EnhancedSegment, Output, SystemSpec
+from venhancer_jax.pipelines.system import Borders, Clip, EnhancedSegment, Output, SystemSpec
 from venhancer_jax.settings import number
 
 NAME = "sums"
@@ -49,6 +49,10 @@ class SumsPlan:
     def window(self) -> int:
         """Returns the number of frames."""
         return self.output.frames
+
+    @property
+    def borders(self) -> Borders:
+        return Borders()
 
     @property
     def work(self) -> int:

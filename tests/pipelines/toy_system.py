@@ -17,7 +17,14 @@ from venhancer_jax.pipelines.frame_times import OutputClock, output_clock
 from venhancer_jax.pipelines.options import LOOK, EnhanceOptions, WeightOptions
 from venhancer_jax.pipelines.progress import Progress
 from venhancer_jax.pipelines.segments import SegmentSizes
-from venhancer_jax.pipelines.system import Clip, EnhancedSegment, Output, ProgramSpec, SystemSpec
+from venhancer_jax.pipelines.system import (
+    Borders,
+    Clip,
+    EnhancedSegment,
+    Output,
+    ProgramSpec,
+    SystemSpec,
+)
 from venhancer_jax.settings import number, whole
 from venhancer_jax.sharding.mesh import replicated
 
@@ -47,6 +54,10 @@ class ToyPlan:
     @property
     def window(self) -> int:
         return self.output.frames
+
+    @property
+    def borders(self) -> Borders:
+        return Borders()
 
     @property
     def work(self) -> int:
