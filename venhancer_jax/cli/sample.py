@@ -131,7 +131,7 @@ def _enhance(config: ConfigDict) -> int:
     )
 
     initialize_distributed(config)
-    with failing_together(take_signals=False):
+    with failing_together():
         jobs, messages = together(lambda: check_jobs(config))
         check_alike([repr(job.clip) for job in jobs], "the processes do not see the same videos")
         use_compilation_cache(config.compilation_cache or None)

@@ -48,7 +48,7 @@ def main(arguments: Sequence[str]) -> int:
 
         initialize_distributed(config)
         # A signal is noticed by the loop, which saves.
-        with failing_together(take_signals=False):
+        with failing_together():
             from venhancer_jax.training.run import train
 
             state = train(config, epath.Path(values["workdir"]))

@@ -262,6 +262,10 @@ class FileOptions:
     name_as_prompt: bool = flag(
         False, group=FILES, about="use the name of each video as its prompt"
     )
+    captioner: str = text(
+        "", group=FILES,
+        about="MODULE:FUNCTION from the first frame to the prompt of a video whose prompt is empty",
+    )  # fmt: skip
     cuts: str = text(
         "auto", group=FILES, about="where scenes begin: auto, none, or a file with one cut a line"
     )

@@ -20,8 +20,9 @@ from venhancer_jax.pipelines.background import prefetched
 from venhancer_jax.pipelines.claims import Claim, ClaimedError
 from venhancer_jax.pipelines.facts import describe_run
 from venhancer_jax.pipelines.frame_times import OutputClock
+from venhancer_jax.pipelines.job import EnhanceJob
 from venhancer_jax.pipelines.job_folder import Gap, JobFolder, is_done
-from venhancer_jax.pipelines.jobs import EnhanceJob, skipped
+from venhancer_jax.pipelines.jobs import skipped
 from venhancer_jax.pipelines.progress import RunProgress
 from venhancer_jax.pipelines.run_record import MeasuredRun, RunRecord, record_of, window_borders
 from venhancer_jax.pipelines.stream import StreamedSegment, enhance_stream
@@ -148,17 +149,19 @@ def enhance_file(
     """
     started, measured = time.perf_counter(), MeasuredRun()
     clock = system.output_clock(job.clip.rate, job.time_base, job.options)
+    claim = (claim or Claim(job.target)) if is_main_process() else None
     with ExitStack() as stack:
         folder: JobFolder | None = None
-        if is_main_process():
+        suffix = segment_suffix(job.files.codec)
+        if claim is not None:
             stack.enter_context(_explaining(job, job.encoding(clock)))
-            claim = claim or Claim(job.target)
             stack.enter_context(claim.held(wait=0.0 if _is_shared(job) else _CLAIM_WAIT))
-            suffix = segment_suffix(job.files.codec)
             if _is_shared(job) and is_done(job.target):
                 JobFolder(job.target, {}, suffix).remove()
                 log_on_main(f"{job.target} is finished")
                 return
+        job = broadcast_from_main(job.with_prompt)
+        if claim is not None:
             folder = JobFolder(job.target, job.facts() | dict(weights), suffix)
             folder.open(restart=job.files.restart)
             stack.enter_context(_without_empty(folder, claim))

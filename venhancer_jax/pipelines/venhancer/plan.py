@@ -226,6 +226,25 @@ def plan_space(
     )
 
 
+def grid_stride(rate: Fraction, options: VEnhancerOptions) -> int:
+    """Returns the frames of the grid for each input frame.
+
+    Args:
+      rate: frames per second of the input.
+      options: options of the user.
+    """
+    target = options.output_rate(rate)
+    if options.quirks.published_times:
+        return official.interpolated_frames(float(rate), float(target)) + 1
+    near = (target / rate).limit_denominator(8)
+    if near <= 1:
+        return 1
+    if near.numerator <= MAX_STRIDE:
+        return near.numerator
+    # No grid within reach has all output times: twice as fine as needed stays close to them.
+    return min(MAX_STRIDE, 2 * math.ceil(target / rate))
+
+
 def plan_time(
     frames: int, rate: Fraction, options: VEnhancerOptions, *, few_lengths: bool = False
 ) -> TimePlan:
@@ -237,20 +256,16 @@ def plan_time(
     frames of the grid are held. The output lasts as long as the input; the last frame is held, not
     invented. With `few_lengths` or `shape_buckets` the grid is extended to one of few lengths.
     """
-    target = options.output_rate(rate)
+    target, stride = options.output_rate(rate), grid_stride(rate, options)
     if options.quirks.published_times:
-        interpolated = official.interpolated_frames(float(rate), float(target))
-        stride = interpolated + 1
-        index = tuple(official.key_index(frames, interpolated))
+        index = tuple(official.key_index(frames, stride - 1))
         return TimePlan(
             stride=stride,
             key_index=index,
             take=tuple(range(len(index))),
             rate=rate * stride,
-            windows=tuple(official.time_windows(len(index), interpolated, options.window)),
+            windows=tuple(official.time_windows(len(index), stride - 1, options.window)),
         )
-    ratio = target / rate
-    stride = _stride(ratio)
     keys = frames
     if few_lengths or options.shape_buckets:
         keys = buckets.key_frames(frames, stride, options.window)
@@ -258,7 +273,7 @@ def plan_time(
     return TimePlan(
         stride=stride,
         key_index=index,
-        take=nearest_frames(frames, ratio, stride),
+        take=nearest_frames(frames, target / rate, stride),
         rate=target,
         windows=tuple(key_frame_windows(len(index), stride, options.window, _overlap(options))),
     )
@@ -327,14 +342,3 @@ def _published_space(
             f" width that is a multiple of {columns}"
         )
     return plan
-
-
-def _stride(ratio: Fraction) -> int:
-    """Returns the frames of the grid for each input frame."""
-    near = ratio.limit_denominator(8)
-    if near <= 1:
-        return 1
-    if near.numerator <= MAX_STRIDE:
-        return near.numerator
-    # No grid within reach has all output times: twice as fine as needed stays close to them.
-    return min(MAX_STRIDE, 2 * math.ceil(ratio))
