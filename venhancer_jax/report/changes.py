@@ -87,7 +87,7 @@ def measure_changes(output: Clip, source: Clip, run: RunRecord | None) -> Change
     of_tiles = [b for b in ("rows", "columns") if run is not None and getattr(run, b)]
     runs = sampled_runs(output.frames, [f for group in borders.values() for f in group])
     positions, jumps, count = [], [], 0
-    sums = {side: 0.0 for side in of_tiles}
+    sums = dict.fromkeys(of_tiles, 0.0)
     for start, stop in runs:
         before = None
         for index, frame in enumerate(output.read(start, stop), start):

@@ -20,7 +20,6 @@ from venhancer_jax.report.scores import score
 from venhancer_jax.report.settings import repeat_command, setting_rows
 
 
-
 def write_report(
     source: Path,
     target: Path,

@@ -28,9 +28,9 @@ def score(target: Path, reference: Path) -> list[tuple[str, float | None, str]]:
     result, wanted = open_clip(target), open_clip(reference)
     if (result.width, result.height, result.count) != (wanted.width, wanted.height, wanted.count):
         raise InputError(
-            f"{reference}: {wanted.count} frames of {wanted.width}x{wanted.height}, but {target} has"
-            f" {result.count} of {result.width}x{result.height}; give a reference of the same size"
-            " and length"
+            f"{reference}: {wanted.count} frames of {wanted.width}x{wanted.height}, but"
+            f" {target} has {result.count} of {result.width}x{result.height}; give a reference of"
+            " the same size and length"
         )
     names = []
     for name in _NAMES:
