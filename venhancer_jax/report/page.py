@@ -56,7 +56,7 @@ def write_report(
     before = open_source(source, config)
     after = open_output(target, _picture_rate(before, config))
     changes = measure_changes(after, before, run)
-    chosen = choose_frames(after, changes, () if run is None else run.scenes)
+    chosen = choose_frames(before, after, changes, () if run is None else run.scenes)
     pairs = encode_pairs(before, after, chosen)
     scores = None if reference is None else score(target, reference)
     rows = [] if config is None else setting_rows(config)

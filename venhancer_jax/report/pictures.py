@@ -82,10 +82,15 @@ class Loop:
     seconds: float
 
 
-def choose_frames(output: Clip, changes: Changes, scenes: tuple[int, ...]) -> dict[int, str]:
+def choose_frames(
+    source: Clip, output: Clip, changes: Changes, scenes: tuple[int, ...]
+) -> dict[int, str]:
     """Chooses frames of an output: spread over it, at cuts, and at the largest change.
 
+    Frames between those of the input have no counterpart, so that those before them are chosen.
+
     Args:
+      source: the input.
       output: the result.
       changes: its changes.
       scenes: first frame of each scene but the first.
@@ -94,15 +99,21 @@ def choose_frames(output: Clip, changes: Changes, scenes: tuple[int, ...]) -> di
       Reason of each frame, in order of time.
     """
     last = output.frames - 1
-    chosen = {min(last, last // 2): "Middle"}
+    chosen: dict[int, str] = {}
+
+    def choose(frame: int, label: str) -> None:
+        shown = source.index_at(output.seconds_at(frame))
+        chosen.setdefault(output.index_at(source.seconds_at(shown)), label)
+
+    choose(last // 2, "Middle")
     if (largest := changes.largest) is not None:
-        chosen.setdefault(largest, "Largest change")
+        choose(largest, "Largest change")
     step = max(1, len(scenes) // 2)
     for scene in scenes[::step][:2]:
-        chosen.setdefault(scene, "After a cut")
+        choose(scene, "After a cut")
     for frame, label in ((last // 8, "Start"), (last - last // 8, "End")):
         if len(chosen) < MOST_PAIRS:
-            chosen.setdefault(frame, label)
+            choose(frame, label)
     return dict(sorted(chosen.items()))
 
 
