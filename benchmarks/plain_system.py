@@ -9,7 +9,7 @@ from jax.sharding import Mesh
 
 from venhancer_jax.pipelines.frame_times import OutputClock, output_clock
 from venhancer_jax.pipelines.options import EnhanceOptions, WeightOptions
-from venhancer_jax.pipelines.system import Clip, Output, ProgramSpec, SystemSpec
+from venhancer_jax.pipelines.system import Borders, Clip, Output, ProgramSpec, SystemSpec
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,6 +28,11 @@ class Plan:
     def window(self) -> int:
         """Returns the number of frames."""
         return self.output.frames
+
+    @property
+    def borders(self) -> Borders:
+        """Returns no borders."""
+        return Borders()
 
     @property
     def work(self) -> int:

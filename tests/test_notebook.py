@@ -14,7 +14,9 @@ def cells(tmp_path_factory: pytest.TempPathFactory) -> list:
     """Code cells of the notebook, run in an empty folder."""
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     folder = str(tmp_path_factory.mktemp("notebook"))
-    nbclient.NotebookClient(notebook, timeout=300, resources={"metadata": {"path": folder}}).execute()
+    nbclient.NotebookClient(
+        notebook, timeout=300, resources={"metadata": {"path": folder}}
+    ).execute()
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 

@@ -137,7 +137,14 @@ def _enhance(config: ConfigDict) -> int:
         use_compilation_cache(config.compilation_cache or None)
         set_compile_effort(config.compile_effort)
         problems = [Problem(message, 2) for message in messages]
-        problems += run_jobs(load_system(config), jobs, weight_facts(config))
+        finished = None
+        if config.report:
+            from venhancer_jax.report.jobs import index_folders, report_each
+
+            finished = report_each(config)
+        problems += run_jobs(load_system(config), jobs, weight_facts(config), finished)
+        if config.report:
+            index_folders(config, [problem.message for problem in problems])
     for problem in problems:
         print(f"error: {problem.message}", file=sys.stderr)
     # What is no fault of the input outranks what is.

@@ -30,7 +30,7 @@ from venhancer_jax.video.writing.encoding import Encoding
 from venhancer_jax.video.writing.image_folder import IMAGES
 
 # Settings that do not change what is written.
-_NO_FACTS = {"input", "output", "prompt_file", "name_as_prompt", "restart", "share"}
+_NO_FACTS = {"input", "output", "prompt_file", "name_as_prompt", "report", "restart", "share"}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -276,6 +276,10 @@ class FileOptions:
     restart: bool = flag(
         False, group=FILES, about="discard what an interrupted run finished, and begin again"
     )
+    report: bool = flag(
+        False, group=FILES,
+        about="write OUT.mp4.html, a page that compares input and output, and an index of a folder",
+    )  # fmt: skip
     share: bool = flag(
         False, group=FILES,
         about="divide a folder between runs: take what no other run has claimed or finished",

@@ -26,8 +26,9 @@ from venhancer_jax.pipelines.pieces import (
     faded_spans,
     key_frame_step,
     key_frame_windows,
+    window_borders,
 )
-from venhancer_jax.pipelines.system import Clip, Output
+from venhancer_jax.pipelines.system import Borders, Clip, Output
 from venhancer_jax.pipelines.tiles import Tiling, tile_boxes
 from venhancer_jax.pipelines.venhancer import buckets, official
 from venhancer_jax.pipelines.venhancer.options import VEnhancerOptions
@@ -138,6 +139,25 @@ class VEnhancerPlan:
     def window_count(self) -> int:
         """Returns the number of windows: of frames, times tiles."""
         return len(self.time.windows) * self.space.tiles
+
+    @property
+    def borders(self) -> Borders:
+        """Returns where windows and tiles meet."""
+        left, _, top, _ = self.space.padding
+        sides = []
+        for windows, working, before, side in zip(
+            (self.space.rows, self.space.columns),
+            self.space.working_size,
+            (top, left),
+            self.space.size,
+            strict=True,
+        ):
+            scale = working / max((stop for _, stop in windows), default=1)
+            found = window_borders(windows, scale=scale, shift=-before)
+            sides.append(tuple(border for border in found if 0 < border < side))
+        return Borders(
+            frames=tuple(window_borders(self.time.windows)), rows=sides[0], columns=sides[1]
+        )
 
     def boxes(self) -> list[Box]:
         """Returns the windows of the denoiser in latents, which are blended at each step."""
