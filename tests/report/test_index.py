@@ -101,7 +101,7 @@ def test_run_of_a_folder_writes_pages_and_index():
     page = Page(page_path(Path("out/good.mp4")))
     assert "Time and memory" in page.text("h2")
     assert "Write" in page.text("th")
-    assert "2 segment borders" in page.text("figcaption")
+    assert "1 segment border: " in page.text("figcaption")
     whole = Path("out/good.mp4").read_bytes()
     assert main([*settings, "--config.report=False", "--config.output=plain"]) == 2
     assert Path("plain/good.mp4").read_bytes() == whole
