@@ -85,7 +85,7 @@ def opened(browser: Any, pages: dict[str, str]) -> Iterator[Any]:
         page = context.new_page()
         page.set_default_timeout(5000)
         page.on("request", lambda request: requests.append(request.url))
-        page.on("console", lambda message: messages.append(message.text))
+        page.on("console", lambda each: each.type == "error" and messages.append(each.text))
         page.on("pageerror", lambda error: messages.append(str(error)))
         page.goto(pages[name])
         return page
