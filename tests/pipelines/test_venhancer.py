@@ -368,7 +368,7 @@ def test_plan_is_that_of_the_output():
 def test_deviations_are_freed_where_nothing_is_drawn(monkeypatch: pytest.MonkeyPatch):
     """They are as large as the latents, and the default takes the means."""
     posteriors = []
-    encode = encode_module._encode
+    encode = encode_module.encode_frames
 
     def recorded(*args):
         # Those of the frame before are freed by now.
@@ -377,7 +377,7 @@ def test_deviations_are_freed_where_nothing_is_drawn(monkeypatch: pytest.MonkeyP
         posteriors.append(weakref.ref(posterior.log_variance))
         return posterior
 
-    monkeypatch.setattr(encode_module, "_encode", recorded)
+    monkeypatch.setattr(encode_module, "encode_frames", recorded)
     assert encoded(clip(3)).std is None
     assert len(posteriors) == 3
     monkeypatch.undo()

@@ -65,7 +65,9 @@ class InputLook:
                 )
             yield frame
 
-    def finish(self, decoded: Iterable[jax.Array], first: int = 0) -> Iterator[jax.Array]:
+    def finish(
+        self, decoded: Iterable[jax.Array], first: int = 0
+    ) -> Iterator[jax.Array | np.ndarray]:
         """Gives results the look of the input.
 
         Args:

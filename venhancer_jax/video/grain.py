@@ -13,9 +13,9 @@ from venhancer_jax.video import resize
 
 # Luma in [-1, 1] at which the strength is measured; it is interpolated between.
 LEVELS = np.linspace(-0.875, 0.875, 8, dtype=np.float32)
-_LUMA = np.float32([0.2126, 0.7152, 0.0722])
+_LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)
 # What a quadratic fit around a pixel leaves of it (Immerkaer 1996): noise keeps its variance.
-_RESIDUAL = np.float32([[1, -2, 1], [-2, 4, -2], [1, -2, 1]]) / 6
+_RESIDUAL = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32) / 6
 # Noise is measured in the blocks that vary least, which hold no texture. These are also those in
 # which noise happens to vary least, by this factor.
 _BLOCK, _FLATTEST, _VARIANCE_OF_FLATTEST = 8, 0.1, 0.63

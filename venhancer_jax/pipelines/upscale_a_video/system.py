@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from venhancer_jax.diffusion.fidelity import hold_low_frequencies
 from venhancer_jax.diffusion.noise import CounterNoise, NoiseSource
 from venhancer_jax.diffusion.solvers import solve
 from venhancer_jax.pipelines import programs
@@ -23,7 +24,10 @@ from venhancer_jax.pipelines.look import InputLook
 from venhancer_jax.pipelines.progress import Progress
 from venhancer_jax.pipelines.segments import SegmentSizes
 from venhancer_jax.pipelines.system import Clip, EnhancedSegment, ProgramSpec
-from venhancer_jax.pipelines.upscale_a_video.conditions import compute_conditions
+from venhancer_jax.pipelines.upscale_a_video.conditions import (
+    compute_conditions,
+    input_latents,
+)
 from venhancer_jax.pipelines.upscale_a_video.decode import decode_tiles, finish
 from venhancer_jax.pipelines.upscale_a_video.flow import Flows
 from venhancer_jax.pipelines.upscale_a_video.motion import check_flow, compute_flows, refiner
@@ -248,6 +252,8 @@ class UpscaleAVideo(UpscaleAVideoNetworks):
                     steps.calls,
                     options,
                 )
+                held = input_latents(self.vae, part[0], source.plan) if options.fidelity else None
+                denoise = hold_low_frequencies(denoise, held, options.fidelity)
                 refine = None if flows is None else refiner(flows, tile, options)
                 latents.append(
                     solve(

@@ -5,13 +5,15 @@ import numpy as np
 from venhancer_jax.video.colour.hdr import linear_to_srgb, srgb_to_linear
 
 # XYZ of linear sRGB (IEC 61966-2-1) over that of its white, D65: rows sum to 1.
-_XYZ = np.float32([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
+_XYZ = np.array(
+    [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]], np.float32
+)
 _XYZ /= _XYZ.sum(1, keepdims=True)
 _RGB = np.linalg.inv(_XYZ)
 # L, a and b of the cube roots of X, Y and Z, without the -16 of L (CIE 15:2004, 8.2.1).
-_LAB = np.float32([[0, 116, 0], [500, -500, 0], [0, 200, -200]])
+_LAB = np.array([[0, 116, 0], [500, -500, 0], [0, 200, -200]], np.float32)
 _ROOTS = np.linalg.inv(_LAB)
-_BLACK = np.float32([16, 0, 0])
+_BLACK = np.array([16, 0, 0], np.float32)
 _KNEE = 6 / 29
 
 

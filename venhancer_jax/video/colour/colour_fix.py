@@ -65,7 +65,8 @@ def lab(target: np.ndarray, source: np.ndarray) -> np.ndarray:
     Returns:
       Corrected frames `[F, H, W, 3]`, not clipped to any range.
     """
-    size = tuple(min(_AREAS, *sides) for sides in zip(target.shape[1:3], source.shape[1:3]))
+    sizes = target.shape[1:3], source.shape[1:3]
+    size = tuple(min(_AREAS, *sides) for sides in zip(*sizes, strict=True))
     (mean, std), (wanted_mean, wanted_std) = (
         _moments(rgb_to_lab(_to_size(frames, size))) for frames in (target, source)
     )
