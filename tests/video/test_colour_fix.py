@@ -38,8 +38,9 @@ def test_adain_of_a_constant_is_the_mean_of_the_source():
 
 def test_adain_of_large_frames_is_exact():
     frames = 20 + 50 * rng.random((1, 1080, 1920, 3), np.float32)
-    found = adain(frames, FRAMES[:1]).astype(np.float64)
-    expected = FRAMES[:1].std((1, 2), ddof=1, dtype=np.float64)
+    source = np.flip(frames, 1) ** 2
+    found = adain(frames, source).astype(np.float64)
+    expected = source.std((1, 2), ddof=1, dtype=np.float64)
     np.testing.assert_allclose(found.std((1, 2), ddof=1), expected, rtol=1e-4)
 
 
@@ -84,10 +85,11 @@ def colour_error(frames: np.ndarray) -> float:
 @pytest.mark.parametrize("shrunk", [1, 4])
 def test_a_cast_is_removed(colour: str, shrunk: int):
     source = resize.resize_area(PICTURE, (96 // shrunk, 128 // shrunk))
-    before, after = cast(PICTURE), correct_colours(cast(PICTURE), source, colour)
+    before = cast(PICTURE)
+    after = correct_colours(before, source, colour)
     assert (after is before) == (colour == "none")
     if colour != "none":
-        assert colour_error(after) < 0.35 * colour_error(before)
+        assert colour_error(after) < 0.5 * colour_error(before)
 
 
 @pytest.mark.parametrize("correct", [wavelet, adain, lab])
@@ -97,8 +99,8 @@ def test_a_shrunk_source_is_as_good_as_a_whole_one(correct):
 
 
 def test_lab_keeps_the_details_of_luma():
-    found, before = rgb_to_lab(lab(cast(PICTURE), PICTURE)), rgb_to_lab(cast(PICTURE))
-    change = (found - before)[..., 0]
+    dark = cast(PICTURE) - 0.1
+    change = (rgb_to_lab(lab(dark, PICTURE)) - rgb_to_lab(dark))[..., 0]
     np.testing.assert_allclose(change, change.mean(), atol=1e-3)
     assert abs(change.mean()) > 1
 
