@@ -9,11 +9,13 @@ from itertools import pairwise
 from pathlib import Path
 
 import av
+import av.logging
 import numpy as np
 from av import VideoFrame
+from av.filter import Graph
 from av.video.reformatter import ColorRange
 
-from benchmarks.media.inputs import number_of
+from benchmarks.media.inputs import number_of, with_chroma_location
 
 # Levels of 255, and samples of 1, from which a flash or a beep has begun.
 _FLASH, _BEEP = 120, 0.1
@@ -37,6 +39,7 @@ class Facts:
       numbers: number of each picture of `level_frames`, modulo 12.
       streams: kinds of all streams, in order, such as `video:h264`.
       tags: colour matrix, primaries, transfer curve and range (H.273 numbers).
+      chroma: position of the chroma samples, in FFmpeg's words; `unspecified` without a tag.
       light: brightest luminance of the mastering display and MaxCLL, in candela per square metre;
         None where neither is stored.
       alpha: mean opacity of the first picture, from 0 to 1; None for one without.
@@ -58,6 +61,7 @@ class Facts:
     numbers: tuple[int, ...]
     streams: tuple[str, ...]
     tags: tuple[int, int, int, int]
+    chroma: str
     light: tuple[float, int] | None
     alpha: float | None
     sync: float | None
@@ -126,6 +130,7 @@ def probe_output(path: Path) -> Facts:
             int(first.color_trc),
             int(first.color_range),
         ),
+        chroma=_chroma_location(first),
         light=_light(first),
         alpha=_alpha(first),
         sync=_sync(path, [stamp * unit for stamp in stamps], levels),
@@ -158,6 +163,8 @@ def _colours(path: Path) -> Iterator[np.ndarray]:
                 yield frame.to_ndarray(format=layout) / white
                 continue
             full = frame.color_range == ColorRange.JPEG
+            if _chroma_location(frame) == "unspecified":
+                frame = with_chroma_location(frame, "center" if full else "left")
             same = frame.color_range if full else ColorRange.MPEG
             samples = frame.reformat(
                 format="yuv444p16le", src_color_range=same, dst_color_range=same
@@ -169,6 +176,25 @@ def _colours(path: Path) -> Iterator[np.ndarray]:
             kr, kb = _WEIGHTS.get(int(frame.colorspace), _WEIGHTS[guess])
             r, b = luma + 2 * (1 - kr) * red, luma + 2 * (1 - kb) * blue
             yield np.stack([r, (luma - kr * r - kb * b) / (1 - kr - kb), b], -1).clip(0, 1)
+
+
+def _chroma_location(frame: VideoFrame) -> str:
+    """Returns what FFmpeg logs on a frame; PyAV does not show this tag."""
+    graph = Graph()
+    size = {"width": frame.width, "height": frame.height}
+    graph.link_nodes(
+        graph.add_buffer(**size, format=frame.format, time_base=Fraction(1, 1000)),
+        graph.add("showinfo"),
+        graph.add("buffersink"),
+    ).configure()
+    level = av.logging.get_level()
+    av.logging.set_level(av.logging.INFO)
+    with av.logging.Capture(local=True) as lines:
+        graph.vpush(frame)
+        graph.vpull()
+    av.logging.set_level(level)
+    text = " ".join(line for _, _, line in lines)
+    return text.partition(" cl:")[2].split()[0]
 
 
 def _light(frame: VideoFrame) -> tuple[float, int] | None:

@@ -11,6 +11,7 @@ import numpy as np
 from av.video.reformatter import ColorRange, Colorspace
 
 from benchmarks.media.cases import Case
+from benchmarks.media.inputs import with_chroma_location
 
 _MATRICES = {1: Colorspace.ITU709, 5: Colorspace.ITU601, 6: Colorspace.ITU601, 9: Colorspace.BT2020}
 _SIZE = (96, 64)
@@ -25,7 +26,7 @@ _SDR, _NTSC, _PAL = (1, 1, 1), (6, 6, 6), (5, 5, 6)
 _PQ, _HLG = (9, 9, 16), (9, 9, 18)
 
 
-def _waves(count: int, size: tuple[int, int]) -> list[np.ndarray]:
+def _waves(count: int, size: tuple[int, int], fineness: int = 1) -> list[np.ndarray]:
     """Returns saturated colours that move slowly, uint16 RGBA `[H, W, 4]`."""
     width, height = size
     y, x = np.indices((height, width))
@@ -35,7 +36,11 @@ def _waves(count: int, size: tuple[int, int]) -> list[np.ndarray]:
             32768
             + 24000
             * np.stack(
-                [np.sin((x + 2 * i) / 15 + p) * np.cos(y / 13 - p / 2) for p in phases], axis=-1
+                [
+                    np.sin(fineness * (x + 2 * i) / 15 + p) * np.cos(fineness * y / 13 - p / 2)
+                    for p in phases
+                ],
+                axis=-1,
             )
         ).astype(np.uint16)
         for i in range(count)
@@ -53,6 +58,8 @@ def _write(
     size: tuple[int, int] = _SIZE,
     count: int = 5,
     options: dict[str, str] | None = None,
+    chroma: str = "left",
+    fineness: int = 1,
 ) -> Path:
     """Encodes a clip whose samples follow its tags, or what players guess without."""
     matrix, primaries, transfer = tags
@@ -62,7 +69,9 @@ def _write(
     space = _MATRICES[guess if matrix in (0, 2) else matrix]
     with av.open(str(folder / name), "w") as container:
         stream: Any = container.add_stream(
-            codec, rate=Fraction(24), options=_LOSSLESS.get(codec, {}) | (options or {})
+            codec,
+            rate=Fraction(24),
+            options={"chroma_sample_location": chroma} | _LOSSLESS.get(codec, {}) | (options or {}),
         )
         stream.width, stream.height = size
         stream.pix_fmt = layout
@@ -70,8 +79,9 @@ def _write(
         context.colorspace, context.color_primaries, context.color_trc = tags
         if full:
             context.color_range = ColorRange.JPEG
-        for index, image in enumerate(_waves(count, size)):
-            frame = av.VideoFrame.from_ndarray(image, format="rgba64le").reformat(
+        for index, image in enumerate(_waves(count, size, fineness)):
+            frame = av.VideoFrame.from_ndarray(image, format="rgba64le")
+            frame = with_chroma_location(frame, chroma).reformat(
                 format=layout,
                 src_colorspace=space,
                 dst_colorspace=space,
@@ -106,6 +116,17 @@ def _tagged(tags: tuple[int, int, int], full: bool, codec: str, output: str) -> 
     make = partial(_write, name="in.mkv", codec="libx264", layout="yuv420p", tags=tags, full=full)
     expected = {"tags": (*tags, 2 if full else 1)}
     return _kept(name, make, layout, output=output, settings={"codec": codec}, expected=expected)
+
+
+def _sited(location: str, codec: str, output: str, stored: str, layout: str = "yuv420p") -> Case:
+    """Fine colours, which a shift by half a pixel changes by ten decibels."""
+    make = partial(
+        _write, name="in.mkv", codec="libx264", layout=layout, chroma=location, fineness=4
+    )
+    return _kept(
+        f"chroma at {location}, {layout} to {codec}", make, layout, output=output, psnr=37,
+        settings={"codec": codec, "quality": "1"}, expected={"chroma": stored},
+    )  # fmt: skip
 
 
 def _deep(layout: str, codec: str, output: str, stored: str = "", **more: Any) -> Case:
@@ -171,6 +192,13 @@ CASES = [
         {"size": (96, 720), "tags": (*_SDR, 1)},
         psnr=39,
     ),
+    _sited("left", "h264", "out.mp4", "left"),
+    _sited("center", "h264", "out.mp4", "center"),
+    _sited("topleft", "h265", "out.mkv", "topleft", "yuv420p10le"),
+    _sited("topleft", "av1", "out.mp4", "topleft"),
+    _sited("center", "av1", "out.mp4", "left"),
+    _sited("bottom", "ffv1", "out.mkv", "unspecified"),
+    _sited("topleft", "ffv1", "out.mkv", "unspecified", "yuv422p"),
     _deep("yuv420p10le", "h264", "out.mp4"),
     _deep("yuv422p10le", "h265", "out.mp4"),
     _deep("yuv444p10le", "h264", "out.mkv"),

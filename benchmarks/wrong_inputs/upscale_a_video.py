@@ -119,7 +119,7 @@ INPUTS = WrongInputs(
         _case("tile=8", "tile '8': expected auto, none, or a whole number of at least 16 pixels"),
         _case("window=8 window_overlap=8", "window_overlap 8: expected less than window, 8"),
         _case("decode_chunk=0", "decode_chunk 0: expected a whole number from 1"),
-        _case("captioner=mine", "captioner 'mine': expected MODULE:FUNCTION"),
+        _case("captioner=mine", "captioner 'mine': cannot be imported"),
         _case("captioner=gone:caption", "captioner 'gone:caption': cannot be imported"),
         Case("--config.height=62", "expected 4 times as large", "train"),
         Case("--config.augment.noise_levels=1,400", "expected at most 351", "train"),

@@ -275,6 +275,10 @@ class FileOptions:
     name_as_prompt: bool = flag(
         False, group=FILES, about="use the name of each video as its prompt"
     )
+    captioner: str = text(
+        "", group=FILES,
+        about="MODULE:FUNCTION from the first frame to the prompt of a video whose prompt is empty",
+    )  # fmt: skip
     cuts: str = text(
         "auto", group=FILES, about="where scenes begin: auto, none, or a file with one cut a line"
     )
@@ -285,6 +289,10 @@ class FileOptions:
     restart: bool = flag(
         False, group=FILES, about="discard what an interrupted run finished, and begin again"
     )
+    report: bool = flag(
+        False, group=FILES,
+        about="write OUT.mp4.html, a page that compares input and output, and an index of a folder",
+    )  # fmt: skip
     share: bool = flag(
         False, group=FILES,
         about="divide a folder between runs: take what no other run has claimed or finished",

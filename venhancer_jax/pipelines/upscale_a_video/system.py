@@ -35,10 +35,10 @@ from venhancer_jax.pipelines.upscale_a_video.networks import UpscaleAVideoNetwor
 from venhancer_jax.pipelines.upscale_a_video.options import UpscaleAVideoOptions
 from venhancer_jax.pipelines.upscale_a_video.plan import UpscaleAVideoPlan, plan_clip
 from venhancer_jax.pipelines.upscale_a_video.program_specs import program_specs
-from venhancer_jax.pipelines.upscale_a_video.prompts import caption_of, texts_of
+from venhancer_jax.pipelines.upscale_a_video.prompts import texts_of
 from venhancer_jax.pipelines.upscale_a_video.source import Source, read_source
 from venhancer_jax.sharding.mesh import put_sharded
-from venhancer_jax.video.frames import as_rgb8, with_dtype
+from venhancer_jax.video.frames import with_dtype
 
 
 @dataclasses.dataclass(frozen=True)
@@ -224,7 +224,7 @@ class UpscaleAVideo(UpscaleAVideoNetworks):
         latents: list[jax.Array] = []
         with self.on_mesh():
             if text is None:
-                text = self.text(texts_of(options, caption_of(as_rgb8(source.first), options)))
+                text = self.text(texts_of(options))
             text_kv = programs.compute_text_kv(self.denoiser.network, self.denoiser.params, text)
             if flows is None and options.propagation_steps:
                 flows = compute_flows(self.raft, source, options)

@@ -33,6 +33,7 @@ from venhancer_jax.pipelines.venhancer.options import VEnhancerOptions
 from venhancer_jax.pipelines.venhancer.plan import (
     SpacePlan,
     VEnhancerPlan,
+    grid_stride,
     plan_clip,
     plan_space,
     plan_steps,
@@ -118,7 +119,7 @@ class VEnhancer(VEnhancerNetworks):
 
     def segment_sizes(self, rate: Fraction, options: VEnhancerOptions) -> SegmentSizes:
         """Returns how a clip is cut into segments."""
-        stride = plan_time(1, rate, options).stride
+        stride = grid_stride(rate, options)
         window, overlap = window_keys(stride, options)
         windows = 0 if options.compat == "official" else options.segment_windows
         return SegmentSizes(window=window, overlap=overlap, windows=windows, stride=stride)
@@ -127,11 +128,15 @@ class VEnhancer(VEnhancerNetworks):
         self, rate: Fraction, time_base: Fraction | None, options: VEnhancerOptions
     ) -> OutputClock:
         """Returns the times at which the frames of the output are shown."""
-        time = plan_time(1, rate, options)
+        stride = grid_stride(rate, options)
         if options.quirks.published_times:
-            base = time_base or 1 / rate
-            return OutputClock(time_base=base, stride=time.stride, rate=time.rate, holds_last=False)
-        return output_clock(rate, time_base, options, time.stride)
+            return OutputClock(
+                time_base=time_base or 1 / rate,
+                stride=stride,
+                rate=rate * stride,
+                holds_last=False,
+            )
+        return output_clock(rate, time_base, options, stride)
 
     def enhance_segment(
         self,
@@ -197,7 +202,7 @@ class VEnhancer(VEnhancerNetworks):
         Raises:
           InputError: no frames, frames of several sizes, or options that do not fit them.
         """
-        stride = plan_time(1, rate, options).stride
+        stride = grid_stride(rate, options)
         key_noise = noise or CounterNoise(options.seed, place.start)
         noise = noise or CounterNoise(options.seed, place.start * stride)
         with self.on_mesh():
@@ -290,7 +295,7 @@ class VEnhancer(VEnhancerNetworks):
         place: Place,
         progress: Progress,
     ) -> tuple[EncodedClip, VEnhancerPlan]:
-        stride = plan_time(1, rate, options).stride
+        stride = grid_stride(rate, options)
         interpolated = stride - 1 if options.interpolation == "flow" else 0
         count, size = 0, (0, 0)
 

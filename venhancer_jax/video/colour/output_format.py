@@ -3,6 +3,7 @@
 from av import VideoFormat
 
 from venhancer_jax.errors import InputError
+from venhancer_jax.video.colour.chroma_location import guessed_chroma_location
 from venhancer_jax.video.colour.picture_format import (
     BT709,
     BT2020,
@@ -80,12 +81,17 @@ def output_format(
     encoder = ENCODERS.get(codec)
     storable = encoder is None or encoder.full_range
     full = rgb or (source.full_range and source.chroma != "rgb" and storable)
+    location = guessed_chroma_location(full_range=full)
+    if source.chroma == format_chroma(name) == "420" and encoder is not None:
+        kept = source.chroma_location in encoder.chroma_locations
+        location = source.chroma_location if kept else location
     return PictureFormat(
         pixel_format=name,
         matrix=RGB_MATRIX if rgb else matrix,
         primaries=primaries,
         transfer=transfer,
         full_range=full,
+        chroma_location=location,
         mastering_display=source.mastering_display if keeps_light else None,
         content_light=source.content_light if keeps_light else None,
     )

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from av import VideoFormat, VideoFrame
 from av.video.reformatter import ColorRange
 
+from venhancer_jax.video.colour.chroma_location import chroma_location
+
 # Tags by ITU-T H.273.
 RGB_MATRIX, BT709, UNSPECIFIED, BT601_625, BT601_525, BT2020 = 0, 1, 2, 5, 6, 9
 BT2020_TRANSFER, PQ, HLG, LINEAR, SRGB = 14, 16, 18, 8, 13
@@ -46,6 +48,7 @@ class PictureFormat:
       primaries: colour primaries, a number of ITU-T H.273.
       transfer: transfer curve, a number of ITU-T H.273.
       full_range: whether black and white are the first and last code.
+      chroma_location: position of the samples of subsampled chroma, one of `CHROMA_LOCATIONS`.
       tagged: whether the file says anything on its colours; else they are guessed.
       mastering_display: display of the grading, None where it is not known.
       content_light: light of the brightest pixel and frame, None where it is not known.
@@ -56,6 +59,7 @@ class PictureFormat:
     primaries: int = BT709
     transfer: int = BT709
     full_range: bool = False
+    chroma_location: str = "left"
     tagged: bool = True
     mastering_display: MasteringDisplay | None = None
     content_light: ContentLight | None = None
@@ -102,12 +106,14 @@ def source_format(frame: VideoFrame) -> PictureFormat:
     meant = _FAMILY.get(matrix, (BT709, BT709))
     primaries = int(frame.color_primaries) if _known(frame.color_primaries) else meant[0]
     transfer = int(frame.color_trc) if _known(frame.color_trc) else meant[1]
+    full = rgb or frame.color_range == ColorRange.JPEG
     return PictureFormat(
         pixel_format=layout.name,
         matrix=matrix,
         primaries=primaries,
         transfer=LINEAR if is_float(layout.name) else transfer,
-        full_range=rgb or frame.color_range == ColorRange.JPEG,
+        full_range=full,
+        chroma_location=chroma_location(frame, full_range=full),
         tagged=any(map(_known, (frame.colorspace, frame.color_primaries, frame.color_trc))),
         mastering_display=_mastering_display(frame),
         content_light=_content_light(frame),

@@ -6,9 +6,15 @@ from fractions import Fraction
 import cv2
 import numpy as np
 from av import VideoFrame
-from av.video.reformatter import VideoReformatter
+from av.video.reformatter import ColorRange, VideoReformatter
 
-from venhancer_jax.video.colour.conversion import to_rgb
+from venhancer_jax.video.colour.chroma_location import (
+    guessed_chroma_location,
+    is_subsampled,
+    tagged_chroma_location,
+    with_chroma_location,
+)
+from venhancer_jax.video.colour.conversion import source_range, to_rgb
 from venhancer_jax.video.colour.deep_colour import WHITE, is_deep, to_rgb16
 from venhancer_jax.video.colour.hdr import linear_to_srgb
 from venhancer_jax.video.colour.picture_format import is_float
@@ -99,6 +105,7 @@ class PictureConverter:
         self._stored_width = square_pixel_width(first_frame.width, pixel_aspect)
         self._stored_height = first_frame.height
         self._reformatter = VideoReformatter()
+        self._chroma_is_tagged = bool(tagged_chroma_location(first_frame))
 
     @property
     def width(self) -> int:
@@ -122,6 +129,9 @@ class PictureConverter:
         """
         has_alpha = frame.format.has_palette or any(c.is_alpha for c in frame.format.components)
         size = self._stored_width, self._stored_height
+        if not self._chroma_is_tagged and is_subsampled(frame.format):
+            full = source_range(frame) == ColorRange.JPEG
+            frame = with_chroma_location(frame, guessed_chroma_location(full_range=full))
         if is_float(frame.format.name):
             image = _floats(frame, has_alpha)
             if (image.shape[1], image.shape[0]) != size:
