@@ -305,8 +305,8 @@ def test_what_is_planned_is_what_runs(monkeypatch: pytest.MonkeyPatch):
 
         return call
 
-    chosen = options(propagation_steps=(1,), flow="raft", prompt="a new one")
-    for name, static in (("embed_text", 1), ("denoise", 2), ("decode", 1)):
+    chosen = options(propagation_steps=(1,), flow="raft", prompt="a new one", fidelity=0.5)
+    for name, static in (("embed_text", 1), ("encode", 1), ("denoise", 2), ("decode", 1)):
         monkeypatch.setattr(programs, name, spied(name, getattr(programs, name), static))
     list(SYSTEM.enhance(frames(), rate=RATE, options=chosen))
     monkeypatch.undo()
@@ -314,8 +314,9 @@ def test_what_is_planned_is_what_runs(monkeypatch: pytest.MonkeyPatch):
     system = dataclasses.replace(SYSTEM, mesh=mesh)
     plan = system.plan(Clip(frames=3, height=16, width=24, rate=RATE), chosen)
     specs = {spec.name: spec for spec in system.programs(plan, chosen)}
-    assert list(specs) == ["text", "flow", "denoise", "decode"]
-    for name, called in (("text", "embed_text"), ("denoise", "denoise"), ("decode", "decode")):
+    assert list(specs) == ["text", "encode", "flow", "denoise", "decode"]
+    for name in ("text", "encode", "denoise", "decode"):
+        called = "embed_text" if name == "text" else name
         if called != "embed_text":
             assert specs[name].calls == len(calls[called])
             assert _shapes(specs[name].arguments) == calls[called][-1], name
