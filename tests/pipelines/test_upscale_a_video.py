@@ -17,14 +17,19 @@ from video.video_clips import make_video
 
 from venhancer_jax import weights
 from venhancer_jax.cli import sample
+from venhancer_jax.diffusion.fidelity import low_pass
 from venhancer_jax.diffusion.noise import CounterNoise
 from venhancer_jax.errors import InputError
 from venhancer_jax.models.int8 import quantised
 from venhancer_jax.pipelines import catalog, pieces, programs
 from venhancer_jax.pipelines.system import Clip, LoadedNetwork
-from venhancer_jax.pipelines.upscale_a_video.conditions import compute_conditions
+from venhancer_jax.pipelines.upscale_a_video.conditions import (
+    compute_conditions,
+    input_latents,
+)
 from venhancer_jax.pipelines.upscale_a_video.motion import compute_flows, refiner
 from venhancer_jax.pipelines.upscale_a_video.options import UpscaleAVideoOptions
+from venhancer_jax.pipelines.upscale_a_video.plan import UpscaleAVideoPlan
 from venhancer_jax.pipelines.upscale_a_video.source import read_source
 from venhancer_jax.pipelines.upscale_a_video.system import DenoisedClip
 from venhancer_jax.sharding.mesh import inference_mesh
@@ -96,11 +101,27 @@ def test_one_window_of_the_published_program_is_that_of_the_default(three: np.nd
         {"seed": 1},
         {"guidance_scale": 2.0},
         {"propagation_steps": (0,)},
+        {"colour": "lab"},
     ],
     ids=lambda changes: next(iter(changes)),
 )
 def test_every_option_matters(changes: dict, three: np.ndarray):
     assert (enhance(frames(), **changes) != three).any()
+
+
+def test_fidelity_brings_the_coarse_picture_to_the_input(three: np.ndarray):
+    """Which is encoded for it."""
+    wanted = low_pass(input_latents(SYSTEM.vae, *_low_res(denoise(frames(), steps=1))))
+    distances = []
+    for fidelity in (0.0, 0.5, 1.0):
+        (latents,) = denoise(frames(), fidelity=fidelity).latents
+        distances.append(float(jnp.abs(low_pass(latents) - wanted).mean()))
+    assert distances[1] < 0.8 * distances[0] and distances[2] < 0.8 * distances[1]
+    np.testing.assert_array_equal(enhance(frames(), fidelity=0.0), three)
+
+
+def _low_res(denoised: DenoisedClip) -> tuple[np.ndarray, UpscaleAVideoPlan]:
+    return denoised.source.padded(), denoised.plan
 
 
 def test_no_guidance_is_the_negative_prompt_alone():
@@ -284,8 +305,8 @@ def test_what_is_planned_is_what_runs(monkeypatch: pytest.MonkeyPatch):
 
         return call
 
-    chosen = options(propagation_steps=(1,), flow="raft", prompt="a new one")
-    for name, static in (("embed_text", 1), ("denoise", 2), ("decode", 1)):
+    chosen = options(propagation_steps=(1,), flow="raft", prompt="a new one", fidelity=0.5)
+    for name, static in (("embed_text", 1), ("encode", 1), ("denoise", 2), ("decode", 1)):
         monkeypatch.setattr(programs, name, spied(name, getattr(programs, name), static))
     list(SYSTEM.enhance(frames(), rate=RATE, options=chosen))
     monkeypatch.undo()
@@ -293,8 +314,9 @@ def test_what_is_planned_is_what_runs(monkeypatch: pytest.MonkeyPatch):
     system = dataclasses.replace(SYSTEM, mesh=mesh)
     plan = system.plan(Clip(frames=3, height=16, width=24, rate=RATE), chosen)
     specs = {spec.name: spec for spec in system.programs(plan, chosen)}
-    assert list(specs) == ["text", "flow", "denoise", "decode"]
-    for name, called in (("text", "embed_text"), ("denoise", "denoise"), ("decode", "decode")):
+    assert list(specs) == ["text", "encode", "flow", "denoise", "decode"]
+    for name in ("text", "encode", "denoise", "decode"):
+        called = "embed_text" if name == "text" else name
         if called != "embed_text":
             assert specs[name].calls == len(calls[called])
             assert _shapes(specs[name].arguments) == calls[called][-1], name
