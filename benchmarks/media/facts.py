@@ -38,7 +38,7 @@ class Facts:
       start: time of the first picture, in seconds.
       seconds: time from the first picture to the end of the last one.
       rate: exact frames per second where pictures are evenly spaced, else None.
-      numbers: number of each picture of `level_frames`, modulo 12.
+      numbers: number of each picture of `level_frames`, modulo 24.
       streams: kinds of all streams, in order, such as `video:h264`.
       tags: colour matrix, primaries, transfer curve and range (H.273 numbers).
       chroma: position of the chroma samples, in FFmpeg's words; `unspecified` without a tag.
