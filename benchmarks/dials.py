@@ -7,8 +7,9 @@ as `configs/demo.py` does, at the rate of the clip. For `fidelity` the start has
 the published model does: the shipped one starts from the input, from which it hardly departs. For
 `grain` noise is added to the clip.
 `distance` is the root mean square difference of the result, averaged down, from the input, in
-levels of 255; `coarse` that of areas of 8x8 pixels of the input; `detail` the standard deviation of
-the Laplacian of the result. Along five values of a dial they have to rise or fall as the table says.
+levels of 255; `coarse` that of areas of 8x8 pixels of the input; `detail` the standard deviation
+of the Laplacian of the result. Along five values of a dial they have to rise or fall as the table
+says.
 
 For `colour` the frames of the decoder are given a warm cast; `colour error` is the distance of
 large areas of the result from those of the input, in CIELAB, which each way has to halve.
