@@ -11,6 +11,8 @@ os.environ["XLA_FLAGS"] = " ".join(
     [
         "--xla_backend_optimization_level=0",
         *["--xla_cpu_use_fusion_emitters=false"] * version("jaxlib").startswith("0.10."),
+        # Both cores have work of their own.
+        *["--xla_cpu_parallel_codegen_split_count=1"] * version("jaxlib").startswith("0.10."),
         os.environ.get("XLA_FLAGS", ""),
     ]
 )

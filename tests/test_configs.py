@@ -102,6 +102,7 @@ def test_table_of_options_is_current():
 def test_the_console_script_names_its_commands(capsys: pytest.CaptureFixture):
     assert console.main(["--help"]) == 0
     printed = capsys.readouterr().out
-    for command in ("sample", "train", "plan", "convert", "parity", "evaluate", "prepare"):
+    commands = ["sample", "train", "plan", "convert", "parity", "evaluate", "report", "prepare"]
+    for command in commands:
         assert f"  {command} " in printed
     assert console.main(["enhance"]) == 2

@@ -215,6 +215,7 @@ def _enhance_gap(
             progress=update,
             state=gap.state,
         ):
+            computing.finish("denoise")
             yield streamed
             computing.start()
             for frame, tick in streamed.frames:

@@ -18,7 +18,7 @@ from venhancer_jax.files import atomic_write
 
 _FOLDER = "templates"
 _GENERATOR = "venhancer-jax report"
-# The record of a page is near its beginning.
+# The record of a page is near its beginning, and seldom longer.
 _HEAD_BYTES = 256 * 1024
 _RECORD = re.compile(rb'<script type="application/json" id="record">(.*?)</script>', re.DOTALL)
 
@@ -57,9 +57,10 @@ def read_record(page: Path) -> dict[str, Any] | None:
     try:
         with page.open("rb") as file:
             head = file.read(_HEAD_BYTES)
-        if _GENERATOR.encode() not in head or not (match := _RECORD.search(head)):
+        if _GENERATOR.encode() not in head:
             return None
-        record = json.loads(match[1])
+        match = _RECORD.search(head) or _RECORD.search(page.read_bytes())
+        record = json.loads(match[1]) if match else None
     except (OSError, ValueError):
         return None
     return record if isinstance(record, dict) else None

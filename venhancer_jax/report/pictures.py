@@ -105,7 +105,7 @@ def choose_frames(
         shown = source.index_at(output.seconds_at(frame))
         chosen.setdefault(output.index_at(source.seconds_at(shown)), label)
 
-    choose(last // 2, "Middle")
+    choose(last // 2, "Middle" if last else "Picture")
     if (largest := changes.largest) is not None:
         choose(largest, "Largest change")
     step = max(1, len(scenes) // 2)

@@ -87,8 +87,14 @@ def repeat_command(config: ConfigDict) -> str:
 
     Args:
       config: config of `enhancement_config`.
+
+    Returns:
+      The command with the fewest settings; empty for a system without a config file of its own.
     """
-    name, changes = min(_bases(config), key=lambda each: len(each[1]))
+    bases = list(_bases(config))
+    if not bases:
+        return ""
+    name, changes = min(bases, key=lambda each: len(each[1]))
     settings = [f"--config.{key}={value}" for key, value in changes.items()]
     return f"{_COMMAND} {shlex.join([f'--config={name}', *settings])}"
 

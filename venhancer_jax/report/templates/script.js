@@ -64,10 +64,7 @@
     const loop = () => { draw(); next(loop); };
     next(loop);
     for (const event of ["loadeddata", "seeked"]) video.addEventListener(event, draw);
-    const show = () => {
-      play.textContent = video.paused ? "Play" : "Pause";
-      play.setAttribute("aria-pressed", String(!video.paused));
-    };
+    const show = () => { play.textContent = video.paused ? "Play" : "Pause"; };
     for (const event of ["play", "pause"]) video.addEventListener(event, show);
     play.addEventListener("click", () => { if (video.paused) video.play(); else video.pause(); });
     document.querySelector(".speed select").addEventListener("change", (event) => {
