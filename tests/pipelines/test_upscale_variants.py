@@ -24,7 +24,7 @@ CASES: Cases = {
     "frames": ((3, 16, 24), {}, {}),
     "windows": ((11, 16, 24), {"data": 8}, {}),
     "rows": ((11, 16, 24), {"data": 2, "rows": 4}, {}),
-    "tiles": ((3, 24, 40), {}, {"tile": 16, "tile_overlap": 0}),
+    "tiles": ((3, 24, 40), {}, {"tile": 16, "tile_overlap": 0, "fidelity": 0.5}),
     "published": ((3, 16, 24), {}, {"compat": "official"}),
 }
 
