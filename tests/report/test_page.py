@@ -256,6 +256,20 @@ def test_seam_that_shows_is_measured(tmp_path: Path):
     assert (hidden.index("segments") or 0) < 5
 
 
+def test_new_frames_are_no_seams(tmp_path: Path):
+    """Every second frame is new and close to the one before it; the input moves evenly."""
+    source = level_frames(12, 32, 32)
+    between = [[x, x + 2] for x in source]
+    frames = [x.astype(np.uint8) for pair in between for x in pair]
+    before = open_source(make_video(tmp_path / "in.mp4", source, rate=Fraction(12)), None)
+    after = open_output(make_video(tmp_path / "out.mp4", frames, rate=Fraction(24)), Fraction(24))
+    run = replace(RUN, segments=(6, 12), windows=(), scenes=(), rows=())
+    time = measure_changes(after, before, run).time
+    assert time is not None
+    assert time.index("segments") == pytest.approx(1, rel=0.1)
+    assert time.baseline["segments"] == pytest.approx(1, rel=0.1)
+
+
 def test_long_results_are_sampled_around_borders():
     borders = list(range(100, 100_000, 100))
     for chosen in (borders, borders[:3], []):
