@@ -1,6 +1,7 @@
 """Changes of a result: from frame to frame, and across the borders of its parts."""
 
 import dataclasses
+import math
 from collections.abc import Iterable, Iterator, Sequence
 
 import cv2
@@ -13,6 +14,8 @@ from venhancer_jax.report.clips import Clip
 # Frames that are read at most; of longer results those around borders, and others to compare with.
 MOST_FRAMES = 240
 _AROUND = 4
+# Rows and columns of the blocks of codecs and of latents, between which there are jumps too.
+_BLOCK = 8
 # Frames on which jumps between rows and columns are measured.
 _SIDE_FRAMES = 16
 # Pixels at most of a frame on which changes in time are measured.
@@ -30,7 +33,7 @@ class Profile:
       excluded: positions of scene cuts, which are no borders.
       baseline: index of the input at the borders by their kind, where it is known.
       period: least distance of borders; jumps at other distances of them say nothing, as between
-        new frames and those of the input.
+        new frames and those of the input, or within blocks of pixels.
     """
 
     positions: np.ndarray
@@ -178,6 +181,7 @@ def _side(
         jumps=jumps,
         borders={"tiles": borders},
         baseline={} if index is None else {"tiles": index},
+        period=math.gcd(_BLOCK, *borders),
     )
 
 

@@ -97,6 +97,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.policies["json.dumps_kwargs"] = {}  # stages stay in their order
     environment.filters |= {"clock": clock, "size": size, "span": span}
     return environment
 
