@@ -199,9 +199,9 @@ def _colours(path: Path) -> Iterator[np.ndarray]:
 def _chroma_location(frame: VideoFrame) -> str:
     """Returns what FFmpeg logs on a frame; PyAV does not show this tag."""
     graph = Graph()
-    size = {"width": frame.width, "height": frame.height}
+    width, height, unit = frame.width, frame.height, Fraction(1, 1000)
     graph.link_nodes(
-        graph.add_buffer(**size, format=frame.format, time_base=Fraction(1, 1000)),
+        graph.add_buffer(width=width, height=height, format=frame.format, time_base=unit),
         graph.add("showinfo"),
         graph.add("buffersink"),
     ).configure()

@@ -150,9 +150,9 @@ def copy_video(
 def with_chroma_location(frame: av.VideoFrame, location: str) -> av.VideoFrame:
     """Returns a frame whose conversions put chroma samples at a location of FFmpeg's names."""
     graph = Graph()
-    size = {"width": frame.width, "height": frame.height}
+    width, height, unit = frame.width, frame.height, Fraction(1, 1000)
     graph.link_nodes(
-        graph.add_buffer(**size, format=frame.format, time_base=Fraction(1, 1000)),
+        graph.add_buffer(width=width, height=height, format=frame.format, time_base=unit),
         graph.add("setparams", f"chroma_location={location}"),
         graph.add("buffersink"),
     ).configure()

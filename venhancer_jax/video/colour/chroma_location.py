@@ -78,9 +78,9 @@ def is_subsampled(layout: VideoFormat) -> bool:
 def _filtered(frame: VideoFrame, name: str, arguments: str) -> VideoFrame:
     graph = Graph()
     graph.threads = 1
-    size = {"width": frame.width, "height": frame.height}
+    width, height, unit = frame.width, frame.height, _ANY_TIME_BASE
     graph.link_nodes(
-        graph.add_buffer(**size, format=frame.format, time_base=_ANY_TIME_BASE),
+        graph.add_buffer(width=width, height=height, format=frame.format, time_base=unit),
         graph.add(name, arguments),
         graph.add("buffersink"),
     ).configure()

@@ -159,10 +159,12 @@ class PictureConverter:
 
     def _layers_of(self, frame: VideoFrame, size: tuple[int, int]) -> list[np.ndarray]:
         """Returns the layers `[height, width]` of a frame; zeros for those that it lacks."""
-        layers, (width, height) = frame.opaque or {}, size
+        (width, height), layers = size, frame.opaque
         found = []
         for name in self._layer_names:
-            layer = layers.get(name, np.zeros((height, width), np.float32))
+            layer = np.zeros((height, width), np.float32)
+            if isinstance(layers, dict):
+                layer = layers.get(name, layer)
             if layer.shape != (height, width):
                 # A blend of two depths is the depth of nothing.
                 layer = cv2.resize(layer, size, interpolation=cv2.INTER_NEAREST_EXACT)
