@@ -179,6 +179,7 @@ def test_later_page_keeps_what_the_run_recorded(tmp_path: Path):
     record = read_record(first)
     assert record is not None
     assert record["run"] == json.loads(json.dumps(RUN.to_dict()))
+    assert list(record["run"]["stages"]) == list(RUN.stages)
     assert repeat_command(config).replace("'", "&#39;").partition(" ")[0] in first.read_text()
     assert record["config"]["prompt"] == ATTACK
 
@@ -256,6 +257,20 @@ def test_seam_that_shows_is_measured(tmp_path: Path):
     assert (hidden.index("segments") or 0) < 5
 
 
+def test_new_frames_are_no_seams(tmp_path: Path):
+    """Every second frame is new and close to the one before it; the input moves evenly."""
+    source = level_frames(12, 32, 32)
+    between = [[x, x + 2] for x in source]
+    frames = [x.astype(np.uint8) for pair in between for x in pair]
+    before = open_source(make_video(tmp_path / "in.mp4", source, rate=Fraction(12)), None)
+    after = open_output(make_video(tmp_path / "out.mp4", frames, rate=Fraction(24)), Fraction(24))
+    run = replace(RUN, segments=(6, 12), windows=(), scenes=(), rows=())
+    time = measure_changes(after, before, run).time
+    assert time is not None
+    assert time.index("segments") == pytest.approx(1, rel=0.1)
+    assert time.baseline["segments"] == pytest.approx(1, rel=0.1)
+
+
 def test_long_results_are_sampled_around_borders():
     borders = list(range(100, 100_000, 100))
     for chosen in (borders, borders[:3], []):
@@ -277,3 +292,16 @@ def test_pictures_are_lossless_if_small_enough():
         assert len(base64.b64decode(picture.uri.partition(",")[2])) <= budget
         assert picture.stored.startswith("WebP")
         assert picture.width / picture.height == pytest.approx(4 / 3, rel=0.02)
+
+
+def test_tiles_are_compared_with_other_blocks(tmp_path: Path):
+    """Columns jump by 4 between blocks of 8, by 8 at the border of tiles, and drift within them."""
+    steps = np.full(64, 1)
+    steps[::8], steps[32] = 4, 8
+    row = np.cumsum(steps)[None, :, None].astype(np.uint8)
+    frames = [np.tile(row, (32, 1, 3))] * 2
+    options = {"codec": "libx264rgb", "pixel_format": "rgb24", "options": {"crf": "0"}}
+    clip = open_output(make_video(tmp_path / "a.mp4", frames, **options), Fraction(24))
+    run = replace(RUN, segments=(), windows=(), scenes=(), rows=(), columns=(32,))
+    columns = measure_changes(clip, clip, run).sides["columns"]
+    assert columns.index("tiles") == pytest.approx(2, rel=0.1)
