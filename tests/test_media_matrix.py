@@ -27,6 +27,7 @@ QUICK = [
     "folder with a missing picture",
     "still picture to a still picture",
     "one damaged picture",
+    "depth of an exr picture to exr",
     "chroma at center, yuv420p to h264",
     "subtitles of two kinds to mp4",
     "chapters cut with the pictures",

@@ -26,7 +26,7 @@ def shown(cell: nbformat.NotebookNode) -> dict:
 
 
 def test_the_command_writes_clip_and_report(cells: list):
-    assert "wrote enhanced.mp4" in cells[0].outputs[-1].text
+    assert "wrote enhanced.mp4" in cells[0].outputs[0].text
     assert "enhanced.mp4.html" in shown(cells[2])["text/html"]
 
 

@@ -1,4 +1,4 @@
-"""Facts of an output, probed with PyAV alone, not with the code that wrote it."""
+"""Facts of an output, probed with PyAV, not with the code that wrote it; but for EXR's layers."""
 
 import math
 import struct
@@ -12,10 +12,12 @@ import av
 import av.logging
 import numpy as np
 from av import VideoFrame
+from av.container import InputContainer
 from av.filter import Graph
 from av.video.reformatter import ColorRange
 
 from benchmarks.media.inputs import number_of, with_chroma_location
+from venhancer_jax.video.exr_layers import read_layers
 
 # Levels of 255, and samples of 1, from which a flash or a beep has begun.
 _FLASH, _BEEP = 120, 0.1
@@ -43,6 +45,7 @@ class Facts:
       light: brightest luminance of the mastering display and MaxCLL, in candela per square metre;
         None where neither is stored.
       alpha: mean opacity of the first picture, from 0 to 1; None for one without.
+      depth: least and largest sample of the channel Z of the first EXR picture; None without it.
       sync: seconds by which the first beep is later than the first flash; None without both.
       comb: mean difference of lines from both neighbours, in levels of 255.
       decode_times_rise: whether decode times rise strictly in file order.
@@ -64,6 +67,7 @@ class Facts:
     chroma: str
     light: tuple[float, int] | None
     alpha: float | None
+    depth: tuple[float, float] | None
     sync: float | None
     comb: float
     decode_times_rise: bool
@@ -75,9 +79,9 @@ def probe_output(path: Path) -> Facts:
     """Decodes a video and returns its facts.
 
     Args:
-      path: video file.
+      path: video file, or folder of EXR pictures.
     """
-    with av.open(str(path)) as container:
+    with _opened(path) as container:
         stream = container.streams.video[0]
         unit = stream.time_base
         assert unit is not None
@@ -95,7 +99,7 @@ def probe_output(path: Path) -> Facts:
             for each in container.chapters()
             if (base := each["time_base"])
         )
-    with av.open(str(path)) as container:
+    with _opened(path) as container:
         stream = container.streams.video[0]
         levels, combs, first = [], [], None
         for frame in container.decode(stream):
@@ -133,12 +137,26 @@ def probe_output(path: Path) -> Facts:
         chroma=_chroma_location(first),
         light=_light(first),
         alpha=_alpha(first),
+        depth=_depth(path),
         sync=_sync(path, [stamp * unit for stamp in stamps], levels),
         comb=float(np.mean(combs)),
         decode_times_rise=all(a < b for a, b in pairwise(decode)),
         metadata=metadata,
         chapters=chapters,
     )
+
+
+def _opened(path: Path) -> InputContainer:
+    if path.is_dir():
+        return av.open(str(path / "%06d.exr"), format="image2", options={"framerate": "24"})
+    return av.open(str(path))
+
+
+def _depth(path: Path) -> tuple[float, float] | None:
+    first = path / "000001.exr" if path.is_dir() else path
+    if first.suffix != ".exr" or (depth := read_layers(first.read_bytes()).get("Z")) is None:
+        return None
+    return float(depth.min()), float(depth.max())
 
 
 def psnr(source: Path, output: Path) -> float:
@@ -214,7 +232,7 @@ def _alpha(frame: VideoFrame) -> float | None:
 
 def _sync(path: Path, times: list[Fraction], levels: list[float]) -> float | None:
     flash = next((time for time, level in zip(times, levels, strict=True) if level > _FLASH), None)
-    with av.open(str(path)) as container:
+    with _opened(path) as container:
         if flash is None or not container.streams.audio:
             return None
         for frame in container.decode(container.streams.audio[0]):

@@ -11,7 +11,15 @@ import numpy as np
 from av.video.reformatter import ColorRange, Colorspace
 
 from benchmarks.media.cases import Case
-from benchmarks.media.inputs import with_chroma_location
+from benchmarks.media.dynamic_light import (
+    DOLBY_VISION,
+    SUPPLEMENT,
+    dolby_vision,
+    hdr10_plus,
+    with_units,
+)
+from benchmarks.media.inputs import with_chroma_location, write_picture
+from venhancer_jax.video.exr_layers import Layer, add_layers
 
 _MATRICES = {1: Colorspace.ITU709, 5: Colorspace.ITU601, 6: Colorspace.ITU601, 9: Colorspace.BT2020}
 _SIZE = (96, 64)
@@ -160,6 +168,21 @@ def _bright(tags: tuple[int, int, int], codec: str, output: str, light: Any, **m
     )
 
 
+def _with_dynamic_light(folder: Path, kind: int, payload: bytes) -> Path:
+    options = {"x265-params": _LIGHT["x265-params"] + ":bframes=0"}
+    plain = _write(folder, "plain.mkv", "libx265", "yuv420p10le", tags=_PQ, options=options)
+    target = with_units(plain, folder / "in.mkv", kind=kind, payload=payload)
+    plain.unlink()
+    return target
+
+
+def _dynamic(name: str, kind: int, payload: bytes, said: str) -> Case:
+    make = partial(_with_dynamic_light, kind=kind, payload=payload)
+    expected = {"tags": (*_PQ, 1), "light": _LIGHT_KEPT}
+    settings = {"codec": "h265"}
+    return _kept(name, make, "yuv420p10le", settings=settings, expected=expected, message=said)
+
+
 def _transparent(source: str, layout: str, name: str, codec: str, output: str, **more: Any) -> Case:
     return Case(
         f"transparent {layout} to {codec}",
@@ -169,6 +192,22 @@ def _transparent(source: str, layout: str, name: str, codec: str, output: str, *
         output=output,
         **more,
     )
+
+
+def _deep_picture(path: Path, far: float, pixel_format: str) -> Path:
+    """A grey EXR picture with depths from 1 to `far`."""
+    write_picture(path, np.full((*_SIZE[::-1], 3), 99, np.uint8), "exr", pixel_format)
+    depth = np.linspace(1, far, _SIZE[0], dtype=np.float32)[None].repeat(_SIZE[1], 0)
+    path.write_bytes(add_layers(path.read_bytes(), {Layer(name="Z", dtype="float32"): depth}))
+    return path
+
+
+def _deep_pictures(folder: Path) -> Path:
+    pictures = folder / "frames"
+    pictures.mkdir()
+    for number in range(5):
+        _deep_picture(pictures / f"shot_{number:04d}.exr", 100 + number, "gbrapf32le")
+    return pictures
 
 
 _LIGHT_KEPT = (1000.0, 900)
@@ -220,6 +259,22 @@ CASES = [
     _bright(_HLG, "h265", "out.mkv", _LIGHT_KEPT),
     _bright(_PQ, "prores", "out.mov", None, message="mastering display"),
     _bright(_HLG, "ffv1", "out.mkv", None, message="mastering display", psnr=60),
+    _dynamic("HDR10+ becomes HDR10", SUPPLEMENT, hdr10_plus(), "HDR10+ metadata, which no"),
+    _dynamic("Dolby Vision 8 becomes HDR10", DOLBY_VISION, dolby_vision(8),
+             "Dolby Vision metadata, which no"),
+    Case(
+        "Dolby Vision 5 is refused",
+        partial(_with_dynamic_light, kind=DOLBY_VISION, payload=dolby_vision(5)),
+        exit_code=2,
+        message="Dolby Vision of profile 5",
+    ),
+    Case(
+        "HDR10+ to ordinary brightness",
+        partial(_with_dynamic_light, kind=SUPPLEMENT, payload=hdr10_plus()),
+        {"frames": 5, "tags": (*_SDR, 1), "light": None},
+        {"hdr": "sdr", "pixel_format": "yuv420p"},
+        message="ordinary brightness",
+    ),
     Case(
         "PQ to 8 bits is refused",
         partial(_write, name="in.mkv", codec="libx265", layout="yuv420p10le", tags=_PQ),
@@ -244,6 +299,26 @@ CASES = [
                  expected={"alpha": _ALPHA}, tolerance=0.02),
     _transparent("qtrle", "argb", "in.mov", "h264", "out.mp4",
                  expected={"alpha": None}, message="laid over black"),
+    Case(
+        "depth and transparency of numbered exr to exr",
+        _deep_pictures,
+        {"frames": 5, "size": _SIZE, "depth": (1.0, 100.0), "alpha": 1.0},
+        {"codec": "exr"},
+        output="out",
+    ),
+    Case(
+        "depth of an exr picture to exr",
+        lambda folder: _deep_picture(folder / "in.exr", 50.0, "gbrpf32le"),
+        {"frames": 1, "size": (192, 128), "depth": (1.0, 50.0)},
+        {"up_scale": "2"},
+        output="out.exr",
+    ),
+    Case(
+        "depth of numbered exr to h264, left out",
+        _deep_pictures,
+        {"frames": 5, "size": _SIZE, "depth": None},
+        message="layers Z (exr keeps them)",
+    ),
     Case(
         "an option that the encoder lacks",
         partial(_write, name="in.mkv", codec="libx264", layout="yuv420p"),

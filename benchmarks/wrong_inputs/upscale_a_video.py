@@ -111,7 +111,6 @@ INPUTS = WrongInputs(
         _case("propagation_steps=1 flow=none", "flow 'none': expected raft or dis"),
         _case("propagation_steps=1 checkpoint=no_raft", "expected the weights of RAFT"),
         _case("flow=lucas", "flow 'lucas': expected one of raft, dis, none"),
-        _case("colour=sepia", "colour 'sepia': expected one of none, adain, wavelet"),
         _case("compat=official up_scale=2", "up_scale 2: compat 'official' enlarges exactly 4"),
         _case("compat=official fps_scale=2", "compat 'official' keeps the rate"),
         _case("compat=official propagation_steps=1", "computes no optical flow; expected at least"),

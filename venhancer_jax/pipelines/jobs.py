@@ -162,12 +162,12 @@ def check_job(config: ConfigDict, source: Path, target: Path, *, index: int) -> 
     if not job.is_still:
         check_target(target, files.codec)
         check_options(files.codec, split_codec_options(files.codec_options))
-        if lost := losses(info.picture, job.picture, files.codec):
-            log_on_main(f"{target}: not stored as in {source}: {'; '.join(lost)}")
         if said := caution(job.picture, files.codec):
             log_on_main(f"{target}: {said}")
     elif target.is_dir():
         raise InputError(f"{target}: a folder of this name is in the way.")
+    if lost := losses(info.picture, job.picture, files.codec):
+        log_on_main(f"{target}: not stored as in {source}: {'; '.join(lost)}")
     _check_writable(target)
     return job
 

@@ -17,6 +17,7 @@ from venhancer_jax.settings import (
     whole,
     whole_pair,
 )
+from venhancer_jax.video.colour.colour_fix import COLOURS
 from venhancer_jax.video.colour.output_format import HDR_MODES
 from venhancer_jax.video.reading.bars import BARS
 from venhancer_jax.video.reading.deinterlace import DEINTERLACE
@@ -125,6 +126,18 @@ class EnhanceOptions:
         7.5, low=0, high=100, group=LOOK, about="how strongly the prompt is followed; 1 is off"
     )
     seed: int = whole(666, low=0, high=2**32 - 1, group=LOOK, about="seed of all noise")
+    fidelity: float = number(
+        0.0, low=0, high=1, group=LOOK,
+        about="share of the input in the coarse picture; 0 is free, 1 holds it at every step",
+    )  # fmt: skip
+    colour: str = choice(
+        "none", COLOURS, group=LOOK,
+        about="how the colours of the input are given to the output; lab leaves contrast alone",
+    )  # fmt: skip
+    grain: float = number(
+        0.0, low=0, high=1, group=LOOK,
+        about="share of the input's film grain or noise that the output gets, as new grain",
+    )  # fmt: skip
     compat: str = choice(
         "default", COMPATS, group=LOOK,
         about="official repeats the published program with its quirks",

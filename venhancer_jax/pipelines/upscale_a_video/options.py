@@ -19,7 +19,6 @@ from venhancer_jax.settings import choice, flag, number, parsed, text, whole
 
 MAX_NOISE_LEVEL = 350
 FLOWS = ("raft", "dis", "none")
-COLOURS = ("none", "adain", "wavelet")
 
 
 def parse_steps(value: Any) -> tuple[int, ...]:
@@ -74,9 +73,6 @@ class UpscaleAVideoOptions(GuidedOptions):
     )  # fmt: skip
     flow: str = choice(
         "raft", FLOWS, group=LOOK, about="optical flow for propagation_steps; dis needs no weights"
-    )
-    colour: str = choice(
-        "none", COLOURS, group=LOOK, about="how the colours of the input are given to the output"
     )
     window: int = whole(8, low=2, high=1000, group=SPEED, about="frames that are denoised together")
     window_overlap: int = whole(

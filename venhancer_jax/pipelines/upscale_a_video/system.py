@@ -13,16 +13,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from venhancer_jax.diffusion.fidelity import hold_low_frequencies
 from venhancer_jax.diffusion.noise import CounterNoise, NoiseSource
 from venhancer_jax.diffusion.solvers import solve
 from venhancer_jax.pipelines import programs
 from venhancer_jax.pipelines.continuation import WHOLE_CLIP, Place, continuing
 from venhancer_jax.pipelines.denoise import windowed_denoiser
 from venhancer_jax.pipelines.frame_times import OutputClock, at_output_times, output_clock
+from venhancer_jax.pipelines.look import InputLook
 from venhancer_jax.pipelines.progress import Progress
 from venhancer_jax.pipelines.segments import SegmentSizes
 from venhancer_jax.pipelines.system import Clip, EnhancedSegment, ProgramSpec
-from venhancer_jax.pipelines.upscale_a_video.conditions import compute_conditions
+from venhancer_jax.pipelines.upscale_a_video.conditions import (
+    compute_conditions,
+    input_latents,
+)
 from venhancer_jax.pipelines.upscale_a_video.decode import decode_tiles, finish
 from venhancer_jax.pipelines.upscale_a_video.flow import Flows
 from venhancer_jax.pipelines.upscale_a_video.motion import check_flow, compute_flows, refiner
@@ -110,11 +115,12 @@ class UpscaleAVideo(UpscaleAVideoNetworks):
         """
         progress = progress or (lambda stage, done, total: None)
         dtype, frames = with_dtype(frames)
+        look = InputLook(options)
         denoised = self.denoise_clip(
-            frames, rate=rate, options=options, noise=noise, text=text, progress=progress
-        )
-        decoded = self.decode_frames(denoised, options)
-        pixels = self.to_bytes(decoded, truncate=options.quirks.truncate_bytes, dtype=dtype)
+            look.watch(frames), rate=rate, options=options, noise=noise, text=text,
+            progress=progress,
+        )  # fmt: skip
+        pixels = self._decode_pixels(denoised, options, look, dtype)
         outputs = [(index, tick) for tick, index in enumerate(denoised.plan.take)]
         yield from (frame for frame, _ in at_output_times(pixels, outputs, progress))
 
@@ -142,16 +148,16 @@ class UpscaleAVideo(UpscaleAVideoNetworks):
     ) -> EnhancedSegment:
         """Denoises a segment of a clip; its frames are decoded when they are requested."""
         dtype, frames = with_dtype(frames)
+        look = InputLook(options, start=place.start)
         denoised = self.denoise_clip(
-            frames, rate=rate, options=options, place=place, progress=progress
+            look.watch(frames), rate=rate, options=options, place=place, progress=progress
         )
         finished = None
         if len(denoised.latents) == 1:
             finished = place.keep(denoised.latents[0], stride=1, window=options.window)
 
         def decode(stop: int) -> Iterator[np.ndarray]:
-            decoded = self.decode_frames(denoised, options)
-            pixels = self.to_bytes(decoded, truncate=options.quirks.truncate_bytes, dtype=dtype)
+            pixels = self._decode_pixels(denoised, options, look, dtype)
             return itertools.islice(pixels, place.first - place.start, stop + 1 - place.start)
 
         return EnhancedSegment(finished, decode)
@@ -246,6 +252,8 @@ class UpscaleAVideo(UpscaleAVideoNetworks):
                     steps.calls,
                     options,
                 )
+                held = input_latents(self.vae, part[0], source.plan) if options.fidelity else None
+                denoise = hold_low_frequencies(denoise, held, options.fidelity)
                 refine = None if flows is None else refiner(flows, tile, options)
                 latents.append(
                     solve(
@@ -279,6 +287,16 @@ class UpscaleAVideo(UpscaleAVideoNetworks):
             with self.on_mesh():
                 finished = finish(frames, low_res, denoised.plan.space, options.colour)
             yield finished
+
+    def _decode_pixels(
+        self,
+        denoised: DenoisedClip,
+        options: UpscaleAVideoOptions,
+        look: InputLook,
+        dtype: np.dtype,
+    ) -> Iterator[np.ndarray]:
+        finished = look.finish(self.decode_frames(denoised, options))
+        return self.to_bytes(finished, truncate=options.quirks.truncate_bytes, dtype=dtype)
 
     def programs(self, plan: UpscaleAVideoPlan, options: UpscaleAVideoOptions) -> list[ProgramSpec]:
         """Lists what an enhancement compiles: text, flow, denoise, decode."""
