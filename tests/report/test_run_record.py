@@ -1,5 +1,6 @@
 """Time and memory of stages, and borders: recorded with segments, summed over runs."""
 
+import dataclasses
 import time
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     make_video(Path("in.mp4"), clip(11))
     config = enhancement_config("toy")
     config.update({"input": "in.mp4", "output": "out.mp4", "cuts": "none"})
-    config.update({"window": 4, "segment_windows": 1, "delay": 0.01, "up_scale": 1.0})
+    config.update({"window": 4, "segment_windows": 1, "delay": 0.03, "up_scale": 1.0})
     return check_jobs(config)[0][0]
 
 
@@ -51,6 +52,8 @@ def test_records_survive_a_resume(job: Any, monkeypatch: pytest.MonkeyPatch):
     whole = enhance(job)
     assert whole.resumed == 0
     assert whole.segments == (2, 4, 6, 8)
+    # Frames that are waited for are not written meanwhile.
+    assert whole.stages["write"].seconds < whole.stages["denoise"].seconds / 2
     assert not whole.scenes
     result = job.target.read_bytes()
 
@@ -92,6 +95,11 @@ def test_first_run_counts_in_the_second(job: Any, monkeypatch: pytest.MonkeyPatc
     record = enhance(job)
     assert record.stages["denoise"].seconds > 0.1
     assert record.resumed == 1
+
+
+def test_report_can_be_requested_when_a_run_resumes(job: Any):
+    files = dataclasses.replace(job.files, report=True)
+    assert dataclasses.replace(job, files=files).facts() == job.facts()
 
 
 def test_waiting_counts_for_no_stage():
