@@ -19,12 +19,13 @@ from video.video_clips import level_frames, make_video
 from venhancer_jax.cli.report import main
 from venhancer_jax.cli.sample import parse_sample_config
 from venhancer_jax.errors import InputError
-from venhancer_jax.report import page_path, write_report
+from venhancer_jax.report import page_path, pictures, write_report
 from venhancer_jax.report.changes import MOST_FRAMES, measure_changes, sampled_runs
 from venhancer_jax.report.clips import open_output, open_source
 from venhancer_jax.report.html import read_record
-from venhancer_jax.report.pictures import choose_frames, encode_picture
+from venhancer_jax.report.pictures import choose_frames, encode_loop, encode_picture
 from venhancer_jax.report.settings import config_of_job, repeat_command, setting_rows
+from venhancer_jax.video import read_frames
 
 MOST_BYTES = 12 * 2**20
 
@@ -231,6 +232,30 @@ def test_frames_are_those_of_the_same_time(pair: tuple[Path, Path]):
     for index in chosen:
         before = source.frame(source.index_at(target.seconds_at(index)))
         assert abs(before.mean() - target.frame(index).mean()) < 1
+
+
+def test_video_has_the_input_above_the_output_at_its_time(tmp_path: Path):
+    source = make_video(tmp_path / "in.mp4", level_frames(8), rate=Fraction(10))
+    darker = [frame - 5 for frame in level_frames(8) for _ in range(2)]
+    target = make_video(tmp_path / "out.mp4", darker, rate=Fraction(20))
+    loop = encode_loop(open_source(source, None), open_output(target, Fraction(20)))
+    assert loop is not None
+    assert (loop.width, loop.height, loop.seconds) == (64, 48, 0.8)
+    (tmp_path / "loop.mp4").write_bytes(base64.b64decode(loop.uri.partition(",")[2]))
+    for i, frame in enumerate(read_frames(tmp_path / "loop.mp4")):
+        assert frame.shape == (96, 64, 3)
+        assert abs(frame[:48].mean() - 10 * (i // 2 + 1)) < 2
+        assert abs(frame[48:].mean() - (10 * (i // 2 + 1) - 5)) < 2
+    assert i == 15
+
+
+def test_video_is_small_or_smaller(pair: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(pictures, "VIDEO_BYTES", 2500)
+    noise = np.random.default_rng(0).integers(0, 256, (4, 96, 128, 3), np.uint8)
+    clip = open_output(make_video(pair[0].with_name("noise.mp4"), list(noise)), Fraction(24))
+    loop = encode_loop(clip, clip)
+    assert loop is not None
+    assert len(base64.b64decode(loop.uri.partition(",")[2])) <= 2500
 
 
 def test_part_that_was_enhanced_is_compared(pair: tuple[Path, Path]):
