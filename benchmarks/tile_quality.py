@@ -10,6 +10,7 @@ that of whole frames at the same positions (`metrics/seams.py`). With `--work=DI
 as `DIR/TILE/CLIP/*.png`.
 """
 
+import itertools
 import json
 import tempfile
 from collections.abc import Sequence
@@ -72,7 +73,7 @@ def jump(
     axes: dict[Axis, Sequence[Window]] = {"rows": rows, "columns": columns}
     ratios = []
     for axis, windows in axes.items():
-        pairs = zip(windows, windows[1:], strict=False)
+        pairs = itertools.pairwise(windows)
         borders = [_PIXELS * (stop + start) // 2 for (_, stop), (start, _) in pairs]
         if borders:
             tiled, expected = (seam_index(x, borders, axis=axis) for x in (frames, whole))

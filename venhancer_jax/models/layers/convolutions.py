@@ -150,6 +150,7 @@ class Upsample(nnx.Module):
                 for column, phase in enumerate(_phase_kernels(of_rows, axis=1))
             ]
             lines.append(jnp.stack(pixels, axis=3))
+        assert self.conv.bias is not None
         out = jnp.stack(lines, axis=2) + self.conv.bias[...].astype(dtype)
         return out.reshape(*x.shape[:-3], 2 * x.shape[-3], 2 * x.shape[-2], -1)
 
