@@ -5,7 +5,7 @@ import functools
 import itertools
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -115,7 +115,11 @@ def _is_shared(job: EnhanceJob) -> bool:
 
 
 def enhance_file(
-    system: System, job: EnhanceJob, weights: Mapping[str, str], claim: Claim | None = None
+    system: System,
+    job: EnhanceJob,
+    weights: Mapping[str, str],
+    claim: Claim | None = None,
+    watch: Callable[[int, int], RunProgress] = RunProgress,
 ) -> None:
     """Enhances one video; the result appears whole or not at all, with the other streams.
 
@@ -128,6 +132,8 @@ def enhance_file(
       job: checked video.
       weights: what the result follows from besides video and options, by name.
       claim: claim of the result, by default a new one.
+      watch: `RunProgress`, or a subclass that sees the progress too; what its methods raise ends
+        the run, whose finished segments are kept.
 
     Raises:
       ClaimedError: another run is writing the result.
@@ -151,7 +157,7 @@ def enhance_file(
             folder.open(restart=job.files.restart)
             stack.enter_context(_without_empty(folder, claim))
             log_on_main(describe_run(system, job, clock, folder.path, folder.finished))
-        with RunProgress(job.output.frames, folder.finished_frames if folder else 0) as progress:
+        with watch(job.output.frames, folder.finished_frames if folder else 0) as progress:
             while (gap := broadcast_from_main(lambda: folder and folder.next_gap())) is not None:
                 _enhance_gap(system, job, clock, gap, folder, claim, progress)
         if folder is not None:

@@ -57,7 +57,7 @@ class UpscaleAVideoOptions(GuidedOptions):
         "best quality, extremely detailed", group=LOOK, about="text that is added to every prompt"
     )
     captioner: str = text(
-        "", group=FILES,
+        "", group=FILES, opens=True,
         about="MODULE:FUNCTION from the first frame to the prompt of a clip without one",
     )  # fmt: skip
     steps: int = whole(30, low=1, high=999, group=LOOK, about="steps of the solver")
@@ -137,11 +137,16 @@ class UpscaleAVideoWeights(WeightOptions):
         about="sizes of the networks; upscale_a_video has those of the published ones",
     )  # fmt: skip
     checkpoint: str = text(
-        "", group=NETWORKS, about="folder of all published networks, or the UNet alone"
+        "", group=NETWORKS, opens=True,
+        about="folder of all published networks, or the UNet alone",
+    )  # fmt: skip
+    vae_checkpoint: str = text("", group=NETWORKS, about="VAE: folder, file, id or URL", opens=True)
+    text_checkpoint: str = text(
+        "", group=NETWORKS, about="text encoder: folder, file, id or URL", opens=True
     )
-    vae_checkpoint: str = text("", group=NETWORKS, about="VAE: folder, file, id or URL")
-    text_checkpoint: str = text("", group=NETWORKS, about="text encoder: folder, file, id or URL")
-    flow_checkpoint: str = text("", group=NETWORKS, about="RAFT: folder, file, id or URL")
+    flow_checkpoint: str = text(
+        "", group=NETWORKS, about="RAFT: folder, file, id or URL", opens=True
+    )
     video_vae: bool = flag(
         False, group=NETWORKS, about="use the decoder that sees the input, steadier but slower"
     )
