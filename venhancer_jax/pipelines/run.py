@@ -56,7 +56,10 @@ class Problem:
 
 
 def run_jobs(
-    system: System, jobs: Sequence[EnhanceJob], weights: Mapping[str, str]
+    system: System,
+    jobs: Sequence[EnhanceJob],
+    weights: Mapping[str, str],
+    watch: Callable[[int, int], RunProgress] = RunProgress,
 ) -> list[Problem]:
     """Enhances one video after the other; one that fails does not stop the others.
 
@@ -70,6 +73,7 @@ def run_jobs(
       system: networks with weights.
       jobs: checked videos.
       weights: what the results follow from besides videos and options, by name.
+      watch: progress of each video; see `enhance_file`.
 
     Returns:
       Problems of the videos that could not be enhanced; empty if all were.
@@ -84,7 +88,7 @@ def run_jobs(
         claimed_by_others = []
         for job, claim in waiting:
             try:
-                enhance_file(system, job, weights, claim)
+                enhance_file(system, job, weights, claim, watch)
             except ClaimedError as error:
                 if _is_shared(job):
                     claimed_by_others.append((job, claim))
