@@ -31,12 +31,13 @@ class Folders:
       roots: all folders, `work` first.
     """
 
-    def __init__(self, work: Path, others: Sequence[Path] = ()) -> None:
+    def __init__(self, work: Path, others: Sequence[Path] = (), known: Sequence[Path] = ()) -> None:
         """Creates the work folder.
 
         Args:
           work: folder of results.
           others: further folders that may be read and written.
+          known: input and output that the app was started with, which are allowed.
 
         Raises:
           InputError: the work folder cannot be created, or another one does not exist.
@@ -49,7 +50,9 @@ class Folders:
             if not other.is_dir():
                 raise InputError(f"allow {other}: no such folder")
         self.work = work.resolve()
-        self.roots = (self.work, *(other.resolve() for other in others))
+        inside = [*others, *(path for path in known if path.is_dir())]
+        self.roots = (self.work, *(path.resolve() for path in inside))
+        self._known = {path.absolute() for path in known}
 
     @property
     def hidden(self) -> Path:
@@ -69,6 +72,8 @@ class Folders:
         path = Path(text.strip())
         if "\0" in text or ".." in path.parts:
             raise InputError(f"{name} {text!r}: expected a path without '..'")
+        if path.absolute() in self._known:
+            return path
         tried = [root / path for root in self.roots]
         found = next((p for p in tried if p.exists()), tried[0])
         self.check(found, name, text)
@@ -106,6 +111,8 @@ class Folders:
         Raises:
           InputError: one of them leads out of the folders.
         """
+        if path.absolute() in self._known:
+            return
         for read in (path, path.with_suffix(".txt"), *(path.iterdir() if path.is_dir() else ())):
             if not read.name.startswith("."):
                 self.check(read, "input")
@@ -116,6 +123,8 @@ class Folders:
         Raises:
           InputError: one of them leads out of the folders.
         """
+        if path.absolute() in self._known:
+            return
         for written in (path, job_path(path)):
             self.check(written, "output")
 

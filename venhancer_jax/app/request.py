@@ -88,10 +88,9 @@ def make_requests(
         raise InputError("no video: upload one, or type the path of one")
     with config.unlocked():
         folders.check_opened(config, before)
-        if config.input != before.input:
-            config.input = str(folders.find(config.input, "input"))
-            folders.check_source(Path(config.input))
-        if config.output and config.output != before.output:
+        config.input = str(folders.find(config.input, "input"))
+        folders.check_source(Path(config.input))
+        if config.output:
             is_folder = config.output.endswith("/")
             config.output = str(folders.find(config.output, "output")) + "/" * is_folder
         pairs = list_jobs(config)
@@ -100,8 +99,7 @@ def make_requests(
             config.output = str(folders.work / pairs[0][1].name if single else folders.work)
             pairs = list_jobs(config)
     for source, target in pairs:
-        if config.input != before.input:
-            folders.check_source(source)
+        folders.check_source(source)
         folders.check_target(target)
     jobs, problems = check_jobs(config)
     sources = [source for source, _ in pairs]
