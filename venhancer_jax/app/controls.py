@@ -58,7 +58,9 @@ def control(row: HelpRow) -> Any:
     if row.kind in ("whole", "number"):
         return gr.Number(row.default, **shared)
     lines = 2 if row.key.endswith("prompt") else 1
-    return gr.Textbox(text_of(row.default), lines=lines, placeholder="none", **shared)
+    return gr.Textbox(
+        text_of(row.default), lines=lines, max_lines=2 * lines - 1, placeholder="none", **shared
+    )
 
 
 def text_of(value: Any) -> str:

@@ -14,7 +14,6 @@ from venhancer_jax.pipelines.job_folder import job_path
 from venhancer_jax.settings import help_rows
 from venhancer_jax.video.writing.codec_options import split_codec_options
 
-# Names such as `svd_vae` or `auto`, which are no paths.
 _WORD = re.compile(r"\w[\w.-]*")
 # Encoder options that name no file.
 _ENCODER_OPTIONS = (
@@ -128,44 +127,48 @@ class Folders:
         for written in (path, job_path(path)):
             self.check(written, "output")
 
-    def check_opened(self, config: ConfigDict, start: ConfigDict) -> None:
+    def check_opened(self, config: ConfigDict, start: ConfigDict) -> dict[str, str]:
         """Checks all settings that name something to open, besides input and output.
 
-        What the app was started with is allowed; else words that are no paths, and paths inside the
+        What the app was started with is allowed; else names of checkpoints, and paths inside the
         folders.
 
         Args:
           config: config of a job.
           start: config that the app was started with.
 
+        Returns:
+          Absolute paths of the settings that are paths, by key.
+
         Raises:
           InputError: a setting would open something else.
         """
         rows = help_rows(config, *settings_of(system_of(config)))
         before = {row.key: row.default for row in help_rows(start, *settings_of(system_of(start)))}
+        paths = {}
         for row in rows:
             value = row.default
-            if not row.opens or not value or value == before.get(row.key):
+            if not row.opens or row.key in ("input", "output"):
                 continue
-            if row.key in ("input", "output"):
-                continue  # checked as paths
+            if not value or value == before.get(row.key):
+                continue
             if row.key == "codec_options":
-                self._check_encoder_options(value)
-            elif not (_WORD.fullmatch(value) and not Path(value).exists()):
-                if ":" in value:
-                    raise InputError(
-                        f"{row.key} {value!r}: expected a path or a name; this can be set only"
-                        f" when the app is started, --config.{row.key}=..."
-                    )
-                config[row.key] = str(self.find(value, row.key))
-
-    def _check_encoder_options(self, value: str) -> None:
-        for name, setting in split_codec_options(value):
-            if name not in _ENCODER_OPTIONS or not _WORD.fullmatch(setting):
+                _check_encoder_options(value)
+            elif ":" in value:
                 raise InputError(
-                    f"codec_options: {name}={setting} can be set only when the app is started;"
-                    f" this page takes {', '.join(_ENCODER_OPTIONS)}"
+                    f"{row.key} {value!r}: can be set only when the app is started,"
+                    f" --config.{row.key}=..."
                 )
+            elif not self._is_name(row.key, value):
+                paths[row.key] = str(self.find(value, row.key))
+        return paths
+
+    def _is_name(self, key: str, value: str) -> bool:
+        """Returns whether a value is a name, such as `svd_vae` or `auto`, and no path."""
+        if not (key == "cuts" or key.endswith("checkpoint")):
+            return False
+        there = any(folder.joinpath(value).exists() for folder in (Path(), *self.roots))
+        return not there and _WORD.fullmatch(value) is not None
 
     def keep_upload(self, path: Path) -> Path:
         """Moves an uploaded file to the folder of uploads; equal files are stored once.
@@ -193,3 +196,12 @@ class Folders:
             target = folder / f"{Path(name).stem}-{number}{Path(name).suffix}"
         shutil.move(path, target)
         return target
+
+
+def _check_encoder_options(value: str) -> None:
+    for name, setting in split_codec_options(value):
+        if name not in _ENCODER_OPTIONS or not _WORD.fullmatch(setting):
+            raise InputError(
+                f"codec_options: {name}={setting} can be set only when the app is started;"
+                f" this page takes {', '.join(_ENCODER_OPTIONS)}"
+            )

@@ -301,6 +301,7 @@ class JobQueue:
         job.checked = check_job(config, request.source, request.target, index=request.index)
         system = self.model.of(config)
         job.check_cancelled()
+        job.stage = "starting"
         if request.preview:
             job.preview = self._preview(job, system, job.checked)
             return []

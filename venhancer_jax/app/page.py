@@ -1,5 +1,6 @@
 """Layout of the page, and what its buttons do."""
 
+import html
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
@@ -14,11 +15,12 @@ from venhancer_jax.app.files import Folders
 from venhancer_jax.app.jobs import ACTIVE, Job, JobQueue, State
 from venhancer_jax.app.request import make_requests
 from venhancer_jax.errors import InputError
+from venhancer_jax.pipelines.config import system_of
 from venhancer_jax.video import probe
 
 TICK_SECONDS = 0.7
 CSS = """
-.gradio-container { max-width: 1280px !important; margin: auto; }
+.gradio-container > main { max-width: 1280px !important; margin: auto; width: 100%; }
 .quiet { color: var(--body-text-color-subdued); font-size: .9rem; }
 .error { border-left: 3px solid #c2410c; background: #c2410c14; padding: .6rem .8rem;
   margin-top: .6rem; overflow-wrap: anywhere; }
@@ -54,10 +56,17 @@ def build_page(start: Sequence[str], folders: Folders, queue: JobQueue) -> gr.Bl
     rest = [row for row in rows.values() if row not in first and row.key != "input"]
     controls: dict[str, Any] = {}
     with gr.Blocks(
-        title="venhancer", analytics_enabled=False, delete_cache=(3600, 7 * 86400)
+        title="venhancer",
+        analytics_enabled=False,
+        fill_width=True,
+        delete_cache=(3600, 7 * 86400),
     ) as page:
         selected, shown = gr.State(None), gr.State(None)
-        gr.HTML(f"<h1>Enhance a video</h1><div class='quiet'>{config.preset}</div>")
+        gr.HTML(
+            "<h1>Enhance a video</h1><div class='quiet'>"
+            f"Model {html.escape(config.preset or system_of(config))}; results in"
+            f" {html.escape(str(folders.work))}</div>"
+        )
         with gr.Row():
             with gr.Column(scale=5, min_width=320):
                 upload = gr.File(label="Video or picture", height=130, elem_id="upload")
@@ -65,21 +74,21 @@ def build_page(start: Sequence[str], folders: Folders, queue: JobQueue) -> gr.Bl
                 facts = gr.HTML(elem_id="facts")
                 for row in first:
                     controls[row.key] = control(row)
+                with gr.Row():
+                    preview = gr.Button("Preview", min_width=100, elem_id="preview")
+                    run = gr.Button("Run", variant="primary", min_width=100, elem_id="run")
+                message = gr.HTML(elem_id="message")
                 for group, members in groupby(rest, lambda row: row.group):
                     with gr.Accordion(group.capitalize(), open=False):
                         for row in members:
                             controls[row.key] = control(row)
-                with gr.Row():
-                    preview = gr.Button("Preview", elem_id="preview")
-                    run = gr.Button("Run", variant="primary", elem_id="run")
-                message = gr.HTML(elem_id="message")
             with gr.Column(scale=6, min_width=320):
                 menu = gr.Dropdown([], label="Job", filterable=False, visible=False, elem_id="jobs")
                 panel = gr.HTML(elem_id="panel")
                 with gr.Row(visible=False) as buttons:
-                    cancel = gr.Button("Cancel", elem_id="cancel")
-                    again = gr.Button("Run again", elem_id="again")
-                    discard = gr.Button("Discard", elem_id="discard")
+                    cancel = gr.Button("Cancel", min_width=90, elem_id="cancel")
+                    again = gr.Button("Run again", min_width=90, elem_id="again")
+                    discard = gr.Button("Discard", min_width=90, elem_id="discard")
                 with gr.Column(visible=False) as result:
                     slider = gr.ImageSlider(
                         type="filepath", format="png", label="Before and after", elem_id="compare",
@@ -109,13 +118,13 @@ def build_page(start: Sequence[str], folders: Folders, queue: JobQueue) -> gr.Bl
             """Updates what has changed since the last time."""
             job = queue.find(name) or next(reversed(queue.jobs), None)
             now = job and (job.id, job.state, job.seconds), status.choices(queue)
-            html = status.job_html(queue, job) + status.others_html(queue, job)
+            lines = status.job_html(queue, job) + status.others_html(queue, job)
             if now == before:
-                return [html, *[gr.skip()] * (len(views) - 1)]
+                return [lines, *[gr.skip()] * (len(views) - 1)]
             active = job is not None and job.state in ACTIVE
             stopping = job is not None and job.state == State.CANCELLING
             return [
-                html,
+                lines,
                 now,
                 gr.update(choices=now[1], value=job.id if job else None, visible=len(now[1]) > 1),
                 gr.update(visible=job is not None),

@@ -87,7 +87,8 @@ def make_requests(
     if not config.input:
         raise InputError("no video: upload one, or type the path of one")
     with config.unlocked():
-        folders.check_opened(config, before)
+        paths = folders.check_opened(config, before)
+        config.update(paths)
         config.input = str(folders.find(config.input, "input"))
         folders.check_source(Path(config.input))
         if config.output:
@@ -103,8 +104,9 @@ def make_requests(
         folders.check_target(target)
     jobs, problems = check_jobs(config)
     sources = [source for source, _ in pairs]
-    # Paths last: an argument replaces an earlier one.
-    arguments = [a for a in arguments if not a.startswith(("--config.input=", "--config.output="))]
+    replaced = tuple(f"--config.{key}=" for key in ("input", "output", *paths))
+    arguments = [a for a in arguments if not a.startswith(replaced)]
+    arguments += [f"--config.{key}={path}" for key, path in paths.items()]
     requests = [
         Request(
             arguments=(*arguments, f"--config.input={job.source}", f"--config.output={job.target}"),

@@ -46,10 +46,14 @@ def start_server(
     """
     os.environ["GRADIO_TEMP_DIR"] = str(folders.hidden / "uploads")
     page = build_page(start, folders, queue)
-    system_fonts = ["system-ui", "sans-serif"]
+    # The reader's own fonts; Gradio's would come from another server.
     theme = gr.themes.Soft(
-        primary_hue="teal", neutral_hue="slate", font=system_fonts,
+        primary_hue="teal", neutral_hue="slate", font=["system-ui", "sans-serif"],
         font_mono=["ui-monospace", "monospace"],
+    ).set(
+        block_title_background_fill="none", block_title_padding="0",
+        block_title_text_color="*body_text_color", block_label_background_fill="none",
+        block_label_text_color="*body_text_color_subdued",
     )  # fmt: skip
     try:
         _, address, _ = page.launch(
