@@ -55,7 +55,8 @@ def control(row: HelpRow) -> Any:
         low, high = row.range
         step = low if 0 < low < 1 else 0.01
         return gr.Slider(low, high, value=row.default, step=step, **shared)
-    if row.kind in ("whole", "number"):
+    # An empty gr.Number becomes 0 when its group is opened.
+    if row.kind in ("whole", "number") and row.default is not None:
         return gr.Number(row.default, **shared)
     lines = 2 if row.key.endswith("prompt") else 1
     return gr.Textbox(
