@@ -77,7 +77,7 @@ def fill(page: Page, key: str, value: str) -> None:
     field = page.locator(f"#setting-{key} :is(input, textarea)").first
     if not field.is_visible():
         group = next(row.group for row in rows_of(config_of(START)) if row.key == key)
-        page.get_by_role("button", name=group.capitalize(), exact=True).click()
+        page.get_by_role("button", name=re.compile(f"^{group}", re.IGNORECASE)).click()
     field.fill(value)
     field.blur()
 
