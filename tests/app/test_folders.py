@@ -6,6 +6,9 @@ import pytest
 
 pytest.importorskip("gradio", reason="needs Gradio: pip install 'venhancer-jax[app]'")
 
+from pipelines.tiny_system import clip
+from video.video_clips import make_video
+
 from venhancer_jax.app.files import Folders
 from venhancer_jax.app.request import make_requests
 from venhancer_jax.errors import InputError
@@ -108,6 +111,16 @@ def test_settings_that_open_what_is_allowed(work: Path, toy: list[str]):
     # Equal to what the app was started with.
     start = [*toy, "--config.codec_options=crf=20:threads=2"]
     make_requests(Folders(work), start, {"input": "in.mp4", "output": "a.mp4"})
+
+
+def test_a_playlist_opens_no_other_file(work: Path, tmp_path: Path):
+    make_video(tmp_path / "secret.ts", clip(3))
+    folders = Folders(work)
+    for number, name in enumerate((str(tmp_path / "secret.ts"), "../secret.ts")):
+        playlist = work / f"{number}.m3u8"
+        playlist.write_text(f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:0.1,\n{name}\n")
+        with pytest.raises(InputError, match="not a video or image file"):
+            make_requests(folders, ["--config=demo"], {"input": playlist.name})
 
 
 def test_an_upload_is_stored_once_and_never_over_another(work: Path):
