@@ -14,7 +14,7 @@ pytest.importorskip("playwright", reason="needs Playwright: pip install playwrig
 from app.conftest import TOY
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from venhancer_jax.app.controls import config_of, rows_of
+from venhancer_jax.app.arguments import config_of, rows_of
 from venhancer_jax.app.files import Folders
 from venhancer_jax.app.jobs import JobQueue
 from venhancer_jax.app.serve import start_server

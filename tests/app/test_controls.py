@@ -6,15 +6,8 @@ pytest.importorskip("gradio", reason="needs Gradio: pip install 'venhancer-jax[a
 
 import gradio as gr
 
-from venhancer_jax.app.controls import (
-    arguments_of,
-    command,
-    config_of,
-    control,
-    info,
-    label,
-    rows_of,
-)
+from venhancer_jax.app.arguments import arguments_of, command, config_of, rows_of
+from venhancer_jax.app.controls import control, info, label
 from venhancer_jax.command_line import help_text
 from venhancer_jax.errors import InputError
 

@@ -3,9 +3,6 @@
 from pathlib import Path
 
 import pytest
-
-pytest.importorskip("gradio", reason="needs Gradio: pip install 'venhancer-jax[app]'")
-
 from pipelines.tiny_system import clip
 from video.video_clips import make_video
 

@@ -7,8 +7,6 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("gradio", reason="needs Gradio: pip install 'venhancer-jax[app]'")
-
 from venhancer_jax.app.files import Folders
 from venhancer_jax.app.jobs import ACTIVE, Job, JobQueue, State
 from venhancer_jax.app.request import make_requests

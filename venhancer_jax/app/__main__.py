@@ -76,7 +76,7 @@ def _parse(arguments: Sequence[str]) -> tuple[list[str], dict[str, str]] | None:
 def _serve(start: list[str], flags: dict[str, str]) -> int:
     if importlib.util.find_spec("gradio") is None:
         raise InputError("the page needs Gradio: pip install 'venhancer-jax[app]'")
-    from venhancer_jax.app.controls import config_of
+    from venhancer_jax.app.arguments import config_of
     from venhancer_jax.app.files import Folders
     from venhancer_jax.app.jobs import JobQueue
     from venhancer_jax.app.serve import start_server

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from venhancer_jax.app.controls import config_of
+from venhancer_jax.app.arguments import config_of
 from venhancer_jax.app.files import Folders
 from venhancer_jax.app.model import Model
 from venhancer_jax.app.request import Request

@@ -9,8 +9,9 @@ from typing import Any
 import gradio as gr
 
 from venhancer_jax.app import status
+from venhancer_jax.app.arguments import config_of, rows_of
 from venhancer_jax.app.compare import result_info, split_still, write_pair
-from venhancer_jax.app.controls import FIRST, config_of, control, rows_of
+from venhancer_jax.app.controls import FIRST, control
 from venhancer_jax.app.files import Folders
 from venhancer_jax.app.jobs import ACTIVE, Job, JobQueue, State
 from venhancer_jax.app.request import make_requests

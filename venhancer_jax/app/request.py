@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from venhancer_jax.app.controls import arguments_of, config_of, rows_of
+from venhancer_jax.app.arguments import arguments_of, config_of, rows_of
 from venhancer_jax.app.files import Folders
 from venhancer_jax.errors import InputError
 from venhancer_jax.files import atomic_write

@@ -4,7 +4,7 @@ import html
 
 from tqdm import tqdm
 
-from venhancer_jax.app.controls import command
+from venhancer_jax.app.arguments import command
 from venhancer_jax.app.jobs import ACTIVE, Job, JobQueue, State
 from venhancer_jax.video import VideoInfo
 
