@@ -12,7 +12,7 @@ from pathlib import Path
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _POLL_SECONDS = 0.2
 
-
+# What a signal removes.
 _LEFTOVERS: set[Path] = set()
 
 

@@ -36,6 +36,14 @@ def test_every_key_has_a_control_with_its_default_and_its_words(start: list[str]
             assert f"{row.range[1]:,.15g}" in info(row)
 
 
+@pytest.mark.parametrize("start", [VENHANCER, UPSCALER])
+def test_every_text_says_whether_it_opens_something(start: list[str]):
+    """A new one must be looked at: paths, addresses and modules are checked by the page."""
+    rows = rows_of(config_of(start))
+    harmless = {"prompt", "negative_prompt", "a_prompt", "pixel_format"}
+    assert {row.key for row in rows if row.kind == "text" and not row.opens} <= harmless
+
+
 def test_values_of_each_kind_reach_the_config():
     rows = rows_of(config_of(VENHANCER))
     values = {

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from venhancer_jax.files import atomic_file
-from venhancer_jax.pipelines.jobs import EnhanceJob
+from venhancer_jax.pipelines.job import EnhanceJob
 from venhancer_jax.pipelines.preview import Preview
 from venhancer_jax.video import VideoInfo, VideoWriter, probe, read_frames
 from venhancer_jax.video.resize import resize_area, resize_bicubic

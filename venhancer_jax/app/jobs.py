@@ -15,11 +15,13 @@ from venhancer_jax.app.model import Model
 from venhancer_jax.app.request import Request
 from venhancer_jax.cli.sample import weight_facts
 from venhancer_jax.errors import InputError
+from venhancer_jax.pipelines.job import EnhanceJob
 from venhancer_jax.pipelines.job_folder import JobFolder, job_path
-from venhancer_jax.pipelines.jobs import EnhanceJob, check_job
+from venhancer_jax.pipelines.jobs import check_job
 from venhancer_jax.pipelines.preview import PIECES, Preview, preview_job
 from venhancer_jax.pipelines.progress import RunProgress
 from venhancer_jax.pipelines.run import run_jobs
+from venhancer_jax.report.jobs import report_each
 
 
 class State(enum.StrEnum):
@@ -305,8 +307,9 @@ class JobQueue:
         if request.preview:
             job.preview = self._preview(job, system, job.checked)
             return []
+        finished = report_each(config) if config.report else None
         watch = functools.partial(JobProgress, job)
-        problems = run_jobs(system, [job.checked], weight_facts(config), watch)
+        problems = run_jobs(system, [job.checked], weight_facts(config), finished, watch)
         return [problem.message for problem in problems]
 
     def _preview(self, job: Job, system: Any, checked: EnhanceJob) -> Preview:

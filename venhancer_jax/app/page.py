@@ -174,7 +174,7 @@ def build_page(start: Sequence[str], folders: Folders, queue: JobQueue) -> gr.Bl
                 return gr.skip()
             info = result_info(job.checked)
             index = min(max(0, int(index)), len(info.times) - 1)
-            return write_pair(job.checked, info, index, _views(folders, job))
+            return write_pair(job.checked, info, index, shown_folder(folders, job))
 
         quick: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_name": False}
         refreshed: dict[str, Any] = {
@@ -208,7 +208,7 @@ def build_page(start: Sequence[str], folders: Folders, queue: JobQueue) -> gr.Bl
     return page
 
 
-def _views(folders: Folders, job: Job) -> Path:
+def shown_folder(folders: Folders, job: Job) -> Path:
     """Returns the folder of what is shown of a run of a job."""
     return folders.hidden / "shown" / f"{job.id}-{job.seconds:.6f}"
 
@@ -219,11 +219,11 @@ def _show_result(job: Job | None, folders: Folders) -> list[Any]:
         return [gr.update(visible=False), None, gr.skip(), ""]
     try:
         if job.preview is not None:
-            pair, frames = split_still(job.preview, _views(folders, job)), 0
+            pair, frames = split_still(job.preview, shown_folder(folders, job)), 0
         else:
             info = result_info(job.checked)
             frames = len(info.times)
-            pair = write_pair(job.checked, info, frames // 2, _views(folders, job))
+            pair = write_pair(job.checked, info, frames // 2, shown_folder(folders, job))
     except InputError as error:  # the result was moved
         return [gr.update(visible=True), None, gr.skip(), status.error_html(str(error))]
     choose = gr.update(visible=frames > 1, maximum=max(1, frames - 1), value=frames // 2)

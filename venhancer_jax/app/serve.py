@@ -2,6 +2,8 @@
 
 import os
 from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 # Read when Gradio is imported.
@@ -14,9 +16,13 @@ from starlette.routing import Route
 
 from venhancer_jax.app.compare import download, player_video
 from venhancer_jax.app.files import Folders
-from venhancer_jax.app.jobs import JobQueue, State
-from venhancer_jax.app.page import CSS, build_page
+from venhancer_jax.app.jobs import Job, JobQueue, State
+from venhancer_jax.app.page import CSS, build_page, shown_folder
 from venhancer_jax.errors import InputError
+from venhancer_jax.report.page import page_path
+
+# What the server sends of a job.
+RESULTS = ("player", "download", "report")
 
 
 def start_server(
@@ -84,37 +90,30 @@ def start_server(
 def _routes(folders: Folders, queue: JobQueue) -> list[Any]:
     """Returns the addresses of results; they name jobs, never files."""
 
-    def player(request: Request) -> Response:
-        return _send(request, as_download=False)
-
-    def saved(request: Request) -> Response:
-        return _send(request, as_download=True)
-
-    def _send(request: Request, *, as_download: bool) -> Response:
+    def send(what: str, request: Request) -> Response:
         job = queue.find(request.path_params["name"])
         if job is None or job.checked is None or job.state != State.DONE:
             return PlainTextResponse("no such result", status_code=404)
-        folder = folders.hidden / "shown" / f"{job.id}-{job.seconds:.6f}"
         try:
-            if job.preview is not None:
-                path = job.preview.video
-            elif as_download:
-                path = download(job.checked, folder)
-            else:
-                path = job.request.target
-            if not as_download:
-                folder.mkdir(parents=True, exist_ok=True)
-                path = player_video(path, folder)
+            path = _file_of(job, what, shown_folder(folders, job))
             if not path.is_relative_to(folders.hidden):
                 folders.check_target(path)
         except (InputError, OSError) as error:
             return PlainTextResponse(str(error), status_code=404)
-        if not path.exists():
+        if not path.is_file():
             return PlainTextResponse(f"{path.name} is gone", status_code=404)
-        name = path.name if as_download else None
-        return FileResponse(path, filename=name)
+        return FileResponse(path, filename=path.name if what == "download" else None)
 
-    return [
-        Route("/job/{name}/player", player),
-        Route("/job/{name}/download", saved),
-    ]
+    return [Route(f"/job/{{name}}/{what}", partial(send, what)) for what in RESULTS]
+
+
+def _file_of(job: Job, what: str, folder: Path) -> Path:
+    """Returns the file to send: the player's video, the download, or the report of a job."""
+    assert job.checked is not None
+    folder.mkdir(parents=True, exist_ok=True)
+    if what == "report":
+        return page_path(job.request.target)
+    if what == "player":
+        video = job.request.target if job.preview is None else job.preview.video
+        return player_video(video, folder)
+    return download(job.checked, folder) if job.preview is None else job.preview.video

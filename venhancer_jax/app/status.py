@@ -6,6 +6,7 @@ from tqdm import tqdm
 
 from venhancer_jax.app.arguments import command
 from venhancer_jax.app.jobs import ACTIVE, Job, JobQueue, State
+from venhancer_jax.report.page import page_path
 from venhancer_jax.video import VideoInfo
 
 
@@ -100,8 +101,8 @@ def result_html(job: Job) -> str:
     player = f'<video src="{source}" controls loop muted playsinline preload="metadata"></video>'
     if job.checked is not None and job.checked.is_still:
         player = ""
-    return (
-        f'{player}<p><a class="download" href="job/{job.id}/download" download>Download the'
-        f" {what}</a></p>"
-        + ("" if job.request.preview else f'<p class="quiet">{name}: unchanged, as written</p>')
-    )
+    links = [f'<a class="download" href="job/{job.id}/download" download>Download the {what}</a>']
+    if not job.request.preview and page_path(job.request.target).exists():
+        links.append(f'<a class="download" href="job/{job.id}/report" target="_blank">Report</a>')
+    written = "" if job.request.preview else f'<p class="quiet">{name}: unchanged, as written</p>'
+    return f"{player}<p>{' '.join(links)}</p>{written}"

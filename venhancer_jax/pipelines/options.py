@@ -17,6 +17,7 @@ from venhancer_jax.settings import (
     whole,
     whole_pair,
 )
+from venhancer_jax.video.colour.colour_fix import COLOURS
 from venhancer_jax.video.colour.output_format import HDR_MODES
 from venhancer_jax.video.reading.bars import BARS
 from venhancer_jax.video.reading.deinterlace import DEINTERLACE
@@ -125,6 +126,18 @@ class EnhanceOptions:
         7.5, low=0, high=100, group=LOOK, about="how strongly the prompt is followed; 1 is off"
     )
     seed: int = whole(666, low=0, high=2**32 - 1, group=LOOK, about="seed of all noise")
+    fidelity: float = number(
+        0.0, low=0, high=1, group=LOOK,
+        about="share of the input in the coarse picture; 0 is free, 1 holds it at every step",
+    )  # fmt: skip
+    colour: str = choice(
+        "none", COLOURS, group=LOOK,
+        about="how the colours of the input are given to the output; lab leaves contrast alone",
+    )  # fmt: skip
+    grain: float = number(
+        0.0, low=0, high=1, group=LOOK,
+        about="share of the input's film grain or noise that the output gets, as new grain",
+    )  # fmt: skip
     compat: str = choice(
         "default", COMPATS, group=LOOK,
         about="official repeats the published program with its quirks",
@@ -266,6 +279,10 @@ class FileOptions:
     name_as_prompt: bool = flag(
         False, group=FILES, about="use the name of each video as its prompt"
     )
+    captioner: str = text(
+        "", group=FILES, opens=True,
+        about="MODULE:FUNCTION from the first frame to the prompt of a video whose prompt is empty",
+    )  # fmt: skip
     cuts: str = text(
         "auto", group=FILES, opens=True,
         about="where scenes begin: auto, none, or a file with one cut a line",
@@ -277,6 +294,10 @@ class FileOptions:
     restart: bool = flag(
         False, group=FILES, about="discard what an interrupted run finished, and begin again"
     )
+    report: bool = flag(
+        False, group=FILES,
+        about="write OUT.mp4.html, a page that compares input and output, and an index of a folder",
+    )  # fmt: skip
     share: bool = flag(
         False, group=FILES,
         about="divide a folder between runs: take what no other run has claimed or finished",

@@ -3,7 +3,6 @@
 import contextlib
 import os
 import pickle
-import signal
 import sys
 import traceback
 import zlib
@@ -43,7 +42,7 @@ def initialize_distributed(config: ConfigDict) -> None:
 
 
 @contextlib.contextmanager
-def failing_together(*, take_signals: bool = True) -> Iterator[None]:
+def failing_together() -> Iterator[None]:
     """Ends all processes of the run when this one fails.
 
     A process that left quietly would keep the others waiting in a collective for ever. So a failure
@@ -53,9 +52,6 @@ def failing_together(*, take_signals: bool = True) -> Iterator[None]:
     if jax.process_count() == 1:
         yield
         return
-    if take_signals:
-        # JAX takes SIGTERM for itself in a run of several processes.
-        signal.signal(signal.SIGTERM, _interrupt)
     try:
         yield
     except BaseException as error:
@@ -64,8 +60,6 @@ def failing_together(*, take_signals: bool = True) -> Iterator[None]:
         wrong_input = isinstance(error, InputError)
         if wrong_input:
             print(f"error: {error}", file=sys.stderr)
-        elif isinstance(error, KeyboardInterrupt):
-            print("interrupted: what was partly written is removed", file=sys.stderr)
         else:
             traceback.print_exc()
         print(f"process {jax.process_index()} failed: all processes stop", file=sys.stderr)
@@ -129,11 +123,6 @@ def check_alike(facts: Sequence[str], message: str) -> None:
     found = multihost_utils.process_allgather(own).ravel()
     if other := [str(i) for i, checksum in enumerate(found) if checksum != found[0]]:
         raise InputError(f"{message}: process {', '.join(other)} and process 0 differ")
-
-
-def _interrupt(number: int, frame: object) -> None:
-    del number, frame
-    raise KeyboardInterrupt
 
 
 def is_main_process() -> bool:
