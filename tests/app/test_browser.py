@@ -130,8 +130,8 @@ def test_from_the_upload_to_the_download(page: Page, work: Path, first_clip: Pat
         page.locator("a.download").click()
     download.value.save_as(tmp_path / "downloaded.mp4")
     # The command that the page shows, with another output.
-    page.locator("#panel summary").click()
-    assert f"--config.output={work / 'uploaded.mp4'}" in page.locator("#panel pre").inner_text()
+    page.locator("#command summary").click()
+    assert f"--config.output={work / 'uploaded.mp4'}" in page.locator("#command pre").inner_text()
     arguments = [*START, "--config.delay=0.01", f"--config.input={stored}"]
     assert sample.main([*arguments, f"--config.output={tmp_path / 'cli.mp4'}"]) == 0
     assert (tmp_path / "downloaded.mp4").read_bytes() == (tmp_path / "cli.mp4").read_bytes()

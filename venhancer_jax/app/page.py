@@ -27,8 +27,8 @@ CSS = """
   margin-top: .6rem; overflow-wrap: anywhere; }
 .job .title { display: flex; justify-content: space-between; gap: 1rem; overflow-wrap: anywhere; }
 .job .state { color: var(--body-text-color-subdued); }
-.job pre { white-space: pre-wrap; overflow-wrap: anywhere; font-size: .8rem; }
-.job summary { cursor: pointer; font-size: .9rem; margin-top: .6rem; }
+#command pre { white-space: pre-wrap; overflow-wrap: anywhere; font-size: .8rem; }
+#command summary { cursor: pointer; font-size: .9rem; }
 .bar { height: 8px; border-radius: 4px; margin: .6rem 0; overflow: hidden;
   background: var(--border-color-primary); }
 .bar div { height: 100%; background: var(--color-accent); transition: width .5s; }
@@ -90,6 +90,7 @@ def build_page(start: Sequence[str], folders: Folders, queue: JobQueue) -> gr.Bl
                     cancel = gr.Button("Cancel", min_width=90, elem_id="cancel")
                     again = gr.Button("Run again", min_width=90, elem_id="again")
                     discard = gr.Button("Discard", min_width=90, elem_id="discard")
+                shell = gr.HTML(elem_id="command")
                 with gr.Column(visible=False) as result:
                     slider = gr.ImageSlider(
                         type="filepath", format="png", label="Before and after", elem_id="compare",
@@ -102,7 +103,7 @@ def build_page(start: Sequence[str], folders: Folders, queue: JobQueue) -> gr.Bl
 
         keys, inputs = list(controls), list(controls.values())
         views = [
-            panel, shown, menu, buttons, cancel, again, discard, result, slider, frame, watch
+            panel, shown, menu, buttons, cancel, again, discard, shell, result, slider, frame, watch
         ]  # fmt: skip
 
         def submit(name: str | None, wants_preview: bool, values: Sequence[Any]) -> tuple[Any, str]:
@@ -132,6 +133,7 @@ def build_page(start: Sequence[str], folders: Folders, queue: JobQueue) -> gr.Bl
                 gr.update(interactive=active and not stopping),
                 gr.update(interactive=not active),
                 gr.update(interactive=not active),
+                status.command_html(job),
                 *_show_result(job, folders),
             ]
 

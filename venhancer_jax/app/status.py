@@ -22,7 +22,7 @@ def choices(queue: JobQueue) -> list[tuple[str, str]]:
 
 
 def job_html(queue: JobQueue, job: Job | None) -> str:
-    """Shows a job: state, progress, time left, error, and the command that repeats it."""
+    """Shows a job: state, progress, time left, and what went wrong."""
     if job is None:
         return '<p class="quiet">Nothing here yet. Choose a video, then Preview or Run.</p>'
     share = job.done / job.frames if job.frames else 0.0
@@ -57,11 +57,15 @@ def job_html(queue: JobQueue, job: Job | None) -> str:
     ]
     if job.message:
         lines.append(error_html(job.message))
-    lines.append(
-        "<details><summary>Command that does the same</summary>"
-        f"<pre>{html.escape(command(job.request.arguments))}</pre></details></div>"
-    )
-    return "".join(lines)
+    return "".join([*lines, "</div>"])
+
+
+def command_html(job: Job | None) -> str:
+    """Shows the command that does the same as a job."""
+    if job is None:
+        return ""
+    text = html.escape(command(job.request.arguments))
+    return f"<details><summary>Command that does the same</summary><pre>{text}</pre></details>"
 
 
 def others_html(queue: JobQueue, shown: Job | None) -> str:
