@@ -9,7 +9,6 @@ import shutil
 from pathlib import Path
 
 from absl import app, flags
-from playwright.sync_api import sync_playwright
 
 PAGE = flags.DEFINE_string("page", None, "page to show", required=True)
 FOLDER = flags.DEFINE_string("folder", None, "folder to write to", required=True)
@@ -20,18 +19,24 @@ BROWSER_FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networki
 
 def main(argv: list[str]) -> None:
     del argv
+    # Not at the top: others take the flags, also where it is not installed.
+    from playwright.sync_api import sync_playwright  # pyright: ignore[reportMissingImports]
+
     page_file, folder = Path(PAGE.value).resolve(), Path(FOLDER.value)
     folder.mkdir(parents=True, exist_ok=True)
     with sync_playwright() as driver:
         browser = driver.chromium.launch(
             executable_path=shutil.which("chromium"), args=BROWSER_FLAGS
         )
-        shots = [(int(width), "light") for width in WIDTHS.value]
-        for width, scheme in [*shots, (shots[-1][0], "dark")]:
-            page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        widths = [int(width) for width in WIDTHS.value]
+        for width, is_dark in [*((width, False) for width in widths), (widths[-1], True)]:
+            page = browser.new_page(
+                viewport={"width": width, "height": 900},
+                color_scheme="dark" if is_dark else "light",
+            )
             page.goto(page_file.as_uri())
             page.wait_for_timeout(500)
-            suffix = "" if scheme == "light" else "-dark"
+            suffix = "-dark" if is_dark else ""
             path = folder / f"{page_file.stem}-{width}{suffix}.png"
             page.screenshot(path=path, full_page=True)
             print(path)

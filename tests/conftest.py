@@ -7,14 +7,14 @@ import pytest
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # Tests compile more than they compute. XLA refuses flags that it does not know.
-_FLAGS_OF_0_10 = [
-    "--xla_cpu_use_fusion_emitters=false",
-    "--xla_cpu_parallel_codegen_split_count=1",  # both cores have work of their own
-]
 os.environ["XLA_FLAGS"] = " ".join(
     [
         "--xla_backend_optimization_level=0",
-        *_FLAGS_OF_0_10 * version("jaxlib").startswith("0.10."),
+        *[
+            "--xla_cpu_use_fusion_emitters=false",
+            "--xla_cpu_parallel_codegen_split_count=1",  # the other core has work of its own
+        ]
+        * version("jaxlib").startswith("0.10."),
         os.environ.get("XLA_FLAGS", ""),
     ]
 )

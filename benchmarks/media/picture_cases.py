@@ -198,7 +198,7 @@ def _deep_picture(path: Path, far: float, pixel_format: str) -> Path:
     """A grey EXR picture with depths from 1 to `far`."""
     write_picture(path, np.full((*_SIZE[::-1], 3), 99, np.uint8), "exr", pixel_format)
     depth = np.linspace(1, far, _SIZE[0], dtype=np.float32)[None].repeat(_SIZE[1], 0)
-    path.write_bytes(add_layers(path.read_bytes(), {Layer(name="Z", kind=2): depth}))
+    path.write_bytes(add_layers(path.read_bytes(), {Layer(name="Z", dtype="float32"): depth}))
     return path
 
 

@@ -16,7 +16,6 @@ from benchmarks.plain_system import PlainSystem, spec_of
 from venhancer_jax.pipelines.continuation import Place
 from venhancer_jax.pipelines.options import LOOK, EnhanceOptions
 from venhancer_jax.pipelines.progress import Progress
-from venhancer_jax.pipelines.registry import SYSTEMS
 from venhancer_jax.pipelines.segments import SegmentSizes
 from venhancer_jax.pipelines.system import EnhancedSegment
 from venhancer_jax.settings import number, whole
@@ -82,12 +81,13 @@ class Sums(PlainSystem):
 
 
 SPEC = spec_of(NAME, Sums)
-# Config file of the command line.
+# Config file of the command line, which registers the system.
 CONFIG = f"""
-import benchmarks.robustness.sums_system
 from venhancer_jax.pipelines.config import enhancement_config
+from venhancer_jax.pipelines.registry import SYSTEMS
+
+SYSTEMS["{NAME}"] = "{__name__}"
 
 def get_config():
     return enhancement_config("{NAME}").lock()
 """
-SYSTEMS[NAME] = "benchmarks.robustness.sums_system"

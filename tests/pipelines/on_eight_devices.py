@@ -12,7 +12,7 @@ from venhancer_jax.diffusion.fidelity import hold_low_frequencies
 from venhancer_jax.pipelines import pieces, programs
 from venhancer_jax.pipelines.tiles import Tiling
 from venhancer_jax.pipelines.venhancer.decode import DecoderPieces, decode_stream
-from venhancer_jax.sharding.mesh import VIDEO_AXES, inference_mesh, num_shards, put_sharded
+from venhancer_jax.sharding.mesh import inference_mesh, num_shards, put_sharded
 
 
 def decode(latents: jax.Array) -> jax.Array:
@@ -49,7 +49,7 @@ def write(path: Path) -> None:
     for context in (jax.set_mesh(mesh), contextlib.nullcontext()):
         with context:
             x, reference = np.asarray(latents[:, :8]), np.asarray(latents[:, 8:16])
-            x = jnp.asarray(put_sharded(x, VIDEO_AXES))
+            x = jnp.asarray(put_sharded(x, (None, "frame", "row", None, None)))
             hold = hold_low_frequencies(lambda x, t: 2 * x, jnp.asarray(reference), 0.5)
             held.append(np.asarray(hold(x, np.int32(0))))
     report = {

@@ -19,12 +19,13 @@ from video.video_clips import level_frames, make_video
 from venhancer_jax.cli.report import main
 from venhancer_jax.cli.sample import parse_sample_config
 from venhancer_jax.errors import InputError
-from venhancer_jax.report import page_path, write_report
+from venhancer_jax.report import page_path, pictures, write_report
 from venhancer_jax.report.changes import MOST_FRAMES, measure_changes, sampled_runs
 from venhancer_jax.report.clips import open_output, open_source
 from venhancer_jax.report.html import read_record
-from venhancer_jax.report.pictures import choose_frames, encode_picture
+from venhancer_jax.report.pictures import choose_frames, encode_loop, encode_picture
 from venhancer_jax.report.settings import config_of_job, repeat_command, setting_rows
+from venhancer_jax.video import read_frames
 
 MOST_BYTES = 12 * 2**20
 
@@ -179,6 +180,7 @@ def test_later_page_keeps_what_the_run_recorded(tmp_path: Path):
     record = read_record(first)
     assert record is not None
     assert record["run"] == json.loads(json.dumps(RUN.to_dict()))
+    assert list(record["run"]["stages"]) == list(RUN.stages)
     assert repeat_command(config).replace("'", "&#39;").partition(" ")[0] in first.read_text()
     assert record["config"]["prompt"] == ATTACK
 
@@ -232,6 +234,30 @@ def test_frames_are_those_of_the_same_time(pair: tuple[Path, Path]):
         assert abs(before.mean() - target.frame(index).mean()) < 1
 
 
+def test_video_has_the_input_above_the_output_at_its_time(tmp_path: Path):
+    source = make_video(tmp_path / "in.mp4", level_frames(8), rate=Fraction(10))
+    darker = [frame - 5 for frame in level_frames(8) for _ in range(2)]
+    target = make_video(tmp_path / "out.mp4", darker, rate=Fraction(20))
+    loop = encode_loop(open_source(source, None), open_output(target, Fraction(20)))
+    assert loop is not None
+    assert (loop.width, loop.height, loop.seconds) == (64, 48, 0.8)
+    (tmp_path / "loop.mp4").write_bytes(base64.b64decode(loop.uri.partition(",")[2]))
+    for i, frame in enumerate(read_frames(tmp_path / "loop.mp4")):
+        assert frame.shape == (96, 64, 3)
+        assert abs(frame[:48].mean() - 10 * (i // 2 + 1)) < 2
+        assert abs(frame[48:].mean() - (10 * (i // 2 + 1) - 5)) < 2
+    assert i == 15
+
+
+def test_video_is_small_or_smaller(pair: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(pictures, "VIDEO_BYTES", 2500)
+    noise = np.random.default_rng(0).integers(0, 256, (4, 96, 128, 3), np.uint8)
+    clip = open_output(make_video(pair[0].with_name("noise.mp4"), list(noise)), Fraction(24))
+    loop = encode_loop(clip, clip)
+    assert loop is not None
+    assert len(base64.b64decode(loop.uri.partition(",")[2])) <= 2500
+
+
 def test_part_that_was_enhanced_is_compared(pair: tuple[Path, Path]):
     config = config_of(*pair).unlock()
     config.start_time, config.max_frames = 0.3, 4
@@ -256,6 +282,20 @@ def test_seam_that_shows_is_measured(tmp_path: Path):
     assert (hidden.index("segments") or 0) < 5
 
 
+def test_new_frames_are_no_seams(tmp_path: Path):
+    """Every second frame is new and close to the one before it; the input moves evenly."""
+    source = level_frames(12, 32, 32)
+    between = [[x, x + 2] for x in source]
+    frames = [x.astype(np.uint8) for pair in between for x in pair]
+    before = open_source(make_video(tmp_path / "in.mp4", source, rate=Fraction(12)), None)
+    after = open_output(make_video(tmp_path / "out.mp4", frames, rate=Fraction(24)), Fraction(24))
+    run = replace(RUN, segments=(6, 12), windows=(), scenes=(), rows=())
+    time = measure_changes(after, before, run).time
+    assert time is not None
+    assert time.index("segments") == pytest.approx(1, rel=0.1)
+    assert time.baseline["segments"] == pytest.approx(1, rel=0.1)
+
+
 def test_long_results_are_sampled_around_borders():
     borders = list(range(100, 100_000, 100))
     for chosen in (borders, borders[:3], []):
@@ -277,3 +317,16 @@ def test_pictures_are_lossless_if_small_enough():
         assert len(base64.b64decode(picture.uri.partition(",")[2])) <= budget
         assert picture.stored.startswith("WebP")
         assert picture.width / picture.height == pytest.approx(4 / 3, rel=0.02)
+
+
+def test_tiles_are_compared_with_other_blocks(tmp_path: Path):
+    """Columns jump by 4 between blocks of 8, by 8 at the border of tiles, and drift within them."""
+    steps = np.full(64, 1)
+    steps[::8], steps[32] = 4, 8
+    row = np.cumsum(steps)[None, :, None].astype(np.uint8)
+    frames = [np.tile(row, (32, 1, 3))] * 2
+    options = {"codec": "libx264rgb", "pixel_format": "rgb24", "options": {"crf": "0"}}
+    clip = open_output(make_video(tmp_path / "a.mp4", frames, **options), Fraction(24))
+    run = replace(RUN, segments=(), windows=(), scenes=(), rows=(), columns=(32,))
+    columns = measure_changes(clip, clip, run).sides["columns"]
+    assert columns.index("tiles") == pytest.approx(2, rel=0.1)

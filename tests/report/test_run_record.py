@@ -1,5 +1,6 @@
 """Time and memory of stages, and borders: recorded with segments, summed over runs."""
 
+import dataclasses
 import time
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from venhancer_jax.pipelines.registry import SYSTEMS
 from venhancer_jax.pipelines.run import enhance_file
 from venhancer_jax.pipelines.run_record import RunRecord
 from venhancer_jax.pipelines.stages import Laps, StageMeter, sum_uses
+from venhancer_jax.video.colour.layers import Passage
 
 
 class Killed(BaseException):
@@ -92,6 +94,24 @@ def test_first_run_counts_in_the_second(job: Any, monkeypatch: pytest.MonkeyPatc
     record = enhance(job)
     assert record.stages["denoise"].seconds > 0.1
     assert record.resumed == 1
+
+
+def test_frames_that_are_waited_for_are_not_written(job: Any, monkeypatch: pytest.MonkeyPatch):
+    leave = Passage.leave
+
+    def slow(*args):
+        time.sleep(0.05)
+        return leave(*args)
+
+    monkeypatch.setattr(Passage, "leave", slow)
+    stages = enhance(job).stages
+    assert stages["decode"].seconds > 0.55
+    assert stages["write"].seconds < 0.4
+
+
+def test_report_can_be_requested_when_a_run_resumes(job: Any):
+    files = dataclasses.replace(job.files, report=True)
+    assert dataclasses.replace(job, files=files).facts() == job.facts()
 
 
 def test_waiting_counts_for_no_stage():

@@ -66,7 +66,7 @@ class InputLook:
             yield frame
 
     def finish(
-        self, decoded: Iterable[jax.Array], first: int = 0
+        self, decoded: Iterable[jax.Array | np.ndarray], first: int = 0
     ) -> Iterator[jax.Array | np.ndarray]:
         """Gives results the look of the input.
 

@@ -64,6 +64,7 @@ def run_jobs(
     jobs: Sequence[EnhanceJob],
     weights: Mapping[str, str],
     finished: Finished | None = None,
+    watch: Callable[[int, int], RunProgress] = RunProgress,
 ) -> list[Problem]:
     """Enhances one video after the other; one that fails does not stop the others.
 
@@ -78,6 +79,7 @@ def run_jobs(
       jobs: checked videos.
       weights: what the results follow from besides videos and options, by name.
       finished: callback for each result that is in its place, before its job folder is removed.
+      watch: progress of each video; see `enhance_file`.
 
     Returns:
       Problems of the videos that could not be enhanced; empty if all were.
@@ -92,7 +94,7 @@ def run_jobs(
         claimed_by_others = []
         for job, claim in waiting:
             try:
-                enhance_file(system, job, weights, claim, finished)
+                enhance_file(system, job, weights, claim, finished, watch)
             except ClaimedError as error:
                 if _is_shared(job):
                     claimed_by_others.append((job, claim))
@@ -128,6 +130,7 @@ def enhance_file(
     weights: Mapping[str, str],
     claim: Claim | None = None,
     finished: Finished | None = None,
+    watch: Callable[[int, int], RunProgress] = RunProgress,
 ) -> None:
     """Enhances one video; the result appears whole or not at all, with the other streams.
 
@@ -141,6 +144,8 @@ def enhance_file(
       weights: what the result follows from besides video and options, by name.
       claim: claim of the result, by default a new one.
       finished: callback for the result that is in its place, before the job folder is removed.
+      watch: `RunProgress`, or a subclass that sees the progress too; what its methods raise ends
+        the run, whose finished segments are kept.
 
     Raises:
       ClaimedError: another run is writing the result.
@@ -166,7 +171,7 @@ def enhance_file(
             folder.open(restart=job.files.restart)
             stack.enter_context(_without_empty(folder, claim))
             log_on_main(describe_run(system, job, clock, folder.path, folder.finished))
-        with RunProgress(job.output.frames, folder.finished_frames if folder else 0) as progress:
+        with watch(job.output.frames, folder.finished_frames if folder else 0) as progress:
             while (gap := broadcast_from_main(lambda: folder and folder.next_gap())) is not None:
                 _enhance_gap(system, job, clock, gap, folder, claim, progress, measured)
         if folder is not None:

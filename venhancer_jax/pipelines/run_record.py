@@ -53,9 +53,12 @@ class RunRecord:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "RunRecord":
         """Builds a record from the values of `to_dict`."""
-        stages = {stage: StageUse(**use) for stage, use in values["stages"].items()}
-        lists = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-        return cls(**(lists | {"stages": stages}))
+        fields: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in values.items()
+        }
+        fields["stages"] = {name: StageUse(**use) for name, use in values["stages"].items()}
+        return cls(**fields)
 
 
 class MeasuredRun:

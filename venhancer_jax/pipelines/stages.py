@@ -14,7 +14,7 @@ Item = TypeVar("Item")
 STAGES = ("read", "encode", "denoise", "decode", "write")
 _STATUS = Path("/proc/self/status")
 # Least time between two looks at the memory, which take a tenth of a millisecond.
-_SAMPLE_SECONDS = 0.02
+_SAMPLE_SECONDS = 0.05
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

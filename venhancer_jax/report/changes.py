@@ -1,7 +1,8 @@
 """Changes of a result: from frame to frame, and across the borders of its parts."""
 
 import dataclasses
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence
 
 import cv2
 import numpy as np
@@ -13,6 +14,10 @@ from venhancer_jax.report.clips import Clip
 # Frames that are read at most; of longer results those around borders, and others to compare with.
 MOST_FRAMES = 240
 _AROUND = 4
+# Rows and columns of the blocks of codecs and of latents, between which there are jumps too.
+_BLOCK = 8
+# Frames on which jumps between rows and columns are measured.
+_SIDE_FRAMES = 16
 # Pixels at most of a frame on which changes in time are measured.
 _PIXELS = 640 * 360
 
@@ -26,23 +31,26 @@ class Profile:
       jumps: mean absolute difference of the neighbours in levels of 255, `[N]`.
       borders: positions of borders by their kind.
       excluded: positions of scene cuts, which are no borders.
-      baseline: index of the input at the borders, None where it has none.
+      baseline: index of the input at the borders by their kind, where it is known.
+      period: least distance of borders; jumps at other distances of them say nothing, as between
+        new frames and those of the input, or within blocks of pixels.
     """
 
     positions: np.ndarray
     jumps: np.ndarray
     borders: dict[str, tuple[int, ...]]
     excluded: tuple[int, ...] = ()
-    baseline: float | None = None
+    baseline: dict[str, float] = dataclasses.field(default_factory=dict)
+    period: int = 1
 
     def index(self, kind: str) -> float | None:
         """Returns the mean jump at borders of a kind over that elsewhere; None without either."""
         at = np.isin(self.positions, self.borders[kind])
         others = [p for name, ps in self.borders.items() if name != kind for p in ps]
-        counted = at | ~np.isin(self.positions, [*others, *self.excluded])
-        if not at.any() or at[counted].all():
-            return None
-        return jump_ratio(self.jumps[counted], at[counted])
+        counted = ~np.isin(self.positions, [*others, *self.excluded])
+        phases = {border % self.period for border in self.borders[kind]}
+        counted &= np.isin(self.positions % self.period, list(phases))
+        return _ratio(self.jumps, at, counted)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -84,28 +92,25 @@ def measure_changes(output: Clip, source: Clip, run: RunRecord | None) -> Change
     borders: dict[str, tuple[int, ...]] = {}
     if run is not None:
         borders = {"segments": run.segments, "windows": run.windows}
-    of_tiles = [b for b in ("rows", "columns") if run is not None and getattr(run, b)]
+    borders = {kind: found for kind, found in borders.items() if found}
+    sums = {s: np.zeros(1) for s in ("rows", "columns") if run is not None and getattr(run, s)}
     runs = sampled_runs(output.frames, [f for group in borders.values() for f in group])
-    positions, jumps, count = [], [], 0
-    sums = dict.fromkeys(of_tiles, 0.0)
+    count = sum(stop - start for start, stop in runs)
+    jumps: dict[int, float] = {}
+    own: dict[int, float] = {}
     for start, stop in runs:
-        before = None
-        for index, frame in enumerate(output.read(start, stop), start):
-            small = _small(frame)
-            if before is not None:
-                positions.append(index)
-                jumps.append(float(cv2.absdiff(small, before).mean()))
-            before, count = small, count + 1
-            if index % max(1, len(runs) * (stop - start) // 16) == 0:
-                sums = {side: sums[side] + _side_jumps(frame, side) for side in of_tiles}
-    time = None
-    if positions:
-        time = Profile(
-            positions=np.array(positions),
-            jumps=np.array(jumps),
-            borders={kind: found for kind, found in borders.items() if found},
-            excluded=() if run is None else run.scenes,
-        )
+        pictures = _summed(output.read(start, stop), sums, every=max(1, count // _SIDE_FRAMES))
+        jumps |= _frame_jumps(pictures, start)
+        first, last = (source.index_at(output.seconds_at(i)) for i in (start, stop - 1))
+        own |= _frame_jumps(source.read(first, last + 1), first)
+    scenes = () if run is None else run.scenes
+    time = _profile(jumps, borders, scenes, max(1, output.frames // source.frames))
+    if time is not None:
+        at = {kind: _at_source(source, output, found) for kind, found in borders.items()}
+        before = _profile(own, at, _at_source(source, output, scenes), 1)
+        found = {} if before is None else {kind: before.index(kind) for kind in borders}
+        known = {kind: index for kind, index in found.items() if index is not None}
+        time = dataclasses.replace(time, baseline=known)
     return Changes(
         time=time,
         sides={s: _side(s, jump, source, output, getattr(run, s)) for s, jump in sums.items()},
@@ -139,20 +144,73 @@ def sampled_runs(frames: int, borders: Sequence[int]) -> list[tuple[int, int]]:
     return runs
 
 
+def _profile(
+    jumps: dict[int, float],
+    borders: dict[str, tuple[int, ...]],
+    scenes: tuple[int, ...],
+    period: int,
+) -> Profile | None:
+    """Returns the profile of jumps by their position; None without any."""
+    if not jumps:
+        return None
+    positions = sorted(jumps)
+    return Profile(
+        positions=np.array(positions),
+        jumps=np.array([jumps[position] for position in positions]),
+        borders=borders,
+        excluded=scenes,
+        period=period,
+    )
+
+
+def _at_source(source: Clip, output: Clip, frames: tuple[int, ...]) -> tuple[int, ...]:
+    """Returns the frames of the input at the times of frames of the output."""
+    return tuple(source.index_at(output.seconds_at(frame)) for frame in frames)
+
+
 def _side(
-    side: str, jumps: np.ndarray | float, source: Clip, output: Clip, borders: tuple[int, ...]
+    side: str, jumps: np.ndarray, source: Clip, output: Clip, borders: tuple[int, ...]
 ) -> Profile:
     axis = 0 if side == "rows" else 1
     own = _side_jumps(source.frame(source.frames // 2), side)
     scale = source.size[axis] / output.size[axis]
     at = np.isin(np.arange(1, len(own) + 1), [round(b * scale) for b in borders])
-    total = np.asarray(jumps)
+    index = _ratio(own, at, np.ones_like(at))
     return Profile(
-        positions=np.arange(1, len(total) + 1),
-        jumps=total,
+        positions=np.arange(1, len(jumps) + 1),
+        jumps=jumps,
         borders={"tiles": borders},
-        baseline=jump_ratio(own, at) if at.any() and not at.all() else None,
+        baseline={} if index is None else {"tiles": index},
+        period=math.gcd(_BLOCK, *borders),
     )
+
+
+def _ratio(jumps: np.ndarray, at: np.ndarray, counted: np.ndarray) -> float | None:
+    """Returns the mean jump at borders over that of the others; None without either."""
+    chosen = at[counted]
+    return jump_ratio(jumps[counted], chosen) if chosen.any() and not chosen.all() else None
+
+
+def _frame_jumps(frames: Iterable[np.ndarray], start: int) -> dict[int, float]:
+    """Returns the mean absolute difference of each frame and the one before it."""
+    jumps, before = {}, None
+    for index, frame in enumerate(frames, start):
+        small = _small(frame)
+        if before is not None:
+            jumps[index] = float(cv2.absdiff(small, before).mean())
+        before = small
+    return jumps
+
+
+def _summed(
+    frames: Iterable[np.ndarray], sums: dict[str, np.ndarray], *, every: int
+) -> Iterator[np.ndarray]:
+    """Yields frames; adds the jumps between rows and columns of some of them to sums."""
+    for index, frame in enumerate(frames):
+        if index % every == 0:
+            for side in sums:
+                sums[side] = sums[side] + _side_jumps(frame, side)
+        yield frame
 
 
 def _side_jumps(frame: np.ndarray, side: str) -> np.ndarray:

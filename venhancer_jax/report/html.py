@@ -16,7 +16,7 @@ from venhancer_jax import __version__
 from venhancer_jax.errors import InputError
 from venhancer_jax.files import atomic_write
 
-_FOLDER = "templates"
+_PACKAGE, _FOLDER = "venhancer_jax.report", "templates"
 _GENERATOR = "venhancer-jax report"
 # The record of a page is near its beginning, and seldom longer.
 _HEAD_BYTES = 256 * 1024
@@ -81,7 +81,7 @@ def write_page(path: Path, content: bytes) -> None:
 
 
 def _inline(name: str) -> str:
-    return files(__package__).joinpath(_FOLDER, name).read_text(encoding="utf-8")
+    return files(_PACKAGE).joinpath(_FOLDER, name).read_text(encoding="utf-8")
 
 
 def _hash(text: str) -> str:
@@ -91,12 +91,13 @@ def _hash(text: str) -> str:
 @functools.cache
 def _environment() -> Environment:
     environment = Environment(
-        loader=PackageLoader(__package__ or "venhancer_jax.report", _FOLDER),
+        loader=PackageLoader(_PACKAGE, _FOLDER),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.policies["json.dumps_kwargs"] = {}  # stages stay in their order
     environment.filters |= {"clock": clock, "size": size, "span": span}
     return environment
 

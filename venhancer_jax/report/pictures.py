@@ -2,6 +2,7 @@
 
 import base64
 import dataclasses
+import math
 import tempfile
 from collections.abc import Iterator
 from fractions import Fraction
@@ -22,6 +23,7 @@ _LARGEST_SIDE = 1920
 _VIDEO_WIDTH = 1280
 _VIDEO_SECONDS = 3
 _VIDEO_FRAMES = 120
+_CRF, _LARGEST_CRF = 20, 40
 _THUMBNAIL = 240
 
 
@@ -157,12 +159,13 @@ def encode_picture(frame: np.ndarray, budget: int) -> Picture:
         if rows * columns < 3 * budget and len(data := _encode(shrunk, ".png")) <= budget:
             return Picture(uri=_uri("image/png", data), width=columns, height=rows,
                            stored=f"PNG, lossless{small}")  # fmt: skip
-        for quality in (95, 85, 70):
+        for quality in (95, 80):
             data = _encode(shrunk, ".webp", cv2.IMWRITE_WEBP_QUALITY, quality)
             if len(data) <= budget:
                 return Picture(uri=_uri("image/webp", data), width=columns, height=rows,
                                stored=f"WebP, quality {quality}{small}")  # fmt: skip
-        shrunk = _shrink(shrunk, max(rows, columns) * 2 // 3)
+        share = min(0.9, (budget / len(data)) ** 0.5)
+        shrunk = _shrink(shrunk, int(max(rows, columns) * share))
 
 
 def encode_thumbnail(frame: np.ndarray) -> Picture:
@@ -187,25 +190,33 @@ def encode_loop(source: Clip, output: Clip) -> Loop | None:
     first = (output.frames - count) // 2
     height, width = output.size
     share = min(1.0, _VIDEO_WIDTH / width, _VIDEO_WIDTH / height)
-    width, height = (max(16, round(side * share / 2) * 2) for side in (width, height))
+    crf = _CRF
     with tempfile.TemporaryDirectory(prefix="report") as folder:
         path = Path(folder) / "loop.mp4"
-        for crf in (20, 27, 34, 42):
-            options = {"crf": str(crf), "preset": "veryfast"}
+        while True:
+            size = _even(width * share), _even(height * share)
+            options = {"crf": f"{crf:g}", "preset": "veryfast"}
             with VideoWriter(
-                path, width=width, height=2 * height, rate=rate, options=options
+                path, width=size[0], height=2 * size[1], rate=rate, options=options
             ) as writer:
-                for frame in _stacked(source, output, first, count, (width, height)):
+                for frame in _stacked(source, output, first, count, size):
                     writer.write(frame)
-            if path.stat().st_size <= VIDEO_BYTES:
+            excess = path.stat().st_size / VIDEO_BYTES
+            if excess <= 1:
                 break
-        else:
-            return None
+            # A video of half as many bytes has a CRF that is larger by 6; beyond, fewer pixels.
+            crf = crf + math.ceil(6 * math.log2(excess)) + 1
+            if crf > _LARGEST_CRF:
+                share, crf = share / 2, (_CRF + _LARGEST_CRF) // 2
         data = path.read_bytes()
     return Loop(
-        uri=_uri("video/mp4", data), width=width, height=height,
+        uri=_uri("video/mp4", data), width=size[0], height=size[1],
         start=output.seconds_at(first), seconds=float(count / rate),
     )  # fmt: skip
+
+
+def _even(side: float) -> int:
+    return max(16, round(side / 2) * 2)
 
 
 def _stacked(

@@ -109,8 +109,8 @@ def describe_index(profile: Profile, kind: str) -> str:
     if index is None:
         return f"{named}, not measured"
     text = f"{named}: {index:.2f} times the change elsewhere"
-    if profile.baseline is not None:
-        text += f" (the input has {profile.baseline:.2f} there)"
+    if (baseline := profile.baseline.get(kind)) is not None:
+        text += f" (the input has {baseline:.2f} there)"
     return text
 
 

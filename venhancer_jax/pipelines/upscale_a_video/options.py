@@ -124,11 +124,16 @@ class UpscaleAVideoWeights(WeightOptions):
         about="sizes of the networks; upscale_a_video has those of the published ones",
     )  # fmt: skip
     checkpoint: str = text(
-        "", group=NETWORKS, about="folder of all published networks, or the UNet alone"
+        "", group=NETWORKS, opens=True,
+        about="folder of all published networks, or the UNet alone",
+    )  # fmt: skip
+    vae_checkpoint: str = text("", group=NETWORKS, about="VAE: folder, file, id or URL", opens=True)
+    text_checkpoint: str = text(
+        "", group=NETWORKS, about="text encoder: folder, file, id or URL", opens=True
     )
-    vae_checkpoint: str = text("", group=NETWORKS, about="VAE: folder, file, id or URL")
-    text_checkpoint: str = text("", group=NETWORKS, about="text encoder: folder, file, id or URL")
-    flow_checkpoint: str = text("", group=NETWORKS, about="RAFT: folder, file, id or URL")
+    flow_checkpoint: str = text(
+        "", group=NETWORKS, about="RAFT: folder, file, id or URL", opens=True
+    )
     video_vae: bool = flag(
         False, group=NETWORKS, about="use the decoder that sees the input, steadier but slower"
     )

@@ -9,7 +9,7 @@ from av import VideoFrame
 
 from venhancer_jax.errors import InputError
 from venhancer_jax.video.colour.picture_format import is_float
-from venhancer_jax.video.exr_layers import find_layers, read_layers
+from venhancer_jax.video.exr_layers import read_layers
 from venhancer_jax.video.reading.folder import is_video, list_videos
 from venhancer_jax.video.reading.source import DamagedPictureError, open_source
 
@@ -134,8 +134,7 @@ def _decode(path: Path, allow_damaged: bool) -> VideoFrame | None:
         with open_source(path) as source:
             frame = next(source.frames(allow_damaged=allow_damaged), None)
         if frame is not None and path.suffix.lower() == ".exr" and is_float(frame.format.name):
-            data = path.read_bytes()
-            frame.opaque = read_layers(data) if find_layers(data)[0] else {}
+            frame.opaque = read_layers(path.read_bytes())
         return frame
     except (InputError, DamagedPictureError):
         return None
