@@ -51,6 +51,7 @@ class Facts:
       decode_times_rise: whether decode times rise strictly in file order.
       metadata: tags of the container.
       chapters: start and end of each chapter, in seconds.
+      psnr: decibels by which pictures are like those of the input; None where not compared.
     """
 
     codec: str
@@ -73,6 +74,7 @@ class Facts:
     decode_times_rise: bool
     metadata: dict[str, str]
     chapters: tuple[tuple[float, float], ...]
+    psnr: float | None = None
 
 
 def probe_output(path: Path) -> Facts:
