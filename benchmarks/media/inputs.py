@@ -7,7 +7,6 @@ from typing import Any
 
 import av
 import numpy as np
-import numpy.typing as npt
 from av.container import OutputContainer
 from av.filter import Graph
 from av.video.codeccontext import VideoCodecContext
@@ -28,7 +27,7 @@ def level_frames(count: int, width: int = 64, height: int = 48) -> list[np.ndarr
     ]
 
 
-def number_of(frame: npt.ArrayLike) -> int:
+def number_of(frame: np.ndarray | float) -> int:
     """Returns the number, modulo 24, of a frame of `level_frames`.
 
     Args:
