@@ -60,6 +60,10 @@ def start_server(
         block_title_background_fill="none", block_title_padding="0",
         block_title_text_color="*body_text_color", block_label_background_fill="none",
         block_label_text_color="*body_text_color_subdued",
+        body_text_color_subdued="*neutral_600", body_text_color_subdued_dark="*neutral_300",
+        block_info_text_color="*neutral_600", block_info_text_color_dark="*neutral_300",
+        button_primary_background_fill="*primary_700",
+        button_primary_background_fill_hover="*primary_800",
     )  # fmt: skip
     try:
         _, address, _ = page.launch(
