@@ -90,7 +90,7 @@ def build_page(start: Sequence[str], folders: Folders, queue: JobQueue) -> gr.Bl
                 shell = gr.HTML(elem_id="command")
                 with gr.Column(visible=False) as result:
                     slider = gr.ImageSlider(
-                        type="filepath", format="png", label="Before and after", elem_id="compare",
+                        type="filepath", format="png", show_label=False, elem_id="compare",
                         interactive=False, buttons=["fullscreen"],
                     )  # fmt: skip
                     frame = gr.Slider(
