@@ -147,12 +147,13 @@ def test_second_click_two_jobs_and_a_closed_browser(page: Page, browser: Browser
     expect(page.locator("#panel .state")).to_have_text("waiting")
     expect(page.locator("#message .error")).to_have_count(0)
     expect(page.locator("#panel")).to_contain_text("position 2 in the queue")
-    expect(page.locator("#panel li")).to_contain_text("in.mp4: running")
+    expect(page.locator("#panel li")).to_contain_text("one.mp4: running")
     page.close()
     later = browser.new_page()
     later.goto(address)
     expect(later.locator("#panel .state")).to_have_text("done", timeout=60_000)
     expect(later.locator("#watch")).to_contain_text("two.mp4")
+    expect(later.locator("#compare img").first).to_be_visible()
     later.close()
 
 

@@ -37,7 +37,8 @@ CSS = """
 @keyframes busy { from { margin-left: 0; } to { margin-left: 70%; } }
 @media (prefers-reduced-motion: reduce) { .bar.busy div { animation: none; } }
 video { width: 100%; border-radius: 4px; background: #000; }
-a.download { display: inline-block; padding: .5rem 1rem; border-radius: 6px;
+a.download { color: var(--body-text-color) !important; display: inline-block;
+  padding: .5rem 1rem; border-radius: 6px;
   border: 1px solid var(--border-color-primary); text-decoration: none; font-weight: 600; }
 footer { display: none !important; }
 """
@@ -70,7 +71,7 @@ def build_page(start: Sequence[str], folders: Folders, queue: JobQueue) -> gr.Bl
         )
         with gr.Row():
             with gr.Column(scale=5, min_width=320):
-                upload = gr.File(label="Video or picture", height=130, elem_id="upload")
+                upload = gr.File(label="Video or picture", height=160, elem_id="upload")
                 controls["input"] = control(rows["input"])
                 facts = gr.HTML(elem_id="facts")
                 for row in first:
@@ -79,10 +80,6 @@ def build_page(start: Sequence[str], folders: Folders, queue: JobQueue) -> gr.Bl
                     preview = gr.Button("Preview", min_width=100, elem_id="preview")
                     run = gr.Button("Run", variant="primary", min_width=100, elem_id="run")
                 message = gr.HTML(elem_id="message")
-                for group, members in groupby(rest, lambda row: row.group):
-                    with gr.Accordion(group.capitalize(), open=False):
-                        for row in members:
-                            controls[row.key] = control(row)
             with gr.Column(scale=6, min_width=320):
                 menu = gr.Dropdown([], label="Job", filterable=False, visible=False, elem_id="jobs")
                 panel = gr.HTML(elem_id="panel")
@@ -93,13 +90,19 @@ def build_page(start: Sequence[str], folders: Folders, queue: JobQueue) -> gr.Bl
                 shell = gr.HTML(elem_id="command")
                 with gr.Column(visible=False) as result:
                     slider = gr.ImageSlider(
-                        type="filepath", format="png", label="Before and after", elem_id="compare",
+                        type="filepath", format="png", show_label=False, elem_id="compare",
                         interactive=False, buttons=["fullscreen"],
                     )  # fmt: skip
                     frame = gr.Slider(
                         0, 1, value=0, step=1, label="Frame", elem_id="frame", interactive=True
                     )
                     watch = gr.HTML(elem_id="watch")
+        gr.HTML("<h3>All settings</h3>")
+        for group, members in groupby(rest, lambda row: row.group):
+            with gr.Accordion(group.capitalize(), open=False), gr.Row():
+                for row in members:
+                    with gr.Column(min_width=300):
+                        controls[row.key] = control(row)
 
         keys, inputs = list(controls), list(controls.values())
         views = [

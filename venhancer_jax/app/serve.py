@@ -58,8 +58,14 @@ def start_server(
         font_mono=["ui-monospace", "monospace"],
     ).set(
         block_title_background_fill="none", block_title_padding="0",
-        block_title_text_color="*body_text_color", block_label_background_fill="none",
-        block_label_text_color="*body_text_color_subdued",
+        block_title_text_color="*body_text_color", block_border_width="1px",
+        block_border_color="*neutral_200", block_border_color_dark="*neutral_700",
+        checkbox_border_color="*neutral_500", checkbox_border_color_dark="*neutral_400",
+        input_border_width="1px", input_border_color="*neutral_300",
+        body_text_color_subdued="*neutral_600", body_text_color_subdued_dark="*neutral_300",
+        block_info_text_color="*neutral_600", block_info_text_color_dark="*neutral_300",
+        button_primary_background_fill="*primary_700",
+        button_primary_background_fill_hover="*primary_800",
     )  # fmt: skip
     try:
         _, address, _ = page.launch(
