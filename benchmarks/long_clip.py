@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -91,8 +92,7 @@ def enhanced(source: Path, target: Path, chosen: list[str]) -> dict[str, Any]:
         done, status, usage = os.wait4(process.pid, os.WNOHANG)
         if done:
             break
-        sizes = [entry.stat().st_size for entry in _files(job)]
-        disk = max(disk, sum(sizes))
+        disk = max(disk, _folder_bytes(job))
         resident.append(_resident_gib(process.pid))
         if first is None and any(job.glob("*[0-9].json")):
             first = time.perf_counter() - start
@@ -118,11 +118,14 @@ def enhanced(source: Path, target: Path, chosen: list[str]) -> dict[str, Any]:
     }
 
 
-def _files(folder: Path) -> list[Path]:
-    try:
-        return [entry for entry in folder.iterdir() if entry.is_file()]
-    except OSError:
-        return []
+def _folder_bytes(folder: Path) -> int:
+    """Returns the size of the files of a folder, which may go meanwhile."""
+    total = 0
+    with suppress(OSError):
+        for entry in folder.iterdir():
+            with suppress(OSError):
+                total += entry.stat().st_size
+    return total
 
 
 def _resident_gib(process: int) -> float:
