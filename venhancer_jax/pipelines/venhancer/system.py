@@ -8,6 +8,7 @@ import dataclasses
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +22,7 @@ from venhancer_jax.pipelines.denoise import windowed_denoiser
 from venhancer_jax.pipelines.frame_times import OutputClock, at_output_times, output_clock
 from venhancer_jax.pipelines.progress import Progress
 from venhancer_jax.pipelines.segments import SegmentSizes
+from venhancer_jax.pipelines.spilled import LazyNoise, LazyVideo, Video
 from venhancer_jax.pipelines.system import Clip, EnhancedSegment, ProgramSpec
 from venhancer_jax.pipelines.venhancer import buckets
 from venhancer_jax.pipelines.venhancer.conditions import compute_conditions
@@ -174,7 +176,7 @@ class VEnhancer(VEnhancerNetworks):
         text: jax.Array | None = None,
         place: Place = WHOLE_CLIP,
         progress: Progress = lambda stage, done, total: None,
-    ) -> tuple[jax.Array, VEnhancerPlan]:
+    ) -> tuple[Any, VEnhancerPlan]:
         """Computes the clean latents of a clip, all of `enhance` up to decoding.
 
         Args:
@@ -187,18 +189,24 @@ class VEnhancer(VEnhancerNetworks):
           progress: callback for the progress of each stage.
 
         Returns:
-          Clean latents `[1, F, h, w, C]` of the grid, and the plan of the clip.
+          Clean latents `[1, F, h, w, C]` of the grid, an array or a `LazyVideo` in `place.scratch`,
+          and the plan of the clip.
 
         Raises:
           InputError: no frames, frames of several sizes, or options that do not fit them.
         """
         stride = plan_time(1, rate, options).stride
-        key_noise = noise or CounterNoise(options.seed, place.start)
-        noise = noise or CounterNoise(options.seed, place.start * stride)
+        key_noise: Any = noise or CounterNoise(options.seed, place.start)
+        grid_noise: Any = noise or CounterNoise(options.seed, place.start * stride)
+        store = None
         with self.on_mesh():
             encoded, plan = self._encode(frames, rate, options, place, progress)
+            if isinstance(encoded.mean, LazyVideo):
+                key_noise = LazyNoise(key_noise, encoded.mean.folder)
+                grid_noise = LazyNoise(grid_noise, encoded.mean.folder)
+                store = LazyVideo.stored
             conditions = compute_conditions(
-                encoded, plan.time, self.schedule, noise, key_noise, options
+                encoded, plan.time, self.schedule, grid_noise, key_noise, options
             )
             del encoded
             features = self.text(texts_of(options)) if text is None else text
@@ -219,13 +227,14 @@ class VEnhancer(VEnhancerNetworks):
                 continuing(denoise, place, stride),
                 conditions.start,
                 steps,
-                noise,
+                grid_noise,
                 lambda done, total: progress("denoise", done, total),
+                store=store,
             )
         return latents, plan
 
     def decode_frames(
-        self, latents: jax.Array, space: SpacePlan, options: VEnhancerOptions
+        self, latents: Video, space: SpacePlan, options: VEnhancerOptions
     ) -> Iterator[jax.Array]:
         """Decodes latents `[1, F, h, w, C]` to frames `[n, H, W, 3]` in about [-1, 1].
 
@@ -249,7 +258,7 @@ class VEnhancer(VEnhancerNetworks):
             yield piece[0, :, top : top + height, left : left + width]
 
     def _decode_pixels(
-        self, latents: jax.Array, space: SpacePlan, options: VEnhancerOptions, dtype: np.dtype
+        self, latents: Video, space: SpacePlan, options: VEnhancerOptions, dtype: np.dtype
     ) -> Iterator[np.ndarray]:
         decoded = self.decode_frames(latents, space, options)
         return self.to_bytes(decoded, truncate=options.quirks.truncate_bytes, dtype=dtype)
@@ -289,13 +298,14 @@ class VEnhancer(VEnhancerNetworks):
             quirks=options.quirks,
             interpolated=interpolated,
             progress=progress,
+            scratch=place.scratch,
         )
         clip = Clip(frames=count, height=size[0], width=size[1], rate=rate)
         plan = self.plan(clip, options)
         if not place.alone:
             time = plan_time(count, rate, options, few_lengths=True)
             plan = dataclasses.replace(plan, time=time)
-        return encoded, plan
+        return encoded if plan.spilled else encoded.in_memory(), plan
 
     def _cut(self, space: SpacePlan, options: VEnhancerOptions) -> SpacePlan:
         """Cuts frames into tiles for the denoiser."""
