@@ -13,6 +13,7 @@ compiles; it should have several segments, because a run of a part of a segment 
 
 import itertools
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -88,12 +89,16 @@ def enhanced(source: Path, target: Path, chosen: list[str]) -> dict[str, Any]:
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     job, first, disk = target.with_name(f"{target.name}.job"), None, 0
     resident: list[float] = []
+    peak = 0.0
     while True:
         done, status, usage = os.wait4(process.pid, os.WNOHANG)
         if done:
             break
         disk = max(disk, _folder_bytes(job))
-        resident.append(_resident_gib(process.pid))
+        now, most = _resident_gib(process.pid)
+        resident.append(now)
+        # Not `ru_maxrss`, which a process inherits from the one that started it.
+        peak = max(peak, most)
         if first is None and any(job.glob("*[0-9].json")):
             first = time.perf_counter() - start
         time.sleep(_POLL_SECONDS)
@@ -108,7 +113,7 @@ def enhanced(source: Path, target: Path, chosen: list[str]) -> dict[str, Any]:
         "seconds": seconds,
         "seconds_per_frame": seconds / frames,
         "first_segment_seconds": first,
-        "peak_gib": usage.ru_maxrss / 2**20,
+        "peak_gib": peak,
         "peak_gib_of_each_tenth": [round(float(part.max(initial=0)), 3) for part in parts],
         "cores": cores,
         "core_share": (usage.ru_utime + usage.ru_stime) / seconds / (cores or 1),
@@ -128,12 +133,14 @@ def _folder_bytes(folder: Path) -> int:
     return total
 
 
-def _resident_gib(process: int) -> float:
+def _resident_gib(process: int) -> tuple[float, float]:
+    """Returns the resident memory of a process, and its peak so far, on Linux."""
     try:
-        pages = int(Path(f"/proc/{process}/statm").read_text().split()[1])
-    except (OSError, IndexError):
-        return 0.0
-    return pages * os.sysconf("SC_PAGE_SIZE") / 2**30
+        status = Path(f"/proc/{process}/status").read_text()
+    except OSError:
+        return 0.0, 0.0
+    found = dict(re.findall(r"(VmRSS|VmHWM):\s+(\d+) kB", status))
+    return tuple(int(found.get(name, 0)) / 2**20 for name in ("VmRSS", "VmHWM"))  # type: ignore
 
 
 def main(argv: list[str]) -> None:
