@@ -26,6 +26,7 @@ class _Plan:
     output: Output
     window: int
     window_count: int = 1
+    spilled: bool = False
 
     @property
     def working_size(self) -> tuple[int, int]:

@@ -39,6 +39,7 @@ class SumsPlan:
 
     output: Output
     window_count: int = 1
+    spilled: bool = False
 
     @property
     def working_size(self) -> tuple[int, int]:

@@ -152,7 +152,7 @@ class VEnhancerPlan:
 
     @property
     def spilled(self) -> bool:
-        """Returns whether the latents wait on the disk from one step to the next."""
+        """Returns whether latents wait on the disk where all windows of the clip are joined."""
         return self.work > MOST_IN_MEMORY
 
 
