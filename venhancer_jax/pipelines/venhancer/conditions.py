@@ -111,7 +111,7 @@ def input_latents(encoded: EncodedClip, time: TimePlan, options: VEnhancerOption
     before: Any = encoded.mean[:, index[key]]
     after: Any = encoded.mean[:, index[key + 1]]
     difference: Any = after - before
-    return before + scale_frames(difference, np.float32(between / time.stride))
+    return before + scale_frames(difference, (between / time.stride).astype(np.float32))
 
 
 def _source_frames(encoded: int, time: TimePlan, options: VEnhancerOptions) -> np.ndarray:
