@@ -7,7 +7,7 @@
 
 Each case goes through the main of `sample.py` in this process. Without networks pictures come out
 as they went in (`benchmarks/media/identity.py`), so that they can be compared too. Outputs are
-probed with PyAV alone. Cases are lists in `benchmarks/media/*_cases.py`.
+probed with PyAV. Cases are lists in `benchmarks/media/*_cases.py`.
 """
 
 import os

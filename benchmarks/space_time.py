@@ -5,8 +5,8 @@
 The target is the first 17 frames of each video, shrunk and cropped to 256x384; the input is every
 second one of them, averaged down to 64x96. Frames are written as `DIR/METHOD/CLIP/*.png`, so that
 results of other programs can be put beside them. Prints the means of all clips as JSON. With
-`--picture=FILE.png --pictured=CLIP` an interpolated frame of that clip is drawn: bicubic, shipped
-model, target.
+`--pictured=CLIP` that clip is drawn, bicubic, shipped model and target side by side: one of its new
+frames with `--picture=FILE.png`, all of it with `--loop=FILE.webp`.
 """
 
 import json
@@ -14,6 +14,7 @@ import tempfile
 from fractions import Fraction
 from pathlib import Path
 
+import cv2
 import numpy as np
 from absl import app, flags, logging
 
@@ -28,11 +29,13 @@ from venhancer_jax.video import VideoWriter, list_videos, probe, read_frames
 
 HEIGHT, WIDTH, FRAMES, SCALE = 256, 384, 17, 4
 RATE = Fraction(24)
+_LOOP_QUALITY = 70
 
 CLIPS = flags.DEFINE_string("clips", None, "folder of videos", required=True)
 WORK = flags.DEFINE_string("work", None, "folder to write, by default a temporary one")
 PICTURE = flags.DEFINE_string("picture", None, "PNG to write")
-PICTURED = flags.DEFINE_string("pictured", None, "clip of the picture")
+LOOP = flags.DEFINE_string("loop", None, "WebP to write")
+PICTURED = flags.DEFINE_string("pictured", None, "clip of the picture and of the loop")
 METRICS = flags.DEFINE_string(
     "metrics", "psnr,ssim,lpips,vmaf,warping_error", "metrics of venhancer_jax.evaluate"
 )
@@ -71,6 +74,21 @@ def write(folder: Path, frames: np.ndarray) -> None:
             out.write(frame)
 
 
+def draw(beside: np.ndarray) -> None:
+    """Draws a frame, and the clip forwards and backwards.
+
+    Args:
+      beside: uint8 frames `[F, H, W, 3]` of all methods side by side.
+    """
+    if PICTURE.value:
+        Path(PICTURE.value).write_bytes(strip_png([beside[FRAMES // 2 - 1]]))
+    if LOOP.value:
+        loop = cv2.Animation()
+        loop.frames = [*np.ascontiguousarray(np.concatenate([beside, beside[-2:0:-1]])[..., ::-1])]
+        loop.durations = np.full(len(loop.frames), round(1000 / RATE))
+        cv2.imwriteanimation(LOOP.value, loop, [cv2.IMWRITE_WEBP_QUALITY, _LOOP_QUALITY])
+
+
 def main(argv: list[str]) -> None:
     del argv
     logging.set_verbosity(logging.WARNING)
@@ -90,11 +108,8 @@ def main(argv: list[str]) -> None:
         }
         for method, frames in results.items():
             write(work / method / path.stem, frames)
-        if PICTURE.value and path.stem == PICTURED.value:
-            beside = [
-                results[method][FRAMES // 2 - 1] for method in ("bicubic", "shipped", "target")
-            ]
-            Path(PICTURE.value).write_bytes(strip_png([np.concatenate(beside, axis=1)]))
+        if path.stem == PICTURED.value:
+            draw(np.concatenate([results[m] for m in ("bicubic", "shipped", "target")], axis=2))
     means = {}
     for method in sorted(folder.name for folder in work.iterdir() if folder.is_dir()):
         if method != "target":

@@ -10,7 +10,11 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ["XLA_FLAGS"] = " ".join(
     [
         "--xla_backend_optimization_level=0",
-        *["--xla_cpu_use_fusion_emitters=false"] * version("jaxlib").startswith("0.10."),
+        *[
+            "--xla_cpu_use_fusion_emitters=false",
+            "--xla_cpu_parallel_codegen_split_count=1",  # the other core has work of its own
+        ]
+        * version("jaxlib").startswith("0.10."),
         os.environ.get("XLA_FLAGS", ""),
     ]
 )

@@ -91,10 +91,10 @@ def test_help_explains_every_key_in_a_line(name: str, capsys: pytest.CaptureFixt
     ]  # fmt: skip
 
 
-def test_readme_table_is_current():
+def test_table_of_options_is_current():
     """To renew it, put what this test expects between the markers."""
     rows = help_rows(venhancer.get_config(), *settings_of("venhancer"))
-    text = (ROOT / "README.md").read_text()
+    text = (ROOT / "docs/options.md").read_text()
     found = re.search(r"<!-- options -->\n(.*)\n<!-- /options -->", text, re.DOTALL)
     assert found is not None and found.group(1) == help_table(rows)
 
@@ -102,6 +102,7 @@ def test_readme_table_is_current():
 def test_the_console_script_names_its_commands(capsys: pytest.CaptureFixture):
     assert console.main(["--help"]) == 0
     printed = capsys.readouterr().out
-    for command in ("sample", "train", "plan", "convert", "parity", "evaluate", "prepare"):
+    commands = ["sample", "train", "plan", "convert", "parity", "evaluate", "report", "prepare"]
+    for command in commands:
         assert f"  {command} " in printed
     assert console.main(["enhance"]) == 2

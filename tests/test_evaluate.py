@@ -1,39 +1,21 @@
 """The command line of the measures: pairs, scores, files, and words on wrong input."""
 
-import json
 import resource
 import subprocess
 import sys
-from collections.abc import Sequence
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
+from evaluated_clips import noise, psnr_of, run, scores_of, write
 
 from venhancer_jax import evaluate
 from venhancer_jax.errors import InputError
 from venhancer_jax.metrics import suite
 from venhancer_jax.metrics.lpips import load_alexnet, load_lpips
-from venhancer_jax.video import VideoWriter, read_frames
+from venhancer_jax.video import read_frames
 
 LEVELS = {"ant": 0, "bee": 3, "cat": 9}
-
-
-def write(path: Path, frames: Sequence[np.ndarray], rate: int = 24) -> Path:
-    """A folder of images, or with a suffix a video."""
-    codec = "h264" if path.suffix else "png"
-    height, width = frames[0].shape[:2]
-    with VideoWriter(
-        path, width=width, height=height, rate=Fraction(rate), codec=codec, quality=1.0
-    ) as writer:
-        for frame in frames:
-            writer.write(frame)
-    return path
-
-
-def noise(seed: int, count: int = 4, height: int = 32, width: int = 48) -> np.ndarray:
-    return np.random.default_rng(seed).integers(20, 230, (count, height, width, 3), np.uint8)
 
 
 @pytest.fixture
@@ -45,18 +27,6 @@ def folders(tmp_path: Path) -> tuple[Path, Path]:
     for name in sorted(LEVELS):
         write(target / name, noise(ord(name[0])))
     return pred, target
-
-
-def run(pred: Path, target: Path, *more: str) -> int:
-    return evaluate.main([f"--pred={pred}", f"--target={target}", *more])
-
-
-def scores_of(path: Path) -> dict:
-    return json.loads(path.read_text())
-
-
-def psnr_of(level: float) -> float:
-    return 20 * np.log10(255 / level)
 
 
 def test_scores_of_clips_and_their_mean(
@@ -199,36 +169,6 @@ def test_too_short_clips_have_no_value(tmp_path: Path, capsys: pytest.CaptureFix
     assert run(a, a, "--metrics=ssim,flicker", f"--json={file}") == 0
     assert scores_of(file)["mean"]["flicker"] is None
     assert capsys.readouterr().out.split()[-1] == "-"
-
-
-@pytest.mark.parametrize("count", [5, 6])  # with and without a frame after the last of the input
-def test_consistency_with_the_input_every_second_frame(tmp_path: Path, count: int) -> None:
-    low = noise(3, count=3, height=8, width=12)
-    high = np.repeat(np.repeat(low, 4, 1), 4, 2)
-    frames = noise(4, count=count)
-    frames[::2] = high
-    pred, lr = write(tmp_path / "p" / "a", frames), write(tmp_path / "l" / "a", low)
-    file = tmp_path / "s.json"
-    for given in (lr, tmp_path / "l"):
-        assert run(pred, pred, "--metrics=psnr", f"--lr={given}", f"--json={file}") == 0
-        assert list(scores_of(file)["mean"]) == ["psnr", "lr_consistency"]
-        assert float(scores_of(file)["mean"]["lr_consistency"]) > 200  # rounding of float64
-    low[1] += 3
-    lr = write(tmp_path / "m", low)
-    assert run(pred, pred, "--metrics=psnr", f"--lr={lr}", f"--json={file}") == 0
-    # Of the mean squared error of three frames, of which one is off.
-    expected = psnr_of(3) + 10 * np.log10(3)
-    assert scores_of(file)["mean"]["lr_consistency"] == pytest.approx(expected)
-
-
-def test_consistency_goes_by_the_rates_of_videos(tmp_path: Path) -> None:
-    grey = [np.full((32, 48, 3), 40 + 40 * i, np.uint8) for i in range(4)]
-    slow = [np.full((16, 24, 3), 40 + 60 * i, np.uint8) for i in range(3)]
-    pred, lr = write(tmp_path / "a.mp4", grey, 36), write(tmp_path / "l.mp4", slow, 24)
-    file = tmp_path / "s.json"
-    # Three halves: frames 0 and 2 of the input meet 0 and 3 of the result.
-    assert run(pred, pred, "--metrics=psnr", f"--lr={lr}", f"--json={file}") == 0
-    assert float(scores_of(file)["mean"]["lr_consistency"]) > 40
 
 
 def test_wrong_inputs_to_the_enhancement_are_told(

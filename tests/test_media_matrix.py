@@ -19,7 +19,7 @@ QUICK = [
     "variable rate.mkv",
     "variable rate, from a second on",
     "first timestamp 0.5 s, with sound.mp4",
-    "interlaced h264",
+    "interlaced h264, bottom field first",
     "interlaced, deinterlace=off",
     "bars on all sides, bars=crop",
     "rotated, pixel aspect 1:2",
@@ -27,6 +27,8 @@ QUICK = [
     "folder with a missing picture",
     "still picture to a still picture",
     "one damaged picture",
+    "depth of an exr picture to exr",
+    "chroma at center, yuv420p to h264",
     "subtitles of two kinds to mp4",
     "chapters cut with the pictures",
 ]

@@ -27,7 +27,7 @@ PRODUCT = """
 import jax, jax.numpy as jnp
 compute = lambda: jax.jit(lambda x: x @ x)(jnp.ones((3, 3)))
 """
-ENHANCEMENT = "from pipelines.test_compilations import enhance as compute"
+ENHANCEMENT = "from pipelines.test_venhancer import enhance as compute"
 
 
 @pytest.fixture

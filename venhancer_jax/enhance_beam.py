@@ -28,6 +28,7 @@ from venhancer_jax.errors import InputError
 from venhancer_jax.pipelines.config import check_values
 from venhancer_jax.pipelines.jobs import check_job, list_jobs
 from venhancer_jax.pipelines.run import Problem, run_jobs
+from venhancer_jax.report.jobs import index_folders, report_each
 from venhancer_jax.startup import set_compile_effort, use_compilation_cache
 from venhancer_jax.video import check_prompts
 
@@ -122,7 +123,8 @@ class _Enhance(beam.DoFn):
                 raise InputError(self._failure)
             job = check_job(self._config, Path(source), Path(target), index=index)
             with _ONE_AT_A_TIME:
-                problems = run_jobs(self._loaded.system, [job], self._loaded.facts)
+                report = report_each(self._config) if self._config.report else None
+                problems = run_jobs(self._loaded.system, [job], self._loaded.facts, report)
         except InputError as error:
             message = str(error) if str(error).startswith(source) else f"{source}: {error}"
             problems = [Problem(message, 2)]
@@ -146,6 +148,8 @@ def main(arguments: Sequence[str]) -> int:
         if config is None:
             return 0
         problems = enhance_with_beam(config, [a for a in arguments if a not in ours])
+        if config.report:
+            index_folders(config, [problem.message for problem in problems])
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

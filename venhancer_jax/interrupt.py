@@ -14,7 +14,7 @@ _POLL_SECONDS = 0.2
 # Seconds that a farewell may take.
 _FAREWELL_SECONDS = 1.5
 
-
+# What a signal removes.
 _LEFTOVERS: set[Path] = set()
 _FAREWELLS: list[Callable[[int], None]] = []
 _ENDING = threading.Event()

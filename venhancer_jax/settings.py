@@ -29,6 +29,8 @@ class Setting:
       about: one line that says what the setting does.
       check: converts a value to the stored one; raises ValueError with what was expected.
       choices: allowed values, empty if there is no fixed list.
+      range: least and largest number; None for values that are no numbers.
+      opens: whether a text names something to open: a file, an address, a module.
       placeholder: type of the config key where the default is None.
       old_name: name of the setting in earlier versions, still accepted.
       entries: explanation of each entry of a table, by key.
@@ -39,6 +41,8 @@ class Setting:
     about: str
     check: Callable[[Any], Any]
     choices: tuple[str, ...] = ()
+    range: tuple[float, float] | None = None
+    opens: bool = False
     placeholder: type = str
     old_name: str = ""
     entries: Mapping[str, str] = dataclasses.field(default_factory=dict)
@@ -46,7 +50,10 @@ class Setting:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class HelpRow:
-    """One line of help: group, key, type, default value, choices and explanation."""
+    """One line of help: group, key, type, default value, choices and explanation.
+
+    `range` and `opens` are those of the setting.
+    """
 
     group: str
     key: str
@@ -54,6 +61,8 @@ class HelpRow:
     default: Any
     choices: tuple[str, ...]
     about: str
+    range: tuple[float, float] | None = None
+    opens: bool = False
 
 
 def whole(default: int | None, *, low: int, high: int, group: str, about: str) -> Any:
@@ -67,9 +76,10 @@ def whole(default: int | None, *, low: int, high: int, group: str, about: str) -
             return int(value)
         raise ValueError(f"expected a whole number from {low} to {high}")
 
-    return _field(
-        default, Setting(kind="whole", group=group, about=about, check=check, placeholder=int)
+    setting = Setting(
+        kind="whole", group=group, about=about, check=check, range=(low, high), placeholder=int
     )
+    return _field(default, setting)
 
 
 def number(
@@ -89,9 +99,10 @@ def number(
             return float(value)
         raise ValueError(f"expected a number from {low:g} to {high:g}")
 
-    return _field(
-        default, Setting(kind="number", group=group, about=about, check=check, placeholder=float)
+    setting = Setting(
+        kind="number", group=group, about=about, check=check, range=(low, high), placeholder=float
     )
+    return _field(default, setting)
 
 
 def choice(
@@ -118,7 +129,7 @@ def choice(
     )
 
 
-def text(default: str | None, *, group: str, about: str) -> Any:
+def text(default: str | None, *, group: str, about: str, opens: bool = False) -> Any:
     """Declares a text; None is allowed if it is the default."""
 
     def check(value: Any) -> str | None:
@@ -126,7 +137,7 @@ def text(default: str | None, *, group: str, about: str) -> Any:
             return value
         raise ValueError("expected a text")
 
-    return _field(default, Setting(kind="text", group=group, about=about, check=check))
+    return _field(default, Setting(kind="text", group=group, about=about, check=check, opens=opens))
 
 
 def flag(default: bool, *, group: str, about: str) -> Any:
@@ -172,10 +183,15 @@ def whole_pair(
             )
         return int(pair[0]), int(pair[1])
 
-    kind = f"{names[0]},{names[1]}"
-    return _field(
-        default, Setting(kind=kind, group=group, about=about, check=check, placeholder=tuple)
+    setting = Setting(
+        kind=f"{names[0]},{names[1]}",
+        group=group,
+        about=about,
+        check=check,
+        range=(low, high),
+        placeholder=tuple,
     )
+    return _field(default, setting)
 
 
 def parsed(
@@ -185,13 +201,14 @@ def parsed(
     kind: str,
     group: str,
     about: str,
+    opens: bool = False,
 ) -> Any:
     """Declares a setting with a parser of its own, which raises ValueError or InputError."""
 
     def check(value: Any) -> Any:
         return None if value in (None, "") and default is None else parse(value)
 
-    return _field(default, Setting(kind=kind, group=group, about=about, check=check))
+    return _field(default, Setting(kind=kind, group=group, about=about, check=check, opens=opens))
 
 
 def table(default: Mapping[str, Any], *, group: str, about: Mapping[str, str]) -> Any:
@@ -292,6 +309,8 @@ def help_rows(values: Mapping[str, Any], *settings: type) -> list[HelpRow]:
                     default=default,
                     choices=setting.choices,
                     about=line,
+                    range=setting.range,
+                    opens=setting.opens,
                 )
                 for key, (kind, default, line) in keys.items()
             ]

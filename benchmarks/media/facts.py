@@ -1,4 +1,4 @@
-"""Facts of an output, probed with PyAV alone, not with the code that wrote it."""
+"""Facts of an output, probed with PyAV, not with the code that wrote it; but for EXR's layers."""
 
 import math
 import struct
@@ -9,11 +9,15 @@ from itertools import pairwise
 from pathlib import Path
 
 import av
+import av.logging
 import numpy as np
 from av import VideoFrame
+from av.container import InputContainer
+from av.filter import Graph
 from av.video.reformatter import ColorRange
 
-from benchmarks.media.inputs import number_of
+from benchmarks.media.inputs import number_of, with_chroma_location
+from venhancer_jax.video.exr_layers import read_layers
 
 # Levels of 255, and samples of 1, from which a flash or a beep has begun.
 _FLASH, _BEEP = 120, 0.1
@@ -37,9 +41,11 @@ class Facts:
       numbers: number of each picture of `level_frames`, modulo 12.
       streams: kinds of all streams, in order, such as `video:h264`.
       tags: colour matrix, primaries, transfer curve and range (H.273 numbers).
+      chroma: position of the chroma samples, in FFmpeg's words; `unspecified` without a tag.
       light: brightest luminance of the mastering display and MaxCLL, in candela per square metre;
         None where neither is stored.
       alpha: mean opacity of the first picture, from 0 to 1; None for one without.
+      depth: least and largest sample of the channel Z of the first EXR picture; None without it.
       sync: seconds by which the first beep is later than the first flash; None without both.
       comb: mean difference of lines from both neighbours, in levels of 255.
       decode_times_rise: whether decode times rise strictly in file order.
@@ -58,8 +64,10 @@ class Facts:
     numbers: tuple[int, ...]
     streams: tuple[str, ...]
     tags: tuple[int, int, int, int]
+    chroma: str
     light: tuple[float, int] | None
     alpha: float | None
+    depth: tuple[float, float] | None
     sync: float | None
     comb: float
     decode_times_rise: bool
@@ -71,9 +79,9 @@ def probe_output(path: Path) -> Facts:
     """Decodes a video and returns its facts.
 
     Args:
-      path: video file.
+      path: video file, or folder of EXR pictures.
     """
-    with av.open(str(path)) as container:
+    with _opened(path) as container:
         stream = container.streams.video[0]
         unit = stream.time_base
         assert unit is not None
@@ -91,7 +99,7 @@ def probe_output(path: Path) -> Facts:
             for each in container.chapters()
             if (base := each["time_base"])
         )
-    with av.open(str(path)) as container:
+    with _opened(path) as container:
         stream = container.streams.video[0]
         levels, combs, first = [], [], None
         for frame in container.decode(stream):
@@ -126,14 +134,29 @@ def probe_output(path: Path) -> Facts:
             int(first.color_trc),
             int(first.color_range),
         ),
+        chroma=_chroma_location(first),
         light=_light(first),
         alpha=_alpha(first),
+        depth=_depth(path),
         sync=_sync(path, [stamp * unit for stamp in stamps], levels),
         comb=float(np.mean(combs)),
         decode_times_rise=all(a < b for a, b in pairwise(decode)),
         metadata=metadata,
         chapters=chapters,
     )
+
+
+def _opened(path: Path) -> InputContainer:
+    if path.is_dir():
+        return av.open(str(path / "%06d.exr"), format="image2", options={"framerate": "24"})
+    return av.open(str(path))
+
+
+def _depth(path: Path) -> tuple[float, float] | None:
+    first = path / "000001.exr" if path.is_dir() else path
+    if first.suffix != ".exr" or (depth := read_layers(first.read_bytes()).get("Z")) is None:
+        return None
+    return float(depth.min()), float(depth.max())
 
 
 def psnr(source: Path, output: Path) -> float:
@@ -158,6 +181,8 @@ def _colours(path: Path) -> Iterator[np.ndarray]:
                 yield frame.to_ndarray(format=layout) / white
                 continue
             full = frame.color_range == ColorRange.JPEG
+            if _chroma_location(frame) == "unspecified":
+                frame = with_chroma_location(frame, "center" if full else "left")
             same = frame.color_range if full else ColorRange.MPEG
             samples = frame.reformat(
                 format="yuv444p16le", src_color_range=same, dst_color_range=same
@@ -169,6 +194,25 @@ def _colours(path: Path) -> Iterator[np.ndarray]:
             kr, kb = _WEIGHTS.get(int(frame.colorspace), _WEIGHTS[guess])
             r, b = luma + 2 * (1 - kr) * red, luma + 2 * (1 - kb) * blue
             yield np.stack([r, (luma - kr * r - kb * b) / (1 - kr - kb), b], -1).clip(0, 1)
+
+
+def _chroma_location(frame: VideoFrame) -> str:
+    """Returns what FFmpeg logs on a frame; PyAV does not show this tag."""
+    graph = Graph()
+    width, height, unit = frame.width, frame.height, Fraction(1, 1000)
+    graph.link_nodes(
+        graph.add_buffer(width=width, height=height, format=frame.format, time_base=unit),
+        graph.add("showinfo"),
+        graph.add("buffersink"),
+    ).configure()
+    level = av.logging.get_level()
+    av.logging.set_level(av.logging.INFO)
+    with av.logging.Capture(local=True) as lines:
+        graph.vpush(frame)
+        graph.vpull()
+    av.logging.set_level(level)
+    text = " ".join(line for _, _, line in lines)
+    return text.partition(" cl:")[2].split()[0]
 
 
 def _light(frame: VideoFrame) -> tuple[float, int] | None:
@@ -188,7 +232,7 @@ def _alpha(frame: VideoFrame) -> float | None:
 
 def _sync(path: Path, times: list[Fraction], levels: list[float]) -> float | None:
     flash = next((time for time, level in zip(times, levels, strict=True) if level > _FLASH), None)
-    with av.open(str(path)) as container:
+    with _opened(path) as container:
         if flash is None or not container.streams.audio:
             return None
         for frame in container.decode(container.streams.audio[0]):

@@ -7,6 +7,7 @@ from typing import Any
 
 import av
 import numpy as np
+from av.filter import Graph
 from av.video.codeccontext import VideoCodecContext
 
 LEVEL_STEP = 20
@@ -144,6 +145,19 @@ def copy_video(
             packet.stream = stream
             new.mux(packet)
     return target
+
+
+def with_chroma_location(frame: av.VideoFrame, location: str) -> av.VideoFrame:
+    """Returns a frame whose conversions put chroma samples at a location of FFmpeg's names."""
+    graph = Graph()
+    width, height, unit = frame.width, frame.height, Fraction(1, 1000)
+    graph.link_nodes(
+        graph.add_buffer(width=width, height=height, format=frame.format, time_base=unit),
+        graph.add("setparams", f"chroma_location={location}"),
+        graph.add("buffersink"),
+    ).configure()
+    graph.vpush(frame)
+    return graph.vpull()
 
 
 def write_picture(path: Path, image: np.ndarray, codec: str, pixel_format: str) -> Path:

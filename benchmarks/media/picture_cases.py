@@ -11,6 +11,15 @@ import numpy as np
 from av.video.reformatter import ColorRange, Colorspace
 
 from benchmarks.media.cases import Case
+from benchmarks.media.dynamic_light import (
+    DOLBY_VISION,
+    SUPPLEMENT,
+    dolby_vision,
+    hdr10_plus,
+    with_units,
+)
+from benchmarks.media.inputs import with_chroma_location, write_picture
+from venhancer_jax.video.exr_layers import Layer, add_layers
 
 _MATRICES = {1: Colorspace.ITU709, 5: Colorspace.ITU601, 6: Colorspace.ITU601, 9: Colorspace.BT2020}
 _SIZE = (96, 64)
@@ -25,7 +34,7 @@ _SDR, _NTSC, _PAL = (1, 1, 1), (6, 6, 6), (5, 5, 6)
 _PQ, _HLG = (9, 9, 16), (9, 9, 18)
 
 
-def _waves(count: int, size: tuple[int, int]) -> list[np.ndarray]:
+def _waves(count: int, size: tuple[int, int], fineness: int = 1) -> list[np.ndarray]:
     """Returns saturated colours that move slowly, uint16 RGBA `[H, W, 4]`."""
     width, height = size
     y, x = np.indices((height, width))
@@ -35,7 +44,11 @@ def _waves(count: int, size: tuple[int, int]) -> list[np.ndarray]:
             32768
             + 24000
             * np.stack(
-                [np.sin((x + 2 * i) / 15 + p) * np.cos(y / 13 - p / 2) for p in phases], axis=-1
+                [
+                    np.sin(fineness * (x + 2 * i) / 15 + p) * np.cos(fineness * y / 13 - p / 2)
+                    for p in phases
+                ],
+                axis=-1,
             )
         ).astype(np.uint16)
         for i in range(count)
@@ -53,6 +66,8 @@ def _write(
     size: tuple[int, int] = _SIZE,
     count: int = 5,
     options: dict[str, str] | None = None,
+    chroma: str = "left",
+    fineness: int = 1,
 ) -> Path:
     """Encodes a clip whose samples follow its tags, or what players guess without."""
     matrix, primaries, transfer = tags
@@ -62,7 +77,9 @@ def _write(
     space = _MATRICES[guess if matrix in (0, 2) else matrix]
     with av.open(str(folder / name), "w") as container:
         stream: Any = container.add_stream(
-            codec, rate=Fraction(24), options=_LOSSLESS.get(codec, {}) | (options or {})
+            codec,
+            rate=Fraction(24),
+            options={"chroma_sample_location": chroma} | _LOSSLESS.get(codec, {}) | (options or {}),
         )
         stream.width, stream.height = size
         stream.pix_fmt = layout
@@ -70,8 +87,9 @@ def _write(
         context.colorspace, context.color_primaries, context.color_trc = tags
         if full:
             context.color_range = ColorRange.JPEG
-        for index, image in enumerate(_waves(count, size)):
-            frame = av.VideoFrame.from_ndarray(image, format="rgba64le").reformat(
+        for index, image in enumerate(_waves(count, size, fineness)):
+            frame = av.VideoFrame.from_ndarray(image, format="rgba64le")
+            frame = with_chroma_location(frame, chroma).reformat(
                 format=layout,
                 src_colorspace=space,
                 dst_colorspace=space,
@@ -108,6 +126,17 @@ def _tagged(tags: tuple[int, int, int], full: bool, codec: str, output: str) -> 
     return _kept(name, make, layout, output=output, settings={"codec": codec}, expected=expected)
 
 
+def _sited(location: str, codec: str, output: str, stored: str, layout: str = "yuv420p") -> Case:
+    """Fine colours, which a shift by half a pixel changes by ten decibels."""
+    make = partial(
+        _write, name="in.mkv", codec="libx264", layout=layout, chroma=location, fineness=4
+    )
+    return _kept(
+        f"chroma at {location}, {layout} to {codec}", make, layout, output=output, psnr=37,
+        settings={"codec": codec, "quality": "1"}, expected={"chroma": stored},
+    )  # fmt: skip
+
+
 def _deep(layout: str, codec: str, output: str, stored: str = "", **more: Any) -> Case:
     source = "libx265" if "12" in layout or "gbrp" in layout else "libx264"
     make = partial(
@@ -139,6 +168,21 @@ def _bright(tags: tuple[int, int, int], codec: str, output: str, light: Any, **m
     )
 
 
+def _with_dynamic_light(folder: Path, kind: int, payload: bytes) -> Path:
+    options = {"x265-params": _LIGHT["x265-params"] + ":bframes=0"}
+    plain = _write(folder, "plain.mkv", "libx265", "yuv420p10le", tags=_PQ, options=options)
+    target = with_units(plain, folder / "in.mkv", kind=kind, payload=payload)
+    plain.unlink()
+    return target
+
+
+def _dynamic(name: str, kind: int, payload: bytes, said: str) -> Case:
+    make = partial(_with_dynamic_light, kind=kind, payload=payload)
+    expected = {"tags": (*_PQ, 1), "light": _LIGHT_KEPT}
+    settings = {"codec": "h265"}
+    return _kept(name, make, "yuv420p10le", settings=settings, expected=expected, message=said)
+
+
 def _transparent(source: str, layout: str, name: str, codec: str, output: str, **more: Any) -> Case:
     return Case(
         f"transparent {layout} to {codec}",
@@ -148,6 +192,22 @@ def _transparent(source: str, layout: str, name: str, codec: str, output: str, *
         output=output,
         **more,
     )
+
+
+def _deep_picture(path: Path, far: float, pixel_format: str) -> Path:
+    """A grey EXR picture with depths from 1 to `far`."""
+    write_picture(path, np.full((*_SIZE[::-1], 3), 99, np.uint8), "exr", pixel_format)
+    depth = np.linspace(1, far, _SIZE[0], dtype=np.float32)[None].repeat(_SIZE[1], 0)
+    path.write_bytes(add_layers(path.read_bytes(), {Layer(name="Z", dtype="float32"): depth}))
+    return path
+
+
+def _deep_pictures(folder: Path) -> Path:
+    pictures = folder / "frames"
+    pictures.mkdir()
+    for number in range(5):
+        _deep_picture(pictures / f"shot_{number:04d}.exr", 100 + number, "gbrapf32le")
+    return pictures
 
 
 _LIGHT_KEPT = (1000.0, 900)
@@ -171,6 +231,13 @@ CASES = [
         {"size": (96, 720), "tags": (*_SDR, 1)},
         psnr=39,
     ),
+    _sited("left", "h264", "out.mp4", "left"),
+    _sited("center", "h264", "out.mp4", "center"),
+    _sited("topleft", "h265", "out.mkv", "topleft", "yuv420p10le"),
+    _sited("topleft", "av1", "out.mp4", "topleft"),
+    _sited("center", "av1", "out.mp4", "left"),
+    _sited("bottom", "ffv1", "out.mkv", "unspecified"),
+    _sited("topleft", "ffv1", "out.mkv", "unspecified", "yuv422p"),
     _deep("yuv420p10le", "h264", "out.mp4"),
     _deep("yuv422p10le", "h265", "out.mp4"),
     _deep("yuv444p10le", "h264", "out.mkv"),
@@ -192,6 +259,22 @@ CASES = [
     _bright(_HLG, "h265", "out.mkv", _LIGHT_KEPT),
     _bright(_PQ, "prores", "out.mov", None, message="mastering display"),
     _bright(_HLG, "ffv1", "out.mkv", None, message="mastering display", psnr=60),
+    _dynamic("HDR10+ becomes HDR10", SUPPLEMENT, hdr10_plus(), "HDR10+ metadata, which no"),
+    _dynamic("Dolby Vision 8 becomes HDR10", DOLBY_VISION, dolby_vision(8),
+             "Dolby Vision metadata, which no"),
+    Case(
+        "Dolby Vision 5 is refused",
+        partial(_with_dynamic_light, kind=DOLBY_VISION, payload=dolby_vision(5)),
+        exit_code=2,
+        message="Dolby Vision of profile 5",
+    ),
+    Case(
+        "HDR10+ to ordinary brightness",
+        partial(_with_dynamic_light, kind=SUPPLEMENT, payload=hdr10_plus()),
+        {"frames": 5, "tags": (*_SDR, 1), "light": None},
+        {"hdr": "sdr", "pixel_format": "yuv420p"},
+        message="ordinary brightness",
+    ),
     Case(
         "PQ to 8 bits is refused",
         partial(_write, name="in.mkv", codec="libx265", layout="yuv420p10le", tags=_PQ),
@@ -216,6 +299,26 @@ CASES = [
                  expected={"alpha": _ALPHA}, tolerance=0.02),
     _transparent("qtrle", "argb", "in.mov", "h264", "out.mp4",
                  expected={"alpha": None}, message="laid over black"),
+    Case(
+        "depth and transparency of numbered exr to exr",
+        _deep_pictures,
+        {"frames": 5, "size": _SIZE, "depth": (1.0, 100.0), "alpha": 1.0},
+        {"codec": "exr"},
+        output="out",
+    ),
+    Case(
+        "depth of an exr picture to exr",
+        lambda folder: _deep_picture(folder / "in.exr", 50.0, "gbrpf32le"),
+        {"frames": 1, "size": (192, 128), "depth": (1.0, 50.0)},
+        {"up_scale": "2"},
+        output="out.exr",
+    ),
+    Case(
+        "depth of numbered exr to h264, left out",
+        _deep_pictures,
+        {"frames": 5, "size": _SIZE, "depth": None},
+        message="layers Z (exr keeps them)",
+    ),
     Case(
         "an option that the encoder lacks",
         partial(_write, name="in.mkv", codec="libx264", layout="yuv420p"),

@@ -1,6 +1,5 @@
 """The system without networks, slowed down, with a record of each segment that it computes."""
 
-import dataclasses
 import os
 import time
 from collections.abc import Iterable
@@ -8,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.media import identity
+from benchmarks.media.identity import Identity
+from benchmarks.plain_system import spec_of
 from venhancer_jax.pipelines.system import EnhancedSegment
 
 RECORD, SECONDS = "SLOW_IDENTITY_RECORD", "SLOW_IDENTITY_SECONDS"
 
 
-class SlowIdentity(identity.Identity):
+class SlowIdentity(Identity):
     """The system; the environment says how many seconds a frame takes, and where it is recorded."""
 
     def enhance_segment(self, frames: Iterable[np.ndarray], **others: Any) -> EnhancedSegment:
@@ -25,6 +25,4 @@ class SlowIdentity(identity.Identity):
         return super().enhance_segment(kept, **others)
 
 
-SPEC = dataclasses.replace(
-    identity.SPEC, name="slow_identity", load=lambda folders, weights, *, mesh: SlowIdentity(mesh)
-)
+SPEC = spec_of("slow_identity", SlowIdentity)

@@ -332,7 +332,23 @@ CASES = [
          "seconds": Fraction(15, 24)},
     ),
     Case(
-        "interlaced h264", partial(_woven, options=H264),
+        "interlaced h264, bottom field first", partial(_woven, options=H264),
+        {"frames": 8, "rate": Fraction(24), "comb": _combed(False)},
+    ),
+    Case(
+        "interlaced h264, top field first",
+        partial(_woven, options={"crf": "0", "x264-params": "interlaced=1:tff=1"}),
+        {"frames": 8, "rate": Fraction(24), "comb": _combed(False)},
+    ),
+    Case(
+        "interlaced h264, top field first, deinterlace=off",
+        partial(_woven, options={"crf": "0", "x264-params": "interlaced=1:tff=1"}),
+        {"frames": 8, "comb": _combed(True)}, {"deinterlace": "off"},
+    ),
+    Case(
+        "interlaced h265",
+        partial(_woven, name="in.mkv", codec="libx265",
+                options={"x265-params": "log-level=none:interlace=tff:lossless=1"}),
         {"frames": 8, "rate": Fraction(24), "comb": _combed(False)},
     ),
     Case(

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import transformers
 
 from venhancer_jax.convert import clip, rules
 from venhancer_jax.errors import InputError
@@ -57,6 +56,8 @@ def open_clip_shapes(config: ClipTextConfig) -> dict[str, tuple[int, ...]]:
 
 def transformers_tensors(kind: str) -> dict[str, np.ndarray]:
     """A random state dict whose names and shapes transformers makes."""
+    import transformers  # takes seconds
+
     text: dict[str, Any] = {
         "vocab_size": TINY.vocabulary,
         "hidden_size": TINY.width,

@@ -205,3 +205,20 @@ def test_latents(tmp_path):
     assert sorted(first["video"][:, 0, 0, 0, 0]) == [0, 1, 2]
     assert first["video"].shape == (3, 5, 4, 6, 4)
     assert not np.array_equal(first["noise_aug"], second["noise_aug"])
+
+
+def test_synthetic_clips_are_moving_waves():
+    """Outside of the square: a sine over rows, columns and time in each channel."""
+    (first, second), (again, _) = (
+        SyntheticSource(height=24, width=30)[5].read(np.array([i, i + 1])) for i in (2, 3)
+    )
+    np.testing.assert_array_equal(second, again)
+    rng = np.random.default_rng(5)
+    across, down = rng.uniform(-0.3, 0.3, (2, 3))
+    speed, phase = rng.uniform(-1, 1, 3), rng.uniform(0, 6, 3)
+    rows, columns = np.mgrid[:24, :30]
+    angle = rows[..., None] * down + columns[..., None] * across + 2 * speed + phase
+    wave = (127.5 + 100 * np.sin(angle)).astype(np.uint8)
+    square = (first != wave).any(-1)
+    assert 0 < square.sum() <= 6 * 6
+    np.testing.assert_array_equal(np.unique(first[square], axis=0), [255 - wave[0, 0]])

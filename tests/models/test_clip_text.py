@@ -1,13 +1,13 @@
 """The CLIP text tower against transformers' in PyTorch, and what makes its features penultimate."""
 
 import functools
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
-import transformers
 
 from venhancer_jax.convert import clip, rules
 from venhancer_jax.models.functional import (
@@ -18,6 +18,9 @@ from venhancer_jax.models.functional import (
     functionalize,
 )
 from venhancer_jax.models.text.clip import ClipTextConfig, ClipTextEncoder
+
+if TYPE_CHECKING:
+    import transformers
 
 SMALL = ClipTextConfig.tiny(vocabulary=200, length=20)
 
@@ -32,8 +35,10 @@ def some_tokens(rows: int = 3) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def theirs() -> transformers.CLIPTextModel:
+def theirs() -> "transformers.CLIPTextModel":
     """A tower of PyTorch whose every parameter is random."""
+    import transformers  # takes seconds
+
     config = transformers.CLIPTextConfig(
         vocab_size=SMALL.vocabulary,
         hidden_size=SMALL.width,
@@ -55,7 +60,7 @@ def theirs() -> transformers.CLIPTextModel:
 
 
 @pytest.fixture(scope="module")
-def params(theirs: transformers.CLIPTextModel) -> Params:
+def params(theirs: "transformers.CLIPTextModel") -> Params:
     """The same parameters in our tower, which has no use for a projection."""
     config, layout = clip.detect(SMALL, theirs.state_dict())
     table = clip.LAYOUTS["text"].tables[layout](config)
@@ -83,7 +88,7 @@ def test_full_size_has_all_parameters_of_the_published_tower():
     assert unused == 12_596_224 + 1024 * 1024 + 1  # last block, projection, temperature
 
 
-def test_features_equal_those_of_transformers(theirs: transformers.CLIPTextModel, params: Params):
+def test_features_equal_those_of_transformers(theirs: "transformers.CLIPTextModel", params: Params):
     tokens = some_tokens()
     with torch.no_grad():
         outputs = theirs(torch.from_numpy(tokens).long(), output_hidden_states=True)

@@ -38,7 +38,7 @@ def published() -> dict[str, FunctionalModule]:
 
 @pytest.mark.parametrize(
     ("name", "tensors", "total", "tflop"),
-    [("image", 204, 55_325_927, 3.23), ("video", 296, 113_776_365, 6.85)],
+    [("image", 204, 55_325_927, 2.83), ("video", 296, 113_776_365, 6.45)],
 )
 def test_published_sizes(
     published: dict[str, FunctionalModule], name: str, tensors: int, total: int, tflop: float

@@ -1,5 +1,6 @@
 """Reports how arrays of the pipeline are sharded over eight CPU devices, as JSON."""
 
+import contextlib
 import json
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from venhancer_jax.diffusion.fidelity import hold_low_frequencies
 from venhancer_jax.pipelines import pieces, programs
 from venhancer_jax.pipelines.tiles import Tiling
 from venhancer_jax.pipelines.venhancer.decode import DecoderPieces, decode_stream
@@ -43,7 +45,15 @@ def write(path: Path) -> None:
     with jax.set_mesh(mesh):
         stream = decode_stream(decode, latents, cut, batch=shards)
         found = np.concatenate([np.asarray(piece) for piece in stream], axis=1)
+    held = []
+    for context in (jax.set_mesh(mesh), contextlib.nullcontext()):
+        with context:
+            x, reference = np.asarray(latents[:, :8]), np.asarray(latents[:, 8:16])
+            x = jnp.asarray(put_sharded(x, (None, "frame", "row", None, None)))
+            hold = hold_low_frequencies(lambda x, t: 2 * x, jnp.asarray(reference), 0.5)
+            held.append(np.asarray(hold(x, np.int32(0))))
     report = {
+        "held": float(np.abs(held[0] - held[1]).max()),
         "devices": jax.device_count(),
         "shards": shards,
         "sharded": sharded.is_fully_replicated,

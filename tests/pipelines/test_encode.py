@@ -1,4 +1,4 @@
-"""Encoding in tiles, with a VAE whose convolutions are zero: latents see their own pixels alone."""
+"""Encoding in tiles, with a VAE whose latents see their own pixels alone; frames between frames."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from venhancer_jax.pipelines import catalog
 from venhancer_jax.pipelines.system import LoadedNetwork
 from venhancer_jax.pipelines.tiles import Tiling
 from venhancer_jax.pipelines.venhancer.compat import COMPATS
-from venhancer_jax.pipelines.venhancer.encode import EncodedClip, encode_clip
+from venhancer_jax.pipelines.venhancer.encode import EncodedClip, _interpolate, encode_clip
 from venhancer_jax.pipelines.venhancer.plan import SpacePlan
 
 
@@ -46,3 +46,12 @@ def test_tiles_have_the_latents_of_whole_frames(vae: LoadedNetwork):
     np.testing.assert_allclose(tiled.mean, whole.mean, atol=1e-5)
     assert tiled.std is not None and whole.std is not None
     np.testing.assert_allclose(tiled.std, whole.std, rtol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_frames_between_are_as_fine_as_the_input(dtype: type):
+    levels = np.linspace(-1, 1, 24 * 32 * 3, dtype=np.float32).reshape(24, 32, 3)
+    _, between, _ = _interpolate([levels, levels], 1, np.dtype(dtype))
+    found = (between + 1) * 127.5
+    assert (np.abs(found - np.rint(found)).max() < 0.01) == (dtype == np.uint8)
+    assert np.abs(between - levels).max() < 0.02

@@ -33,3 +33,7 @@ def test_the_blended_buffer_is_sharded(report: dict[str, Any]):
 
 def test_blended_chunks_are_the_whole(report: dict[str, Any]):
     assert report["error"] < 1e-5
+
+
+def test_coarse_latents_are_held_alike_on_all_devices(report: dict[str, Any]):
+    assert report["held"] < 1e-5

@@ -161,6 +161,24 @@ def test_a_stream_resumes_after_each_segment(streamed: list):
         np.testing.assert_array_equal(joined(rest), joined(streamed[i:]))
 
 
+def test_a_stream_with_all_dials_resumes_after_each_segment():
+    """Grain, colours and coarse latents of a frame do not depend on where a run began."""
+    dials = {"grain": 1.0, "colour": "lab", "fidelity": 0.5, "fps_scale": 2.0}
+    options = VEnhancerOptions(**(OPTIONS | dials), segment_windows=1)
+    rng = np.random.default_rng(0)
+    drawn = 120 + 8 * rng.standard_normal((7, 24, 32, 1)) + [30, 0, 0]
+    frames = timed(drawn.astype(np.uint8))
+    found = [*stream(tiny_system(), options, frames)]
+    assert len(found) > 2
+    for i, (segment, _) in enumerate(found[:-1], 1):
+        rest = [*stream(tiny_system(), options, frames, segment.after)]
+        np.testing.assert_array_equal(joined(rest), joined(found[i:]))
+    for dial in ("grain", "colour", "fidelity"):
+        default = {dial: getattr(VEnhancerOptions(), dial)}
+        other = VEnhancerOptions(**(OPTIONS | dials | default), segment_windows=1)
+        assert (joined([*stream(tiny_system(), other, frames)]) != joined(found)).any()
+
+
 def test_segments_follow_from_the_latents_before_them(streamed: list):
     segment, _ = streamed[0]
     finished = segment.after.finished

@@ -2,34 +2,30 @@
 
 import dataclasses
 from fractions import Fraction
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from cv2 import imread
 from pipelines.jax_events import COMPILE, events
 from pipelines.tiny_system import clip
-from pipelines.tiny_upscaler import CONFIGS, tiny_upscaler
-from pipelines.upscale_on_devices import Cases, enhanced, on_eight
-from video.video_clips import make_video
+from pipelines.tiny_upscaler import tiny_upscaler
 
-from venhancer_jax import weights
-from venhancer_jax.cli import sample
+from venhancer_jax.diffusion.fidelity import low_pass
 from venhancer_jax.diffusion.noise import CounterNoise
 from venhancer_jax.errors import InputError
-from venhancer_jax.models.int8 import quantised
-from venhancer_jax.pipelines import catalog, pieces, programs
-from venhancer_jax.pipelines.system import Clip, LoadedNetwork
-from venhancer_jax.pipelines.upscale_a_video.conditions import compute_conditions
+from venhancer_jax.pipelines import pieces, programs
+from venhancer_jax.pipelines.system import Clip
+from venhancer_jax.pipelines.upscale_a_video.conditions import (
+    compute_conditions,
+    input_latents,
+)
 from venhancer_jax.pipelines.upscale_a_video.motion import compute_flows, refiner
 from venhancer_jax.pipelines.upscale_a_video.options import UpscaleAVideoOptions
+from venhancer_jax.pipelines.upscale_a_video.plan import UpscaleAVideoPlan
 from venhancer_jax.pipelines.upscale_a_video.source import read_source
 from venhancer_jax.pipelines.upscale_a_video.system import DenoisedClip
 from venhancer_jax.sharding.mesh import inference_mesh
-from venhancer_jax.startup import CACHE_VARIABLE
-from venhancer_jax.video import probe, read_frames
 
 SYSTEM = tiny_upscaler()
 RATE = Fraction(10)
@@ -96,11 +92,27 @@ def test_one_window_of_the_published_program_is_that_of_the_default(three: np.nd
         {"seed": 1},
         {"guidance_scale": 2.0},
         {"propagation_steps": (0,)},
+        {"colour": "lab"},
     ],
     ids=lambda changes: next(iter(changes)),
 )
 def test_every_option_matters(changes: dict, three: np.ndarray):
     assert (enhance(frames(), **changes) != three).any()
+
+
+def test_fidelity_brings_the_coarse_picture_to_the_input(three: np.ndarray):
+    """Which is encoded for it."""
+    wanted = low_pass(input_latents(SYSTEM.vae, *_low_res(denoise(frames(), steps=1))))
+    distances = []
+    for fidelity in (0.0, 0.5, 1.0):
+        (latents,) = denoise(frames(), fidelity=fidelity).latents
+        distances.append(float(jnp.abs(low_pass(latents) - wanted).mean()))
+    assert distances[1] < 0.8 * distances[0] and distances[2] < 0.8 * distances[1]
+    np.testing.assert_array_equal(enhance(frames(), fidelity=0.0), three)
+
+
+def _low_res(denoised: DenoisedClip) -> tuple[np.ndarray, UpscaleAVideoPlan]:
+    return denoised.source.padded(), denoised.plan
 
 
 def test_no_guidance_is_the_negative_prompt_alone():
@@ -284,8 +296,8 @@ def test_what_is_planned_is_what_runs(monkeypatch: pytest.MonkeyPatch):
 
         return call
 
-    chosen = options(propagation_steps=(1,), flow="raft", prompt="a new one")
-    for name, static in (("embed_text", 1), ("denoise", 2), ("decode", 1)):
+    chosen = options(propagation_steps=(1,), flow="raft", prompt="a new one", fidelity=0.5)
+    for name, static in (("embed_text", 1), ("encode", 1), ("denoise", 2), ("decode", 1)):
         monkeypatch.setattr(programs, name, spied(name, getattr(programs, name), static))
     list(SYSTEM.enhance(frames(), rate=RATE, options=chosen))
     monkeypatch.undo()
@@ -293,113 +305,15 @@ def test_what_is_planned_is_what_runs(monkeypatch: pytest.MonkeyPatch):
     system = dataclasses.replace(SYSTEM, mesh=mesh)
     plan = system.plan(Clip(frames=3, height=16, width=24, rate=RATE), chosen)
     specs = {spec.name: spec for spec in system.programs(plan, chosen)}
-    assert list(specs) == ["text", "flow", "denoise", "decode"]
-    for name, called in (("text", "embed_text"), ("denoise", "denoise"), ("decode", "decode")):
+    assert list(specs) == ["text", "encode", "flow", "denoise", "decode"]
+    for name in ("text", "encode", "denoise", "decode"):
+        called = "embed_text" if name == "text" else name
         if called != "embed_text":
             assert specs[name].calls == len(calls[called])
             assert _shapes(specs[name].arguments) == calls[called][-1], name
     for spec in specs.values():
         with jax.set_mesh(mesh):
             spec.function.lower(*spec.static, *spec.arguments)
-
-
-PARTS = {
-    "unet": "upscale_a_video",
-    "vae_video": "vae",
-    "text_encoder": "text",
-    "propagator": "raft",
-}
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Writes the networks as a folder of converted weights, like the published one."""
-    folder = tmp_path_factory.mktemp("checkpoint")
-    loaded = {
-        "upscale_a_video": SYSTEM.denoiser,
-        "vae": SYSTEM.vae,
-        "text": SYSTEM.text.load(),
-        "raft": SYSTEM.raft,
-    }
-    for part, role in PARTS.items():
-        about = {"network": role, "config": catalog.config_to_dict(CONFIGS[role])}
-        weights.save_weights(folder / part, loaded[role].params.items(), about)
-    return folder
-
-
-def test_files_in_files_out(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """By the command line; in place of the networks the input is enlarged."""
-    monkeypatch.setattr(programs, "denoise", lambda *args: (args[3], programs.StepCache()))
-    monkeypatch.setattr(programs, "decode", lambda *args: args[3].repeat(4, 2).repeat(4, 3))
-    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
-    monkeypatch.chdir(tmp_path)
-    make_video(Path("in.mp4"), frames(5))
-    png = [*command(checkpoint), "--config.output=out", "--config.codec=png"]
-    assert sample.main(png) == 0
-    found = [imread(str(path))[..., ::-1] for path in sorted(Path("out").iterdir())]
-    source = np.stack([*read_frames(probe(Path("in.mp4")))])
-    np.testing.assert_array_equal(found, source.repeat(4, 1).repeat(4, 2))
-
-
-def test_loaded_networks_are_those_that_were_saved(checkpoint: Path):
-    config, _ = sample.parse_sample_config(command(checkpoint))
-    loaded = sample.load_system(config)
-    for ours, theirs in (
-        (loaded.denoiser, SYSTEM.denoiser),
-        (loaded.vae, SYSTEM.vae),
-        (loaded.raft, SYSTEM.raft),
-        (loaded.text.load(), SYSTEM.text.load()),
-    ):
-        assert ours.params.keys() == theirs.params.keys()
-        assert all(np.array_equal(ours.params[name], x) for name, x in theirs.params.items())
-
-
-def command(checkpoint: Path) -> list[str]:
-    return [
-        "--config=upscale_a_video", f"--config.checkpoint={checkpoint}", "--config.input=in.mp4",
-        "--config.video_vae=True", "--config.steps=2", "--config.flow=dis",
-    ]  # fmt: skip
-
-
-# In the first the guidance pair is on two devices, and frames, which four do not divide, on four.
-CASES: Cases = {
-    "frames": ((3, 16, 24), {}, {}),
-    "windows": ((11, 16, 24), {"data": 8}, {}),
-    "rows": ((11, 16, 24), {"data": 2, "rows": 4}, {}),
-    "tiles": ((3, 24, 40), {}, {"tile": 16, "tile_overlap": 0}),
-    "published": ((3, 16, 24), {}, {"compat": "official"}),
-}
-
-
-@pytest.mark.slow
-def test_eight_devices_compute_what_one_computes(tmp_path: Path):
-    """The quick tests of the networks on eight devices are in their rooms."""
-    found = on_eight(tmp_path / "eight.npz", CASES)
-    assert found["devices"] == 8
-    for name, (size, _, changes) in CASES.items():
-        for kind, one in enhanced(size, None, changes).items():
-            difference = np.linalg.norm(found[f"{name} {kind}"] - one)
-            assert difference < 1e-5 * np.linalg.norm(one), (name, kind)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("changes", [{"deep_reuse": 2}, {"guidance_reuse": 2}], ids=str)
-def test_reuse_is_close_to_the_whole_work(changes: dict):
-    whole, cheap = (denoise(frames(), steps=4, **each).latents[0] for each in ({}, changes))
-    distance = float(jnp.linalg.norm(cheap - whole) / jnp.linalg.norm(whole))
-    assert 0 < distance < 0.5
-
-
-@pytest.mark.slow
-def test_integers_are_close_to_the_full_network():
-    full = SYSTEM.denoiser
-    network, params = quantised(full.network, full.params, full.config)
-    integers = LoadedNetwork(full.config, network, params)
-    system = dataclasses.replace(SYSTEM, denoiser=integers)
-    low = system.denoise_clip(frames(), rate=RATE, options=options(guidance_scale=2.0))
-    whole = denoise(frames(), guidance_scale=2.0).latents[0]
-    distance = float(jnp.linalg.norm(low.latents[0] - whole) / jnp.linalg.norm(whole))
-    assert 0 < distance < 0.2
 
 
 def _shapes(tree) -> list[tuple[tuple[int, ...], np.dtype]]:

@@ -179,7 +179,6 @@ WRONG = [
     ({"tile": 8}, "tile 8: expected auto, none, or a whole number of at least 16"),
     ({"tile": "big"}, "tile 'big': expected auto, none"),
     ({"window_overlap": 8}, "window_overlap 8: expected less than window, 8"),
-    ({"captioner": "blip"}, "captioner 'blip': expected MODULE:FUNCTION"),
     ({"solver": "heun"}, "solver 'heun': expected one of ddim"),
     ({"steps": 1000}, "steps 1000: expected a whole number from 1 to 999"),
     ({"guidance_interval": (9, 3)}, "guidance_interval .9, 3.: expected the lower time step first"),

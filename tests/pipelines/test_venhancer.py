@@ -12,6 +12,8 @@ import pytest
 from pipelines.jax_events import COMPILE, events
 from pipelines.tiny_system import clip, tiny_system
 
+from venhancer_jax.diffusion import fidelity as fidelity_module
+from venhancer_jax.diffusion.fidelity import low_pass
 from venhancer_jax.diffusion.noise import CounterNoise, RecordedNoise
 from venhancer_jax.errors import InputError
 from venhancer_jax.pipelines import programs
@@ -19,6 +21,7 @@ from venhancer_jax.pipelines.continuation import WHOLE_CLIP
 from venhancer_jax.pipelines.step_cache import StepCache
 from venhancer_jax.pipelines.system import Clip
 from venhancer_jax.pipelines.venhancer import encode as encode_module
+from venhancer_jax.pipelines.venhancer.conditions import input_latents
 from venhancer_jax.pipelines.venhancer.encode import EncodedClip
 from venhancer_jax.pipelines.venhancer.options import VEnhancerOptions
 from venhancer_jax.pipelines.venhancer.plan import VEnhancerPlan, plan_time
@@ -93,15 +96,6 @@ def test_sixteen_bits_stay_sixteen_bits():
     assert np.abs(fine / 257 - coarse).mean() < 0.3
 
 
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_frames_between_are_as_fine_as_the_input(dtype: type):
-    levels = np.linspace(-1, 1, 24 * 32 * 3, dtype=np.float32).reshape(24, 32, 3)
-    _, between, _ = encode_module._interpolate([levels, levels], 1, np.dtype(dtype))
-    found = (between + 1) * 127.5
-    assert (np.abs(found - np.rint(found)).max() < 0.01) == (dtype == np.uint8)
-    assert np.abs(between - levels).max() < 0.02
-
-
 def test_frames_are_pulled_one_by_one():
     events = []
 
@@ -137,6 +131,18 @@ def test_same_bytes_again():
     assert (enhance() == enhance()).all()
 
 
+def test_prompt_steps_and_guidance_compile_nothing():
+    # A prompt that no other test has encoded: the system is shared.
+    first = enhance(prompt="an owl at dusk", negative_prompt="an owl at noon", steps=3)
+    with events() as seen:
+        second = enhance(
+            prompt="a fox", negative_prompt="a hen", steps=5, guidance_scale=4.0,
+            guidance_rescale=0.5, noise_aug=100, noise_levels=800, seed=1,
+        )  # fmt: skip
+    assert seen[COMPILE] == 0
+    assert (first != second).any()
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -152,11 +158,38 @@ def test_same_bytes_again():
         {"noise_levels": 800},
         {"start_noise": 0.5},
         {"steps": 3},
+        {"colour": "lab"},
     ],
     ids=str,
 )
 def test_every_option_matters(changes):
     assert (enhance() != enhance(**changes)).any()
+
+
+def test_fidelity_brings_coarse_latents_to_the_input():
+    held = low_pass(encoded(clip(3)).mean)
+    distances = []
+    for fidelity in (0.0, 0.25, 0.5, 0.75, 1.0):
+        latents, _ = denoised(clip(3), fidelity=fidelity)
+        distances.append(float(jnp.abs(low_pass(latents) - held).mean()))
+    assert all(b < 0.95 * a for a, b in itertools.pairwise(distances))
+
+
+def test_no_fidelity_computes_and_compiles_nothing_more(monkeypatch: pytest.MonkeyPatch):
+    latents, _ = denoised(clip(3))
+    monkeypatch.setattr(fidelity_module, "_hold", None)
+    with events() as seen:
+        again, _ = denoised(clip(3), fidelity=0.0)
+    np.testing.assert_array_equal(again, latents)
+    assert seen[COMPILE] == 0
+
+
+def test_frames_between_are_held_to_both_key_frames():
+    source = encoded(clip(2), target_fps=RATE * 2)
+    chosen = options(target_fps=RATE * 2)
+    found = input_latents(source, plan_time(2, RATE, chosen), chosen)
+    expected = jnp.stack([source.mean[:, 0], source.mean.mean(1), source.mean[:, 1]], axis=1)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
 def test_scale_of_the_official_program_is_apart_from_the_sizes(calls):
@@ -368,7 +401,7 @@ def test_plan_is_that_of_the_output():
 def test_deviations_are_freed_where_nothing_is_drawn(monkeypatch: pytest.MonkeyPatch):
     """They are as large as the latents, and the default takes the means."""
     posteriors = []
-    encode = encode_module._encode
+    encode = encode_module.encode_frames
 
     def recorded(*args):
         # Those of the frame before are freed by now.
@@ -377,7 +410,7 @@ def test_deviations_are_freed_where_nothing_is_drawn(monkeypatch: pytest.MonkeyP
         posteriors.append(weakref.ref(posterior.log_variance))
         return posterior
 
-    monkeypatch.setattr(encode_module, "_encode", recorded)
+    monkeypatch.setattr(encode_module, "encode_frames", recorded)
     assert encoded(clip(3)).std is None
     assert len(posteriors) == 3
     monkeypatch.undo()

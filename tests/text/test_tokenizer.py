@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import transformers
 
 from venhancer_jax.errors import InputError
 from venhancer_jax.text import tokenizer
@@ -119,6 +118,8 @@ def test_one_string_is_refused():
 
 @pytest.mark.parametrize("pad", ["!", "<|endoftext|>"])
 def test_padding_is_that_of_transformers(pad: str):
+    import transformers  # takes a second
+
     ours = json.loads(tokenizer._tokenizer().to_str())["model"]
     names = {"<start_of_text>": "<|startoftext|>", "<end_of_text>": "<|endoftext|>"}
     vocabulary = {names.get(token, token): number for token, number in ours["vocab"].items()}

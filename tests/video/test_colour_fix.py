@@ -3,10 +3,24 @@
 import numpy as np
 import pytest
 
-from venhancer_jax.video.colour.colour_fix import adain, blur, wavelet, wavelet_split
+from venhancer_jax.video import resize
+from venhancer_jax.video.colour.cielab import rgb_to_lab
+from venhancer_jax.video.colour.colour_fix import (
+    COLOURS,
+    adain,
+    blur,
+    correct_colours,
+    lab,
+    wavelet,
+    wavelet_split,
+)
 
 rng = np.random.default_rng(0)
 FRAMES = rng.standard_normal((2, 20, 24, 3), np.float32)
+ROWS, COLUMNS = np.mgrid[:96, :128]
+# A smooth picture in [-1, 1] with details of its own.
+PICTURE = np.stack([ROWS / 60 - 0.8, COLUMNS / 80 - 0.8, 0.6 - ROWS / 96], -1)[None]
+PICTURE = (PICTURE * 0.8 + 0.05 * rng.standard_normal(PICTURE.shape)).astype(np.float32)
 SOURCE = 3 + 2 * rng.standard_normal((2, 20, 24, 3), np.float32)
 
 
@@ -24,8 +38,9 @@ def test_adain_of_a_constant_is_the_mean_of_the_source():
 
 def test_adain_of_large_frames_is_exact():
     frames = 20 + 50 * rng.random((1, 1080, 1920, 3), np.float32)
-    found = adain(frames, FRAMES[:1]).astype(np.float64)
-    expected = FRAMES[:1].std((1, 2), ddof=1, dtype=np.float64)
+    source = np.flip(frames, 1) ** 2
+    found = adain(frames, source).astype(np.float64)
+    expected = source.std((1, 2), ddof=1, dtype=np.float64)
     np.testing.assert_allclose(found.std((1, 2), ddof=1), expected, rtol=1e-4)
 
 
@@ -53,3 +68,54 @@ def test_wavelet_joins_details_and_colours():
     np.testing.assert_allclose(wavelet(FRAMES, SOURCE), expected, atol=1e-6)
     # Colours leave the range of a picture; only what saves frames clips them.
     assert wavelet(FRAMES, SOURCE).max() > 1
+
+
+def cast(frames: np.ndarray) -> np.ndarray:
+    """Warms frames, and takes half of their contrast in blue."""
+    return frames * np.float32([1, 0.9, 0.5]) + np.float32([0.12, 0, -0.15])
+
+
+def colour_error(frames: np.ndarray) -> float:
+    """Mean distance of large areas in CIELAB."""
+    areas = [rgb_to_lab(resize.resize_area(x, (6, 8))) for x in (frames, PICTURE)]
+    return float(np.sqrt(np.square(areas[0] - areas[1]).sum(-1)).mean())
+
+
+@pytest.mark.parametrize("colour", COLOURS)
+@pytest.mark.parametrize("shrunk", [1, 4])
+def test_a_cast_is_removed(colour: str, shrunk: int):
+    source = resize.resize_area(PICTURE, (96 // shrunk, 128 // shrunk))
+    before = cast(PICTURE)
+    after = correct_colours(before, source, colour)
+    assert (after is before) == (colour == "none")
+    if colour != "none":
+        assert colour_error(after) < 0.5 * colour_error(before)
+
+
+@pytest.mark.parametrize("correct", [wavelet, adain, lab])
+def test_a_shrunk_source_is_as_good_as_a_whole_one(correct):
+    small = correct(cast(PICTURE), resize.resize_area(PICTURE, (24, 32)))
+    np.testing.assert_allclose(small, correct(cast(PICTURE), PICTURE), atol=0.08)
+
+
+def test_lab_keeps_the_details_of_luma():
+    dark = cast(PICTURE) - 0.1
+    change = (rgb_to_lab(lab(dark, PICTURE)) - rgb_to_lab(dark))[..., 0]
+    np.testing.assert_allclose(change, change.mean(), atol=1e-3)
+    assert abs(change.mean()) > 1
+
+
+def test_lab_leaves_grey_grey():
+    """The spread of next to nothing is not that of the source."""
+    grey = np.repeat(PICTURE[..., :1], 3, -1) + 0.001 * PICTURE
+    found = rgb_to_lab(lab(grey, PICTURE))[..., 1:]
+    assert found.std((0, 1, 2)).max() < 1
+
+
+@pytest.mark.parametrize("correct", [adain, lab])
+def test_details_and_grain_do_not_change_colours(correct):
+    """They differ from frame to frame; the colours under them must not flicker."""
+    source = resize.resize_area(PICTURE, (24, 32))
+    grainy = cast(PICTURE) + 0.1 * rng.standard_normal(PICTURE.shape).astype(np.float32)
+    change = correct(grainy, source) - grainy - (correct(cast(PICTURE), source) - cast(PICTURE))
+    assert np.abs(resize.resize_area(change, (3, 4))).max() < 0.03

@@ -158,7 +158,10 @@ def test_what_is_read_is_written(
     tmp_path: Path, name: str, codec: str, tags: tuple[int, int, int], full: bool
 ):
     matrix, primaries, transfer = tags
-    picture = PictureFormat(matrix=matrix, primaries=primaries, transfer=transfer, full_range=full)
+    picture = PictureFormat(
+        matrix=matrix, primaries=primaries, transfer=transfer, full_range=full,
+        chroma_location="center" if full else "left",  # as players guess, of FFV1 too
+    )  # fmt: skip
     frames = [np.rint(frame / 257).astype(np.uint8) for frame in smooth()]
     source = write(tmp_path / "in.mkv", frames, codec="ffv1", picture=picture)
     info = probe(source)

@@ -79,6 +79,7 @@ def test_tags_are_copied(codec: str, full: bool, tags: tuple[int, int, int]):
         primaries=primaries,
         transfer=transfer,
         full_range=full,
+        chroma_location="center" if full else "left",
     )
     assert output_format(source, codec=codec, width=64, height=48) == source
     assert losses(source, source, codec) == []

@@ -3,6 +3,7 @@
 import math
 import os
 import resource
+import struct
 from collections.abc import Sequence
 from fractions import Fraction
 from itertools import pairwise
@@ -160,22 +161,43 @@ def test_joined_times_are_those_of_one_encode(tmp_path: Path, codec: str, suffix
     assert again.read_bytes() == whole.read_bytes()
 
 
+def _stored_lengths(path: Path) -> set[Fraction]:
+    """Returns the seconds that an MP4 or MOV file, its track and its edit list last."""
+    data = path.read_bytes()
+
+    def number(box: bytes, offset: int) -> int:
+        return struct.unpack_from(">I", data, data.index(box) + offset)[0]
+
+    film, track = number(b"mvhd", 16), number(b"mdhd", 16)
+    lengths = {Fraction(number(b"mvhd", 20), film), Fraction(number(b"mdhd", 20), track)}
+    return lengths | {Fraction(number(b"elst", 12), film)}
+
+
+@pytest.mark.parametrize("held", [900, 7200, 40000])
 @pytest.mark.parametrize(("codec", "suffix"), [("h264", ".mp4"), ("h265", ".mov"), ("av1", ".mkv")])
-def test_uneven_times_are_kept(tmp_path: Path, codec: str, suffix: str) -> None:
+def test_uneven_times_are_kept(tmp_path: Path, codec: str, suffix: str, held: int) -> None:
     encoding = _encoding(codec, rate=None)
     gaps = np.random.default_rng(0).integers(1000, 9000, 29)
     ticks = [0, *np.cumsum(gaps).tolist()]
     segments = _segments(tmp_path, encoding, [11, 1, 18], ticks)
     assert [count_pictures(path) for path, _ in segments] == [11, 1, 18]
     whole = tmp_path / f"a{suffix}"
-    join_segments(whole, segments, encoding, suffix=suffix, end=ticks[-1] + 7200)
+    join_segments(whole, segments, encoding, suffix=suffix, end=ticks[-1] + held)
     unit = 1000 if suffix == ".mkv" else 90000
     shown = sorted(shown for shown, _ in _times(whole))
     assert shown == [Fraction(math.floor(tick * unit / 90000 + 0.5), unit) for tick in ticks]
     assert _FRAME_LENGTH not in whole.read_bytes()
     with av.open(str(whole)) as container:
         length = (container.duration or 0) / av.time_base
-    assert length == pytest.approx((ticks[-1] + 7200) / 90000, abs=0.0011)
+    assert length == pytest.approx((ticks[-1] + held) / 90000, abs=0.0011)
+    if suffix == ".mkv":
+        return
+    assert _stored_lengths(whole) == {Fraction(ticks[-1] + held, 90000)}
+    assert probe(whole).times.duration == Fraction(ticks[-1] + held, 90000)
+    times = _times(whole)
+    assert times != sorted(times)
+    assert all(decoded is not None and decoded <= shown for shown, decoded in times)
+    assert all(a[1] < b[1] for a, b in pairwise(times))  # type: ignore[operator]
 
 
 def test_decoded_pictures_fit_their_uneven_times(tmp_path: Path) -> None:

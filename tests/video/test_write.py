@@ -5,6 +5,7 @@ import hashlib
 import os
 import resource
 import shutil
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
@@ -13,6 +14,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from av.video.frame import PictureType
 from video.video_clips import level_frames, number_of
 
 from venhancer_jax.errors import InputError
@@ -138,6 +140,18 @@ def test_decoding_times_never_pass_showing_times(tmp_path: Path) -> None:
     assert all(dts is not None and pts is not None and dts <= pts for dts, pts in times)
     shown = [pts for _, pts in times]
     assert shown != sorted(shown, key=lambda pts: pts or 0)
+
+
+@pytest.mark.parametrize("rate", [Fraction(24), Fraction(30000, 1001)])
+def test_length_in_the_edit_list_is_exact(tmp_path: Path, rate: Fraction) -> None:
+    # With B-pictures players cut the pictures to the length that an MP4 file has there.
+    path = _write(tmp_path / "a.mp4", _moving(20), rate=rate)
+    with av.open(str(path)) as container:
+        assert PictureType.B in {frame.pict_type for frame in container.decode(video=0)}
+    data = path.read_bytes()
+    (ticks_per_second,) = struct.unpack_from(">I", data, data.index(b"mvhd") + 16)
+    (ticks,) = struct.unpack_from(">I", data, data.index(b"elst") + 12)
+    assert Fraction(ticks, ticks_per_second) == 20 / rate
 
 
 def test_index_comes_before_the_pictures(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ _COMMANDS = {
     "convert": ("venhancer_jax.convert.__main__", "PyTorch checkpoints to weight folders and back"),
     "parity": ("venhancer_jax.convert.parity.__main__", "replay recordings of PyTorch programs"),
     "evaluate": ("venhancer_jax.evaluate", "measure results against references"),
+    "report": ("venhancer_jax.cli.report", "a page that shows a result beside its input"),
     "prepare": ("venhancer_jax.data.prepare", "make a data set of a folder of videos"),
 }
 

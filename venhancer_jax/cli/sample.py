@@ -133,13 +133,20 @@ def _enhance(config: ConfigDict) -> int:
 
     initialize_distributed(config)
     share_interrupts()
-    with failing_together(take_signals=False):
+    with failing_together():
         jobs, messages = together(lambda: check_jobs(config))
         check_alike([repr(job.clip) for job in jobs], "the processes do not see the same videos")
         use_compilation_cache(config.compilation_cache or None)
         set_compile_effort(config.compile_effort)
         problems = [Problem(message, 2) for message in messages]
-        problems += run_jobs(load_system(config), jobs, weight_facts(config))
+        finished = None
+        if config.report:
+            from venhancer_jax.report.jobs import index_folders, report_each
+
+            finished = report_each(config)
+        problems += run_jobs(load_system(config), jobs, weight_facts(config), finished)
+        if config.report:
+            index_folders(config, [problem.message for problem in problems])
     for problem in problems:
         print(f"error: {problem.message}", file=sys.stderr)
     # What is no fault of the input outranks what is.

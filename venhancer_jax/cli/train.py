@@ -14,6 +14,8 @@ compiles the step for chips that need not be present, and reports its memory and
 import sys
 from collections.abc import Sequence
 
+from ml_collections import ConfigDict
+
 from venhancer_jax.cli.plan_flags import TRAIN_FLAGS, check_flags, plan_train
 from venhancer_jax.command_line import parse_config
 from venhancer_jax.errors import InputError
@@ -24,16 +26,23 @@ from venhancer_jax.training.config import TRAIN_SETTINGS
 STOPPED = 75
 
 
+def parse_train_config(
+    arguments: Sequence[str],
+) -> tuple[ConfigDict | None, dict[str, str]]:
+    """Reads a training config from the command line; see `parse_config`."""
+    return parse_config(
+        __doc__,
+        arguments,
+        "train_debug",
+        ("workdir", *TRAIN_FLAGS),
+        settings=lambda config: TRAIN_SETTINGS,
+    )
+
+
 def main(arguments: Sequence[str]) -> int:
     """Trains as the command line says; returns the exit code."""
     try:
-        config, values = parse_config(
-            __doc__,
-            arguments,
-            "train_debug",
-            ("workdir", *TRAIN_FLAGS),
-            settings=lambda config: TRAIN_SETTINGS,
-        )
+        config, values = parse_train_config(arguments)
         if config is None:
             return 0
         if check_flags(values):
@@ -48,7 +57,7 @@ def main(arguments: Sequence[str]) -> int:
 
         initialize_distributed(config)
         # A signal is noticed by the loop, which saves.
-        with failing_together(take_signals=False):
+        with failing_together():
             from venhancer_jax.training.run import train
 
             state = train(config, epath.Path(values["workdir"]))

@@ -153,13 +153,17 @@ class SyntheticClip:
     def read(self, numbers: np.ndarray) -> np.ndarray:
         rng = np.random.default_rng(self.seed)
         height, width = self.known.height, self.known.width
-        y, x = np.arange(height)[:, None, None], np.arange(width)[:, None]
         across, down = rng.uniform(-0.3, 0.3, (2, 3))
         speed, phase = rng.uniform(-1, 1, 3), rng.uniform(0, 6, 3)
         side, (vy, vx) = max(1, height // 4), rng.integers(1, 5, 2)
+        # Levels 127.5 + 100 sin(a + b) are 127.5 + 100 (sin a cos b + cos a sin b), by channel.
+        a = np.outer(across, np.arange(width))
+        columns = np.stack([np.sin(a), np.cos(a), np.ones_like(a)], 1)
         frames = np.empty((len(numbers), height, width, 3), np.uint8)
         for frame, t in zip(frames, numbers, strict=True):
-            frame[:] = 127.5 + 100 * np.sin(x * across + y * down + t * speed + phase)
+            b = np.outer(down, np.arange(height)) + (t * speed + phase)[:, None]
+            rows = np.stack([100 * np.cos(b), 100 * np.sin(b), np.full_like(b, 127.5)], 2)
+            frame[:] = np.moveaxis(rows @ columns, 0, -1)
             top, left = t * vy % max(1, height - side), t * vx % max(1, width - side)
             frame[top : top + side, left : left + side] = 255 - frame[0, 0]
         return frames

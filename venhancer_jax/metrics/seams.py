@@ -40,7 +40,20 @@ def seam_index(frames: np.ndarray, borders: Collection[int], *, axis: Axis) -> f
             f"{is_border.sum()} borders in {length} {axis}: expected one or more, and neighbours"
             " without a border to compare with"
         )
-    jumps = np.array([_jump(frames, i, _AXES[axis]) for i in range(length - 1)])
+    jumps = [_jump(frames, i, _AXES[axis]) for i in range(length - 1)]
+    return jump_ratio(np.array(jumps), is_border)
+
+
+def jump_ratio(jumps: np.ndarray, is_border: np.ndarray) -> float:
+    """Computes the mean jump across borders over the mean of all others.
+
+    Args:
+      jumps: mean absolute difference of neighbours `[N]`.
+      is_border: whether a border is between the neighbours, bool `[N]`, neither all nor none.
+
+    Returns:
+      Ratio of the two means: 1 if nothing changes anywhere, infinite if only borders jump.
+    """
     across, elsewhere = jumps[is_border].mean(), jumps[~is_border].mean()
     if elsewhere == 0:
         return 1.0 if across == 0 else float("inf")

@@ -7,7 +7,7 @@ from pathlib import Path
 import jax
 
 from venhancer_jax.pipelines.frame_times import OutputClock
-from venhancer_jax.pipelines.jobs import EnhanceJob
+from venhancer_jax.pipelines.job import EnhanceJob
 from venhancer_jax.pipelines.segments import SegmentSizes
 from venhancer_jax.pipelines.system import System
 

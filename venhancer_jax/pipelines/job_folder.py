@@ -13,7 +13,7 @@ import dataclasses
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,8 @@ class SegmentRecord:
       latents: digest of the latents; empty where the scene ends.
       after: position of the next segment.
       ends_clip: whether the clip ends with the segment.
+      windows: first picture behind each border of windows in the segment.
+      measured: what was measured since the record before it (`MeasuredRun.take`).
     """
 
     count: int
@@ -57,6 +59,8 @@ class SegmentRecord:
     latents: str
     after: Position
     ends_clip: bool
+    windows: Sequence[int] = ()
+    measured: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -168,12 +172,24 @@ class JobFolder:
         ordered = sorted(self._records.items())
         return [(self._file(i), record.tick) for i, record in ordered if record.count]
 
-    def add(self, streamed: StreamedSegment, write: Callable[[Path], int]) -> None:
+    def records(self) -> list[SegmentRecord]:
+        """Returns the records of all finished segments, in order."""
+        return [record for _, record in sorted(self._records.items())]
+
+    def add(
+        self,
+        streamed: StreamedSegment,
+        write: Callable[[Path], int],
+        measured: Callable[[], Mapping[str, Any]] = dict,
+        windows: Callable[[], Sequence[int]] = tuple,
+    ) -> None:
         """Stores a finished segment.
 
         Args:
           streamed: segment of the output.
           write: function that writes the pictures to a path and returns the tick of the first one.
+          measured: function that returns, after the pictures are written, what was measured.
+          windows: function that returns the first picture behind each border of windows.
 
         Raises:
           OSError: it cannot be stored.
@@ -196,6 +212,8 @@ class JobFolder:
             latents=latents,
             after=streamed.after.position,
             ends_clip=streamed.ends_clip,
+            windows=list(windows()),
+            measured=measured(),
         )
         stored = dataclasses.asdict(record) | {"facts": self._facts_digest()}
         stored["check"] = _json_digest(stored)

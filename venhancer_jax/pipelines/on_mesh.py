@@ -41,7 +41,7 @@ class OnMesh:
 
     def to_bytes(
         self,
-        stream: Iterable[jax.Array],
+        stream: Iterable[jax.Array | np.ndarray],
         *,
         truncate: bool,
         dtype: npt.DTypeLike = np.uint8,

@@ -17,6 +17,7 @@ from venhancer_jax.settings import (
     whole,
     whole_pair,
 )
+from venhancer_jax.video.colour.colour_fix import COLOURS
 from venhancer_jax.video.colour.output_format import HDR_MODES
 from venhancer_jax.video.reading.bars import BARS
 from venhancer_jax.video.reading.deinterlace import DEINTERLACE
@@ -125,6 +126,18 @@ class EnhanceOptions:
         7.5, low=0, high=100, group=LOOK, about="how strongly the prompt is followed; 1 is off"
     )
     seed: int = whole(666, low=0, high=2**32 - 1, group=LOOK, about="seed of all noise")
+    fidelity: float = number(
+        0.0, low=0, high=1, group=LOOK,
+        about="share of the input in the coarse picture; 0 is free, 1 holds it at every step",
+    )  # fmt: skip
+    colour: str = choice(
+        "none", COLOURS, group=LOOK,
+        about="how the colours of the input are given to the output; lab leaves contrast alone",
+    )  # fmt: skip
+    grain: float = number(
+        0.0, low=0, high=1, group=LOOK,
+        about="share of the input's film grain or noise that the output gets, as new grain",
+    )  # fmt: skip
     compat: str = choice(
         "default", COMPATS, group=LOOK,
         about="official repeats the published program with its quirks",
@@ -236,8 +249,10 @@ class GuidedOptions(EnhanceOptions):
 class FileOptions:
     """Videos to read and how results are written."""
 
-    input: str = text("", group=FILES, about="a video or picture, or a folder of them")
-    output: str = text("", group=FILES, about="a video, or a folder; by default results/")
+    input: str = text("", group=FILES, about="a video or picture, or a folder of them", opens=True)
+    output: str = text(
+        "", group=FILES, about="a video, or a folder; by default results/", opens=True
+    )
     picture_fps: float = number(
         24.0, low=0.01, high=1000, group=FILES,
         about="frames per second of a folder of numbered pictures",
@@ -258,13 +273,20 @@ class FileOptions:
         "auto", DEINTERLACE, group=FILES,
         about="whole pictures from interlaced ones: auto where the input is marked so, on, off",
     )  # fmt: skip
-    prompt_file: str = text("", group=FILES, about="text file with a prompt per video, a line each")
+    prompt_file: str = text(
+        "", group=FILES, about="text file with a prompt per video, a line each", opens=True
+    )
     name_as_prompt: bool = flag(
         False, group=FILES, about="use the name of each video as its prompt"
     )
+    captioner: str = text(
+        "", group=FILES, opens=True,
+        about="MODULE:FUNCTION from the first frame to the prompt of a video whose prompt is empty",
+    )  # fmt: skip
     cuts: str = text(
-        "auto", group=FILES, about="where scenes begin: auto, none, or a file with one cut a line"
-    )
+        "auto", group=FILES, opens=True,
+        about="where scenes begin: auto, none, or a file with one cut a line",
+    )  # fmt: skip
     duplicates: str = choice(
         "keep", ("keep", "drop"), group=FILES,
         about="frames that repeat the one before, as in telecined video; drop fills in new ones",
@@ -272,6 +294,10 @@ class FileOptions:
     restart: bool = flag(
         False, group=FILES, about="discard what an interrupted run finished, and begin again"
     )
+    report: bool = flag(
+        False, group=FILES,
+        about="write OUT.mp4.html, a page that compares input and output, and an index of a folder",
+    )  # fmt: skip
     share: bool = flag(
         False, group=FILES,
         about="divide a folder between runs: take what no other run has claimed or finished",
@@ -284,7 +310,7 @@ class FileOptions:
         0.75, low=0, high=1, group=FILES, about="1 is visually lossless, 0 is small"
     )
     codec_options: str = parsed(
-        "", parse_codec_options, kind="text", group=FILES,
+        "", parse_codec_options, kind="text", group=FILES, opens=True,
         about="options of FFmpeg's encoder: crf=20:preset=slow",
     )  # fmt: skip
     pixel_format: str = text(
@@ -342,13 +368,15 @@ class ProcessOptions:
 
     distributed: bool = flag(False, group=DEVICES, about="several hosts: TPU pods, Slurm")
     coordinator: str = text(
-        "", group=DEVICES, about="host:port of the first process, without a pod or Slurm"
-    )
+        "", group=DEVICES, opens=True,
+        about="host:port of the first process, without a pod or Slurm",
+    )  # fmt: skip
     process_id: int = whole(0, low=0, high=2**20, group=DEVICES, about="index of this process")
     process_count: int = whole(1, low=1, high=2**20, group=DEVICES, about="number of processes")
     compilation_cache: str = text(
-        "", group=DEVICES, about="folder of compiled programs, also gs://; by default the user's"
-    )
+        "", group=DEVICES, opens=True,
+        about="folder of compiled programs, also gs://; by default the user's",
+    )  # fmt: skip
     compile_effort: float = number(
         0.0, low=-1, high=1, group=DEVICES, about="-1 compiles sooner on TPU, may run slower"
     )

@@ -150,6 +150,22 @@ def key_frame_step(stride: int, limit: int, overlap: int | None = None) -> int:
     return max(1, (intervals * stride + 1 - max(1, overlap)) // stride)
 
 
+def window_borders(windows: Sequence[Window], *, scale: float = 1, shift: int = 0) -> list[int]:
+    """Returns the first position behind each border of windows, in the middle of what they share.
+
+    Args:
+      windows: `(start, stop)` of each window, which together cover the axis.
+      scale: positions of the result for each one of the axis.
+      shift: positions of the result before the first one.
+    """
+    ordered = sorted(set(windows))
+    middles = (
+        round((start + max(start, stop)) / 2 * scale) + shift
+        for (_, stop), (start, _) in itertools.pairwise(ordered)
+    )
+    return sorted(set(middles))
+
+
 def whole_span(length: int, *, scale: int = 1) -> Span:
     """Returns the span of a whole axis, with weight 1."""
     return Span(0, length, np.ones(length * scale, np.float32))

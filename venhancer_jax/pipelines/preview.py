@@ -14,7 +14,7 @@ from venhancer_jax.files import atomic_file
 from venhancer_jax.interrupt import keep_on_interrupt, remove_on_interrupt
 from venhancer_jax.pipelines.facts import count_segments
 from venhancer_jax.pipelines.frame_times import OutputClock
-from venhancer_jax.pipelines.jobs import EnhanceJob
+from venhancer_jax.pipelines.job import EnhanceJob
 from venhancer_jax.pipelines.progress import Progress
 from venhancer_jax.pipelines.stream import enhance_stream
 from venhancer_jax.pipelines.system import System
@@ -55,6 +55,7 @@ def preview_job(system: System, job: EnhanceJob, progress: Progress) -> Preview:
       InputError: the video cannot be read.
       OSError: the preview cannot be written.
     """
+    job = job.with_prompt()
     pieces = cut_pieces(job)
     clock = system.output_clock(job.clip.rate, job.time_base, job.options)
     encoding = pieces[0].encoding(clock)

@@ -148,7 +148,9 @@ def decode(
 
 
 @partial(jax.jit, static_argnames=("truncate", "dtype"))
-def to_bytes(frames: jax.Array, *, truncate: bool, dtype: npt.DTypeLike = np.uint8) -> jax.Array:
+def to_bytes(
+    frames: jax.Array | np.ndarray, *, truncate: bool, dtype: npt.DTypeLike = np.uint8
+) -> jax.Array:
     """Clips frames `[F, H, W, 3]` in [-1, 1] and converts them to integers, whole on every device.
 
     Args:

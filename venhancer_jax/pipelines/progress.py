@@ -18,6 +18,10 @@ class RunProgress:
     with RunProgress(960) as progress:
         progress.update("decode", 1, 64)
         progress.finish_segment(64)
+
+    Attributes:
+      frames: number of frames of the output.
+      done: number of those that are decoded.
     """
 
     def __init__(self, frames: int, finished: int = 0):
@@ -27,8 +31,8 @@ class RunProgress:
           frames: number of frames of the output.
           finished: number of those that are finished already.
         """
-        self._frames = frames
-        self._finished = self._started_with = min(finished, frames)
+        self.frames = frames
+        self.done = self._finished = self._started_with = min(finished, frames)
         self._decoded = self._finished  # at the beginning of the segment that is decoded
         self._started = time.perf_counter()
         self._first: tuple[int, float] | None = None
@@ -50,7 +54,8 @@ class RunProgress:
         """Shows that `done` of `total` units of a stage of a segment are finished."""
         self._bar.set_postfix_str(f"{stage} {done}" + (f"/{total}" if total else ""), refresh=False)
         if stage == "decode" and total:
-            self._bar.update(min(self._decoded + done, self._frames) - self._bar.n)
+            self.done = min(self._decoded + done, self.frames)
+            self._bar.update(self.done - self._bar.n)
             self._decoded += done if done == total else 0
         else:
             self._bar.refresh()  # which `update` would not do without a new frame
@@ -58,14 +63,14 @@ class RunProgress:
     def finish_segment(self, count: int) -> None:
         """Counts a segment of `count` frames that is written."""
         now = time.perf_counter()
-        self._finished = min(self._finished + count, self._frames)
+        self._finished = min(self._finished + count, self.frames)
         left = self.seconds_left(now)
         if self._first is None:
             self._first = self._finished, now
         if self._bar.disable:
-            share = self._finished / self._frames
+            share = self._finished / self.frames
             about = "" if not left else f", about {tqdm.format_interval(left)} left"
-            log_on_main(f"{self._finished} of {self._frames} frames ({share:.0%}){about}")
+            log_on_main(f"{self._finished} of {self.frames} frames ({share:.0%}){about}")
 
     def seconds_left(self, now: float) -> float | None:
         """Returns the seconds to the end, from the speed so far; None before any frame.
@@ -78,4 +83,4 @@ class RunProgress:
         frames, since = self._first or (self._started_with, self._started)
         if self._finished == frames:
             return None
-        return (now - since) / (self._finished - frames) * (self._frames - self._finished)
+        return (now - since) / (self._finished - frames) * (self.frames - self._finished)

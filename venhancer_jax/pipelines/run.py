@@ -5,7 +5,7 @@ import functools
 import itertools
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,11 @@ from venhancer_jax.pipelines.background import prefetched
 from venhancer_jax.pipelines.claims import Claim, ClaimedError
 from venhancer_jax.pipelines.facts import describe_run
 from venhancer_jax.pipelines.frame_times import OutputClock
+from venhancer_jax.pipelines.job import EnhanceJob
 from venhancer_jax.pipelines.job_folder import Gap, JobFolder, is_done
-from venhancer_jax.pipelines.jobs import EnhanceJob, skipped
+from venhancer_jax.pipelines.jobs import skipped
 from venhancer_jax.pipelines.progress import RunProgress
+from venhancer_jax.pipelines.run_record import MeasuredRun, RunRecord, record_of, window_borders
 from venhancer_jax.pipelines.stream import StreamedSegment, enhance_stream
 from venhancer_jax.pipelines.system import System
 from venhancer_jax.sharding.processes import broadcast_from_main, is_main_process, log_on_main
@@ -40,6 +42,8 @@ _LESS_MEMORY = (
 _WAITING_FRAMES = 8
 # How long a run waits for another one that is ending, and how often it looks at shared videos.
 _CLAIM_WAIT, _SHARE_POLL = 0.5, 1.0
+# Called with a job and its record when the result is in its place, on the main process.
+Finished = Callable[[EnhanceJob, RunRecord], None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +60,11 @@ class Problem:
 
 
 def run_jobs(
-    system: System, jobs: Sequence[EnhanceJob], weights: Mapping[str, str]
+    system: System,
+    jobs: Sequence[EnhanceJob],
+    weights: Mapping[str, str],
+    finished: Finished | None = None,
+    watch: Callable[[int, int], RunProgress] = RunProgress,
 ) -> list[Problem]:
     """Enhances one video after the other; one that fails does not stop the others.
 
@@ -70,6 +78,8 @@ def run_jobs(
       system: networks with weights.
       jobs: checked videos.
       weights: what the results follow from besides videos and options, by name.
+      finished: callback for each result that is in its place, before its job folder is removed.
+      watch: progress of each video; see `enhance_file`.
 
     Returns:
       Problems of the videos that could not be enhanced; empty if all were.
@@ -84,7 +94,7 @@ def run_jobs(
         claimed_by_others = []
         for job, claim in waiting:
             try:
-                enhance_file(system, job, weights, claim)
+                enhance_file(system, job, weights, claim, finished, watch)
             except ClaimedError as error:
                 if _is_shared(job):
                     claimed_by_others.append((job, claim))
@@ -115,7 +125,12 @@ def _is_shared(job: EnhanceJob) -> bool:
 
 
 def enhance_file(
-    system: System, job: EnhanceJob, weights: Mapping[str, str], claim: Claim | None = None
+    system: System,
+    job: EnhanceJob,
+    weights: Mapping[str, str],
+    claim: Claim | None = None,
+    finished: Finished | None = None,
+    watch: Callable[[int, int], RunProgress] = RunProgress,
 ) -> None:
     """Enhances one video; the result appears whole or not at all, with the other streams.
 
@@ -128,38 +143,48 @@ def enhance_file(
       job: checked video.
       weights: what the result follows from besides video and options, by name.
       claim: claim of the result, by default a new one.
+      finished: callback for the result that is in its place, before the job folder is removed.
+      watch: `RunProgress`, or a subclass that sees the progress too; what its methods raise ends
+        the run, whose finished segments are kept.
 
     Raises:
       ClaimedError: another run is writing the result.
       InputError: the video cannot be read, the result cannot be written, or an interrupted run had
         other settings.
     """
-    started = time.perf_counter()
+    started, measured = time.perf_counter(), MeasuredRun()
     clock = system.output_clock(job.clip.rate, job.time_base, job.options)
+    claim = (claim or Claim(job.target)) if is_main_process() else None
     with ExitStack() as stack:
         folder: JobFolder | None = None
-        if is_main_process():
+        suffix = segment_suffix(job.files.codec)
+        if claim is not None:
             stack.enter_context(_explaining(job, job.encoding(clock)))
-            claim = claim or Claim(job.target)
             stack.enter_context(claim.held(wait=0.0 if _is_shared(job) else _CLAIM_WAIT))
-            suffix = segment_suffix(job.files.codec)
             if _is_shared(job) and is_done(job.target):
                 JobFolder(job.target, {}, suffix).remove()
                 log_on_main(f"{job.target} is finished")
                 return
+        job = broadcast_from_main(job.with_prompt)
+        if claim is not None:
             folder = JobFolder(job.target, job.facts() | dict(weights), suffix)
             folder.open(restart=job.files.restart)
             stack.enter_context(_without_empty(folder, claim))
             log_on_main(describe_run(system, job, clock, folder.path, folder.finished))
-        with RunProgress(job.output.frames, folder.finished_frames if folder else 0) as progress:
+        with watch(job.output.frames, folder.finished_frames if folder else 0) as progress:
             while (gap := broadcast_from_main(lambda: folder and folder.next_gap())) is not None:
-                _enhance_gap(system, job, clock, gap, folder, claim, progress)
+                _enhance_gap(system, job, clock, gap, folder, claim, progress, measured)
         if folder is not None:
             assert claim is not None
             claim.check()
+            measured.writing.start()
             _join(job, clock, folder)
-            folder.remove()
+            measured.writing.finish("write")
             log_on_main(f"wrote {job.target} in {time.perf_counter() - started:.1f} s")
+            if finished is not None:
+                borders = system.plan(job.clip, job.options).borders
+                finished(job, record_of(folder.records(), measured.take(), borders))
+            folder.remove()
 
 
 def _enhance_gap(
@@ -170,28 +195,41 @@ def _enhance_gap(
     folder: JobFolder | None,
     claim: Claim | None,
     progress: RunProgress,
+    measured: MeasuredRun,
 ) -> None:
     """Enhances the segments of a gap; all of them compute, the main process writes."""
     sizes = system.segment_sizes(job.clip.rate, job.options)
     encoding, passage = job.encoding(clock), job.passage()
+    reading, computing, writing = measured.reading, measured.computing, measured.writing
+
+    def update(stage: str, done: int, total: int | None) -> None:
+        computing.finish(stage)
+        progress.update(stage, done, total)
 
     def compute() -> Iterator[StreamedSegment | tuple[np.ndarray, int]]:
         """Yields each segment and then its frames."""
         read_from = gap.state.position.read_from(sizes)
+        read = prefetched(reading.each("read", job.frames(read_from, passage)), _WAITING_FRAMES)
+        computing.start()
         for streamed in enhance_stream(
             system,
-            prefetched(job.frames(read_from, passage), _WAITING_FRAMES),
+            computing.waiting(read),
             rate=job.clip.rate,
             clock=clock,
             options=job.options,
-            progress=progress.update,
+            progress=update,
             state=gap.state,
             # Latents that several processes share stay on their devices.
             scratch=folder.path if folder and jax.process_count() == 1 else None,
         ):
+            computing.finish("denoise")
             yield streamed
+            computing.start()
             for frame, tick in streamed.frames:
-                yield passage.leave(frame, tick * clock.output_base), tick
+                shown = passage.leave(frame, tick * clock.output_base)
+                computing.finish("decode")
+                yield shown, tick
+                computing.start()
             if streamed.after.position.index == gap.stop:
                 return
 
@@ -207,9 +245,23 @@ def _enhance_gap(
             else:
                 assert claim is not None
                 claim.check()
-                folder.add(streamed, functools.partial(_write, encoding, frames))
+                writing.start()
+                folder.add(
+                    streamed,
+                    functools.partial(_write, encoding, writing.waiting(frames)),
+                    functools.partial(_measure_segment, measured),
+                    functools.partial(
+                        window_borders, system, streamed.segment, job.clip, clock, job.options
+                    ),
+                )
                 keep_on_interrupt(folder.path)
                 progress.finish_segment(streamed.count)
+
+
+def _measure_segment(measured: MeasuredRun) -> dict[str, Any]:
+    """Returns what was measured since the last segment, the writing of this one included."""
+    measured.writing.finish("write")
+    return measured.take()
 
 
 def _write(encoding: Encoding, frames: Iterator[tuple[np.ndarray, int]], path: Path) -> int:

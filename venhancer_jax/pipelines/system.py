@@ -58,6 +58,21 @@ class Output:
         return float(self.frames / self.rate)
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Borders:
+    """Where parts of an enhancement meet, in the middle of what neighbours share.
+
+    Attributes:
+      frames: first frame of the grid behind each border of windows.
+      rows: first row of the output below each border of tiles.
+      columns: first column of the output right of each border of tiles.
+    """
+
+    frames: tuple[int, ...] = ()
+    rows: tuple[int, ...] = ()
+    columns: tuple[int, ...] = ()
+
+
 class ClipPlan(Protocol):
     """Sizes, frames and windows of one enhancement, computed before anything is compiled."""
 
@@ -79,6 +94,11 @@ class ClipPlan(Protocol):
     @property
     def window_count(self) -> int:
         """Returns the number of windows."""
+        ...
+
+    @property
+    def borders(self) -> Borders:
+        """Returns where windows and tiles meet."""
         ...
 
     @property

@@ -4,7 +4,6 @@ import atexit
 import contextlib
 import os
 import pickle
-import signal
 import sys
 import threading
 import time
@@ -92,7 +91,7 @@ def share_interrupts() -> None:
 
 
 @contextlib.contextmanager
-def failing_together(*, take_signals: bool = True) -> Iterator[None]:
+def failing_together() -> Iterator[None]:
     """Ends all processes of the run when this one fails.
 
     A process that left quietly would keep the others waiting in a collective for ever. So a failure
@@ -102,9 +101,6 @@ def failing_together(*, take_signals: bool = True) -> Iterator[None]:
     if jax.process_count() == 1:
         yield
         return
-    if take_signals:
-        # JAX takes SIGTERM for itself in a run of several processes.
-        signal.signal(signal.SIGTERM, _interrupt)
     try:
         yield
     except BaseException as error:
@@ -115,8 +111,6 @@ def failing_together(*, take_signals: bool = True) -> Iterator[None]:
         wrong_input = isinstance(error, InputError)
         if wrong_input:
             print(f"error: {error}", file=sys.stderr)
-        elif isinstance(error, KeyboardInterrupt):
-            print("interrupted: what was partly written is removed", file=sys.stderr)
         else:
             traceback.print_exc()
         print(f"process {jax.process_index()} failed: all processes stop", file=sys.stderr)
@@ -180,11 +174,6 @@ def check_alike(facts: Sequence[str], message: str) -> None:
     found = multihost_utils.process_allgather(own).ravel()
     if other := [str(i) for i, checksum in enumerate(found) if checksum != found[0]]:
         raise InputError(f"{message}: process {', '.join(other)} and process 0 differ")
-
-
-def _interrupt(number: int, frame: object) -> None:
-    del number, frame
-    raise KeyboardInterrupt
 
 
 def is_main_process() -> bool:

@@ -15,6 +15,8 @@ from venhancer_jax.sharding.shard_map import pad_to_shards
 # Zeros before and after the rows, then before and after the columns.
 Padding = tuple[tuple[int, int], tuple[int, int]]
 
+# Input channels of a convolution are filled up to a multiple of this.
+_ALIGNED = 4
 _FRAMES = ("batch", "frame", None, None, None)
 
 
@@ -118,10 +120,46 @@ class Upsample(nnx.Module):
           size: rows and columns to keep, at the top left, such as those of an odd size before a
             downsampling.
         """
+        if size is None and not self.crop_rows and not is_sharded():
+            return self._in_phases(x)
         x = x.repeat(2, axis=-3).repeat(2, axis=-2)
         rows = x.shape[-3] - self.crop_rows
         x = jax.lax.slice_in_dim(x, self.crop_rows, rows, axis=-3)
         return self.conv(x if size is None else x[..., : size[0], : size[1], :])
+
+    def _in_phases(self, x: jax.Array) -> jax.Array:
+        """Computes `[B, F, 2 H, 2 W, C]` with four ninths of the products.
+
+        Three neighbouring rows of an upsampled picture are two rows of the picture, one of them
+        twice: the last one for even rows of the result, the first one for odd rows. Columns are
+        alike, so each of the four kinds of pixels is a 2x2 convolution of the picture.
+        """
+        dtype, kernel = self.conv.dtype, self.conv.kernel[...].astype(jnp.float32)
+        pictures = x.astype(dtype).reshape(-1, *x.shape[-3:])
+        lines = []
+        for row, of_rows in enumerate(_phase_kernels(kernel, axis=0)):
+            pixels = [
+                convolve(
+                    pictures,
+                    phase.astype(dtype),
+                    (1, 1),
+                    ((1 - row, row), (1 - column, column)),
+                    precision=self.conv.precision,
+                    dimension_numbers=("NHWC", "HWIO", "NHWC"),
+                )
+                for column, phase in enumerate(_phase_kernels(of_rows, axis=1))
+            ]
+            lines.append(jnp.stack(pixels, axis=3))
+        assert self.conv.bias is not None
+        out = jnp.stack(lines, axis=2) + self.conv.bias[...].astype(dtype)
+        return out.reshape(*x.shape[:-3], 2 * x.shape[-3], 2 * x.shape[-2], -1)
+
+
+def _phase_kernels(kernel: jax.Array, *, axis: int) -> tuple[jax.Array, jax.Array]:
+    """Returns the kernels of length 2 of even and of odd positions, from one of length 3."""
+    first, middle, last = jnp.split(kernel, 3, axis)
+    even = jnp.concatenate([first, middle + last], axis)
+    return even, jnp.concatenate([first + middle, last], axis)
 
 
 def convolve(
@@ -137,7 +175,8 @@ def convolve(
 
     With fewer output pixels than output channels, the patches that the kernel is multiplied with
     take less memory than the kernel. Their product with the kernel reads the kernel once, where a
-    convolution may read it again for every row of pixels.
+    convolution may read it again for every row of pixels. Channels of zeros are added to the three
+    of a picture: processors load four numbers together, and took eight times as long without.
 
     Args:
       x: pictures `[N, H, W, C]`.
@@ -150,11 +189,16 @@ def convolve(
     Returns:
       `[N, H', W', D]`.
     """
-    height, width, _, channels = kernel.shape
+    height, width, channels_in, channels_out = kernel.shape
     rows = (x.shape[1] + sum(padding[0]) - height) // strides[0] + 1
     columns = (x.shape[2] + sum(padding[1]) - width) // strides[1] + 1
+    missing = -channels_in % _ALIGNED
+    # The integers of `int8` come with their scales, and are padded nowhere.
+    if missing and isinstance(kernel, jax.Array):
+        x = jnp.pad(x, ((0, 0), (0, 0), (0, 0), (0, missing)))
+        kernel = jnp.pad(kernel, ((0, 0), (0, 0), (0, missing), (0, 0)))
     # The compiler knows how to exchange the borders of a sharded convolution.
-    if len(x) * rows * columns >= channels or is_sharded():
+    if len(x) * rows * columns >= channels_out or is_sharded():
         return jax.lax.conv_general_dilated(
             x, kernel, strides, padding, precision=precision, **options
         )

@@ -14,7 +14,7 @@ from venhancer_jax.pipelines.upscale_a_video.plan import SCALE, SpacePlan, Tile
 from venhancer_jax.pipelines.upscale_a_video.source import Source
 from venhancer_jax.sharding.mesh import constrain, put_sharded
 from venhancer_jax.video import resize
-from venhancer_jax.video.colour import colour_fix
+from venhancer_jax.video.colour.colour_fix import correct_colours
 
 
 def decode_tiles(
@@ -85,15 +85,10 @@ def finish(frames: jax.Array, low_res: np.ndarray, space: SpacePlan, colour: str
     if frames.shape[1:3] != (height, width):
         frames = frames[:, :height, :width]
     if colour != "none":
-        corrected = correct_colours(np.asarray(frames), low_res, colour)
+        enlarged = resize.resize_bicubic(low_res, (height, width))
+        corrected = correct_colours(np.asarray(frames), enlarged, colour)
         frames = jnp.asarray(put_sharded(corrected, (None,) * 4))
     return frames if space.size == (height, width) else _resize(frames, space.size)
-
-
-def correct_colours(frames: np.ndarray, low_res: np.ndarray, colour: str) -> np.ndarray:
-    """Gives frames `[n, H, W, 3]` the colours of low-resolution frames, both in [-1, 1]."""
-    reference = resize.resize_bicubic(low_res, frames.shape[1:3])
-    return getattr(colour_fix, colour)(frames, reference)
 
 
 def _paste(

@@ -6,7 +6,6 @@ from typing import Any
 
 from venhancer_jax.errors import InputError
 from venhancer_jax.pipelines.options import (
-    FILES,
     LOOK,
     NETWORKS,
     SPEED,
@@ -20,7 +19,6 @@ from venhancer_jax.settings import choice, flag, number, parsed, text, whole
 
 MAX_NOISE_LEVEL = 350
 FLOWS = ("raft", "dis", "none")
-COLOURS = ("none", "adain", "wavelet")
 
 
 def parse_steps(value: Any) -> tuple[int, ...]:
@@ -56,10 +54,6 @@ class UpscaleAVideoOptions(GuidedOptions):
     a_prompt: str = text(
         "best quality, extremely detailed", group=LOOK, about="text that is added to every prompt"
     )
-    captioner: str = text(
-        "", group=FILES,
-        about="MODULE:FUNCTION from the first frame to the prompt of a clip without one",
-    )  # fmt: skip
     steps: int = whole(30, low=1, high=999, group=LOOK, about="steps of the solver")
     guidance_scale: float = number(
         6.0, low=0, high=100, group=LOOK, about="how strongly the prompt is followed; 1 is off"
@@ -79,9 +73,6 @@ class UpscaleAVideoOptions(GuidedOptions):
     )  # fmt: skip
     flow: str = choice(
         "raft", FLOWS, group=LOOK, about="optical flow for propagation_steps; dis needs no weights"
-    )
-    colour: str = choice(
-        "none", COLOURS, group=LOOK, about="how the colours of the input are given to the output"
     )
     window: int = whole(8, low=2, high=1000, group=SPEED, about="frames that are denoised together")
     window_overlap: int = whole(
@@ -110,10 +101,6 @@ class UpscaleAVideoOptions(GuidedOptions):
             raise InputError(
                 "flow 'none': expected raft or dis with propagation_steps; dis needs no weights"
             )
-        if self.captioner and self.captioner.count(":") != 1:
-            raise InputError(
-                f"captioner {self.captioner!r}: expected MODULE:FUNCTION, such as mine:caption"
-            )
 
     @property
     def guided(self) -> bool:
@@ -137,11 +124,16 @@ class UpscaleAVideoWeights(WeightOptions):
         about="sizes of the networks; upscale_a_video has those of the published ones",
     )  # fmt: skip
     checkpoint: str = text(
-        "", group=NETWORKS, about="folder of all published networks, or the UNet alone"
+        "", group=NETWORKS, opens=True,
+        about="folder of all published networks, or the UNet alone",
+    )  # fmt: skip
+    vae_checkpoint: str = text("", group=NETWORKS, about="VAE: folder, file, id or URL", opens=True)
+    text_checkpoint: str = text(
+        "", group=NETWORKS, about="text encoder: folder, file, id or URL", opens=True
     )
-    vae_checkpoint: str = text("", group=NETWORKS, about="VAE: folder, file, id or URL")
-    text_checkpoint: str = text("", group=NETWORKS, about="text encoder: folder, file, id or URL")
-    flow_checkpoint: str = text("", group=NETWORKS, about="RAFT: folder, file, id or URL")
+    flow_checkpoint: str = text(
+        "", group=NETWORKS, about="RAFT: folder, file, id or URL", opens=True
+    )
     video_vae: bool = flag(
         False, group=NETWORKS, about="use the decoder that sees the input, steadier but slower"
     )

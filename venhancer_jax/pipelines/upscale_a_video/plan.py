@@ -16,8 +16,9 @@ from venhancer_jax.pipelines.pieces import (
     aligned_windows,
     symmetric_spans,
     whole_span,
+    window_borders,
 )
-from venhancer_jax.pipelines.system import Clip, Output
+from venhancer_jax.pipelines.system import Borders, Clip, Output
 from venhancer_jax.pipelines.tiles import tiles_by_side
 from venhancer_jax.pipelines.upscale_a_video import official
 from venhancer_jax.pipelines.upscale_a_video.options import UpscaleAVideoOptions
@@ -111,6 +112,20 @@ class UpscaleAVideoPlan:
     def window_count(self) -> int:
         """Returns the number of windows: of frames, times tiles."""
         return len(self.frames) * sum(len(self.spans(tile, 1)) for tile in self.space.tiles)
+
+    @property
+    def borders(self) -> Borders:
+        """Returns where windows and tiles meet."""
+        space, tiles = self.space, self.space.tiles
+        rows, columns = list(space.rows), list(space.columns)
+        if len(tiles) > 1:
+            rows, columns = [t.core_rows for t in tiles], [t.core_columns for t in tiles]
+        sides = []
+        for windows, low_res, side in zip((rows, columns), space.low_res, space.size, strict=True):
+            found = window_borders(windows, scale=side / low_res)
+            sides.append(tuple(border for border in found if 0 < border < side))
+        windows = [(span.start, span.stop) for span in self.frames]
+        return Borders(frames=tuple(window_borders(windows)), rows=sides[0], columns=sides[1])
 
     @property
     def work(self) -> int:

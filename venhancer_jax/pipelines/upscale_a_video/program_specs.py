@@ -14,7 +14,7 @@ from venhancer_jax.pipelines.system import ProgramSpec
 from venhancer_jax.pipelines.upscale_a_video.motion import flow_specs
 from venhancer_jax.pipelines.upscale_a_video.networks import UpscaleAVideoNetworks
 from venhancer_jax.pipelines.upscale_a_video.options import UpscaleAVideoOptions
-from venhancer_jax.pipelines.upscale_a_video.plan import UpscaleAVideoPlan
+from venhancer_jax.pipelines.upscale_a_video.plan import SCALE, UpscaleAVideoPlan
 from venhancer_jax.sharding.mesh import num_shards
 
 # Channels of the arrays as large as the input that are held while it is denoised: frames, their
@@ -37,7 +37,8 @@ def program_specs(
     copies = 2 if options.guided else 1
     with jax.set_mesh(mesh):
         pieces, windows = num_shards("piece"), windows_per_call(guided=options.guided)
-    held = 4 * _CHANNELS_HELD * plan.clip.frames * math.prod(plan.space.padded)
+    channels = _CHANNELS_HELD + (config.latent_channels if options.fidelity else 0)
+    held = 4 * channels * plan.clip.frames * math.prod(plan.space.padded)
     networks = [system.vae, system.denoiser, *([] if system.raft is None else [system.raft])]
     build = SpecBuilder(mesh, networks, held)
     number, encoder = build.array(), system.text.load()
@@ -66,10 +67,28 @@ def program_specs(
     )
     return [
         build.text(encoder, copies),
+        *([_encoding(system, plan, build, pieces)] if options.fidelity else []),
         *flow_specs(system.raft, plan, options, build, pieces),
         denoise,
         _decoding(system, plan, build, pieces),
     ]
+
+
+def _encoding(
+    system: UpscaleAVideoNetworks, plan: UpscaleAVideoPlan, build: SpecBuilder, pieces: int
+) -> ProgramSpec:
+    """Describes the encoder, which `fidelity` alone needs."""
+    tiles = [box for tile in plan.space.tiles for box in plan.decoder_tiles(tile, 1)]
+    rows, columns = max((box.shape[1:] for box in tiles), key=math.prod)
+    return build.program(
+        "encode",
+        programs.encode,
+        system.vae,
+        build.pieces(pieces, 1, SCALE * rows, SCALE * columns, 3),
+        shards=pieces,
+        calls=math.ceil(plan.clip.frames / pieces) * _in_units(tiles),
+        scales_with=("pixels",),
+    )
 
 
 def _decoding(

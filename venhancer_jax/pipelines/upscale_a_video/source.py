@@ -21,12 +21,10 @@ class Source:
     Attributes:
       plan: plan of the clip.
       frames: `[F, h, w, 3]` float32 in [-1, 1], without padding.
-      first: first frame of the input, uint8 or uint16 `[H, W, 3]`.
     """
 
     plan: UpscaleAVideoPlan
     frames: np.ndarray
-    first: np.ndarray
 
     def padded(self) -> np.ndarray:
         """Returns the frames `[F, h', w', 3]` with the padding of the plan."""
@@ -66,7 +64,7 @@ def read_source(
         raise InputError("no frames: the video is empty or starts after its end")
     height, width = first.shape[:2]
     clip = Clip(frames=len(read), height=height, width=width, rate=rate)
-    return Source(plan_clip(clip, options), np.stack(read), first)
+    return Source(plan_clip(clip, options), np.stack(read))
 
 
 def pad(frames: np.ndarray, size: tuple[int, int]) -> np.ndarray:

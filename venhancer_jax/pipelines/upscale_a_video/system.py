@@ -13,16 +13,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from venhancer_jax.diffusion.fidelity import hold_low_frequencies
 from venhancer_jax.diffusion.noise import CounterNoise, NoiseSource
 from venhancer_jax.diffusion.solvers import solve
 from venhancer_jax.pipelines import programs
 from venhancer_jax.pipelines.continuation import WHOLE_CLIP, Place, continuing
 from venhancer_jax.pipelines.denoise import windowed_denoiser
 from venhancer_jax.pipelines.frame_times import OutputClock, at_output_times, output_clock
+from venhancer_jax.pipelines.look import InputLook
 from venhancer_jax.pipelines.progress import Progress
 from venhancer_jax.pipelines.segments import SegmentSizes
 from venhancer_jax.pipelines.system import Clip, EnhancedSegment, ProgramSpec
-from venhancer_jax.pipelines.upscale_a_video.conditions import compute_conditions
+from venhancer_jax.pipelines.upscale_a_video.conditions import (
+    compute_conditions,
+    input_latents,
+)
 from venhancer_jax.pipelines.upscale_a_video.decode import decode_tiles, finish
 from venhancer_jax.pipelines.upscale_a_video.flow import Flows
 from venhancer_jax.pipelines.upscale_a_video.motion import check_flow, compute_flows, refiner
@@ -30,10 +35,10 @@ from venhancer_jax.pipelines.upscale_a_video.networks import UpscaleAVideoNetwor
 from venhancer_jax.pipelines.upscale_a_video.options import UpscaleAVideoOptions
 from venhancer_jax.pipelines.upscale_a_video.plan import UpscaleAVideoPlan, plan_clip
 from venhancer_jax.pipelines.upscale_a_video.program_specs import program_specs
-from venhancer_jax.pipelines.upscale_a_video.prompts import caption_of, texts_of
+from venhancer_jax.pipelines.upscale_a_video.prompts import texts_of
 from venhancer_jax.pipelines.upscale_a_video.source import Source, read_source
 from venhancer_jax.sharding.mesh import put_sharded
-from venhancer_jax.video.frames import as_rgb8, with_dtype
+from venhancer_jax.video.frames import with_dtype
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,11 +115,12 @@ class UpscaleAVideo(UpscaleAVideoNetworks):
         """
         progress = progress or (lambda stage, done, total: None)
         dtype, frames = with_dtype(frames)
+        look = InputLook(options)
         denoised = self.denoise_clip(
-            frames, rate=rate, options=options, noise=noise, text=text, progress=progress
-        )
-        decoded = self.decode_frames(denoised, options)
-        pixels = self.to_bytes(decoded, truncate=options.quirks.truncate_bytes, dtype=dtype)
+            look.watch(frames), rate=rate, options=options, noise=noise, text=text,
+            progress=progress,
+        )  # fmt: skip
+        pixels = self._decode_pixels(denoised, options, look, dtype)
         outputs = [(index, tick) for tick, index in enumerate(denoised.plan.take)]
         yield from (frame for frame, _ in at_output_times(pixels, outputs, progress))
 
@@ -142,16 +148,16 @@ class UpscaleAVideo(UpscaleAVideoNetworks):
     ) -> EnhancedSegment:
         """Denoises a segment of a clip; its frames are decoded when they are requested."""
         dtype, frames = with_dtype(frames)
+        look = InputLook(options, start=place.start)
         denoised = self.denoise_clip(
-            frames, rate=rate, options=options, place=place, progress=progress
+            look.watch(frames), rate=rate, options=options, place=place, progress=progress
         )
         finished = None
         if len(denoised.latents) == 1:
             finished = place.keep(denoised.latents[0], stride=1, window=options.window)
 
         def decode(stop: int) -> Iterator[np.ndarray]:
-            decoded = self.decode_frames(denoised, options)
-            pixels = self.to_bytes(decoded, truncate=options.quirks.truncate_bytes, dtype=dtype)
+            pixels = self._decode_pixels(denoised, options, look, dtype)
             return itertools.islice(pixels, place.first - place.start, stop + 1 - place.start)
 
         return EnhancedSegment(finished, decode)
@@ -218,7 +224,7 @@ class UpscaleAVideo(UpscaleAVideoNetworks):
         latents: list[jax.Array] = []
         with self.on_mesh():
             if text is None:
-                text = self.text(texts_of(options, caption_of(as_rgb8(source.first), options)))
+                text = self.text(texts_of(options))
             text_kv = programs.compute_text_kv(self.denoiser.network, self.denoiser.params, text)
             if flows is None and options.propagation_steps:
                 flows = compute_flows(self.raft, source, options)
@@ -246,6 +252,8 @@ class UpscaleAVideo(UpscaleAVideoNetworks):
                     steps.calls,
                     options,
                 )
+                held = input_latents(self.vae, part[0], source.plan) if options.fidelity else None
+                denoise = hold_low_frequencies(denoise, held, options.fidelity)
                 refine = None if flows is None else refiner(flows, tile, options)
                 latents.append(
                     solve(
@@ -279,6 +287,16 @@ class UpscaleAVideo(UpscaleAVideoNetworks):
             with self.on_mesh():
                 finished = finish(frames, low_res, denoised.plan.space, options.colour)
             yield finished
+
+    def _decode_pixels(
+        self,
+        denoised: DenoisedClip,
+        options: UpscaleAVideoOptions,
+        look: InputLook,
+        dtype: np.dtype,
+    ) -> Iterator[np.ndarray]:
+        finished = look.finish(self.decode_frames(denoised, options))
+        return self.to_bytes(finished, truncate=options.quirks.truncate_bytes, dtype=dtype)
 
     def programs(self, plan: UpscaleAVideoPlan, options: UpscaleAVideoOptions) -> list[ProgramSpec]:
         """Lists what an enhancement compiles: text, flow, denoise, decode."""

@@ -93,6 +93,27 @@ def compute_conditions(
     return Conditions(start, hint, hint_t, encoded.space.scale, np.array(time.key_index))
 
 
+def input_latents(encoded: EncodedClip, time: TimePlan, options: VEnhancerOptions) -> jax.Array:
+    """Returns the latents of the input `[1, F, h, w, C]` at the time of each frame of the grid.
+
+    Between key frames they are those of the motion where it was encoded, else a mix of both.
+
+    Args:
+      encoded: latents of the key frames, or of all frames with `interpolation="flow"`.
+      time: frames of the grid.
+      options: options of the user.
+    """
+    mean: Any = encoded.mean
+    count = mean.shape[1]
+    if options.interpolation == "flow" or time.stride == 1:
+        return mean[:, _source_frames(count, time, options)]
+    key, between = np.divmod(np.arange(time.frames), time.stride)
+    index = buckets.mirror_pad_indices(count, int(key[-1]) + 2)
+    before, after = mean[:, index[key]], mean[:, index[key + 1]]
+    share = jnp.asarray(between / time.stride, jnp.float32)[:, None, None, None]
+    return before + share * (after - before)
+
+
 def _source_frames(encoded: int, time: TimePlan, options: VEnhancerOptions) -> np.ndarray:
     """Returns the encoded frame that each frame of the grid starts from, `[F]`."""
     frame = np.arange(time.frames)

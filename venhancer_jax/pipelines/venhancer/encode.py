@@ -1,8 +1,7 @@
 """Frames to latents: resize, interpolate, pad, encode."""
 
 import dataclasses
-import functools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -10,19 +9,16 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from einops import rearrange
 
 from venhancer_jax.errors import InputError
-from venhancer_jax.models.autoencoders.vae import DiagonalGaussian
-from venhancer_jax.pipelines import programs
-from venhancer_jax.pipelines.pieces import Box, blend, whole_span
+from venhancer_jax.pipelines.encode import encode_frames
 from venhancer_jax.pipelines.progress import Progress
 from venhancer_jax.pipelines.spilled import LazyVideo, StoredFrames, Video
 from venhancer_jax.pipelines.system import LoadedNetwork
-from venhancer_jax.pipelines.tiles import Tiling, tile_boxes
+from venhancer_jax.pipelines.tiles import Tiling
 from venhancer_jax.pipelines.venhancer.compat import Compat
 from venhancer_jax.pipelines.venhancer.plan import SpacePlan
-from venhancer_jax.sharding.mesh import num_shards, put_sharded
+from venhancer_jax.sharding.mesh import num_shards
 from venhancer_jax.video import resize
 from venhancer_jax.video.frames import with_dtype
 from venhancer_jax.video.motion import interpolate_frames
@@ -98,7 +94,7 @@ def encode_clip(
     waiting: list[np.ndarray] = []
 
     def encode_waiting() -> None:
-        posterior = _encode(vae, waiting, tiling)
+        posterior = encode_frames(vae, waiting, tiling.windows)
         waiting.clear()
         means.append(posterior.mean)
         if quirks.sample_posterior:
@@ -152,42 +148,3 @@ def _interpolate(frames: Iterable[np.ndarray], count: int, dtype: np.dtype) -> I
             yield from map(resize.to_signed, interpolate_frames(*pair, times))
         yield frame
         before = frame
-
-
-def _encode(vae: LoadedNetwork, frames: Sequence[np.ndarray], tiling: Tiling) -> DiagonalGaussian:
-    """Encodes one frame per device to raw latents `[1, n, h, w, C]`; copies fill idle devices."""
-    filled = [*frames, *[frames[-1]] * (num_shards("piece") - len(frames))]
-    pieces = put_sharded(np.stack(filled)[:, None], programs.PIECES)
-    pixels = vae.config.pixels_per_latent
-    height, width = (side // pixels for side in pieces.shape[2:4])
-    boxes = tile_boxes([whole_span(1)], *tiling.windows((height, width)))
-    if len(boxes) == 1:
-        posterior = programs.encode(vae.network, vae.params, pieces)
-    else:
-        posterior = _encode_tiles(vae, jnp.asarray(pieces), boxes)
-    return jax.tree.map(lambda x: x[: len(frames), 0][None], posterior)
-
-
-def _encode_tiles(vae: LoadedNetwork, frames: jax.Array, boxes: Sequence[Box]) -> DiagonalGaussian:
-    """Encodes frames `[n, 1, H, W, 3]` tile by tile, and blends what describes the latents."""
-    pixels = vae.config.pixels_per_latent
-
-    def moments(patches: jax.Array, _: Sequence[Box]) -> jax.Array:
-        posterior = programs.encode(vae.network, vae.params, _from_patches(patches, pixels))
-        return jnp.concatenate([posterior.mean, posterior.log_variance], axis=-1)
-
-    blended = blend(moments, _to_patches(frames, pixels), boxes, axes=programs.PIECES)
-    return DiagonalGaussian(*jnp.split(blended, 2, axis=-1))
-
-
-# A latent and the pixels that it stands for have one position: tiles of both are cut alike.
-@functools.partial(jax.jit, static_argnames="pixels")
-def _to_patches(frames: jax.Array, pixels: int) -> jax.Array:
-    """Rearranges `[n, 1, H, W, 3]` to patches `[n, 1, h, w, 3 pixels^2]`."""
-    return rearrange(frames, "n f (h y) (w x) c -> n f h w (y x c)", y=pixels, x=pixels)
-
-
-@functools.partial(jax.jit, static_argnames="pixels")
-def _from_patches(patches: jax.Array, pixels: int) -> jax.Array:
-    """Rearranges patches `[n, 1, h, w, 3 pixels^2]` to `[n, 1, H, W, 3]`."""
-    return rearrange(patches, "n f h w (y x c) -> n f (h y) (w x) c", y=pixels, x=pixels)

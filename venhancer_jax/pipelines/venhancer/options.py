@@ -138,12 +138,14 @@ class VEnhancerWeights(WeightOptions):
     )  # fmt: skip
     version: str = choice("v2", tuple(PUBLISHED), group=NETWORKS, about="published release")
     checkpoint: str = text(
-        "", group=NETWORKS, about="UNet and ControlNet: folder, file, Hugging Face id or URL"
-    )
-    vae_checkpoint: str = text("", group=NETWORKS, about="VAE: folder, file, id or URL")
+        "", group=NETWORKS, opens=True,
+        about="UNet and ControlNet: folder, file, Hugging Face id or URL",
+    )  # fmt: skip
+    vae_checkpoint: str = text("", group=NETWORKS, about="VAE: folder, file, id or URL", opens=True)
     text_checkpoint: str = text(
-        "", group=NETWORKS, about="text encoder: folder, file, id or URL; none for a model without"
-    )
+        "", group=NETWORKS, opens=True,
+        about="text encoder: folder, file, id or URL; none for a model without",
+    )  # fmt: skip
     weights: str = choice(
         "full", WEIGHTS, group=NETWORKS, about="int8 computes the denoiser in 8-bit integers"
     )

@@ -26,8 +26,9 @@ from venhancer_jax.pipelines.pieces import (
     faded_spans,
     key_frame_step,
     key_frame_windows,
+    window_borders,
 )
-from venhancer_jax.pipelines.system import Clip, Output
+from venhancer_jax.pipelines.system import Borders, Clip, Output
 from venhancer_jax.pipelines.tiles import Tiling, tile_boxes
 from venhancer_jax.pipelines.venhancer import buckets, official
 from venhancer_jax.pipelines.venhancer.options import VEnhancerOptions
@@ -115,11 +116,13 @@ class VEnhancerPlan:
       clip: input clip.
       space: sizes.
       time: frames.
+      in_memory: whether latents stay in memory at any length.
     """
 
     clip: Clip
     space: SpacePlan
     time: TimePlan
+    in_memory: bool = False
 
     @property
     def output(self) -> Output:
@@ -141,6 +144,25 @@ class VEnhancerPlan:
         """Returns the number of windows: of frames, times tiles."""
         return len(self.time.windows) * self.space.tiles
 
+    @property
+    def borders(self) -> Borders:
+        """Returns where windows and tiles meet."""
+        left, _, top, _ = self.space.padding
+        sides = []
+        for windows, working, before, side in zip(
+            (self.space.rows, self.space.columns),
+            self.space.working_size,
+            (top, left),
+            self.space.size,
+            strict=True,
+        ):
+            scale = working / max((stop for _, stop in windows), default=1)
+            found = window_borders(windows, scale=scale, shift=-before)
+            sides.append(tuple(border for border in found if 0 < border < side))
+        return Borders(
+            frames=tuple(window_borders(self.time.windows)), rows=sides[0], columns=sides[1]
+        )
+
     def boxes(self) -> list[Box]:
         """Returns the windows of the denoiser in latents, which are blended at each step."""
         return tile_boxes(faded_spans(self.time.windows), self.space.rows, self.space.columns)
@@ -153,7 +175,7 @@ class VEnhancerPlan:
     @property
     def spilled(self) -> bool:
         """Returns whether latents wait on the disk where all windows of the clip are joined."""
-        return self.work > MOST_IN_MEMORY
+        return not self.in_memory and self.work > MOST_IN_MEMORY
 
 
 def plan_clip(
@@ -174,6 +196,8 @@ def plan_clip(
         clip=clip,
         space=plan_space(clip.height, clip.width, options, rows, columns),
         time=plan_time(clip.frames, clip.rate, options),
+        # Fidelity compares with the latents of the input, in memory.
+        in_memory=options.fidelity > 0,
     )
 
 
@@ -213,6 +237,25 @@ def plan_space(
     )
 
 
+def grid_stride(rate: Fraction, options: VEnhancerOptions) -> int:
+    """Returns the frames of the grid for each input frame.
+
+    Args:
+      rate: frames per second of the input.
+      options: options of the user.
+    """
+    target = options.output_rate(rate)
+    if options.quirks.published_times:
+        return official.interpolated_frames(float(rate), float(target)) + 1
+    near = (target / rate).limit_denominator(8)
+    if near <= 1:
+        return 1
+    if near.numerator <= MAX_STRIDE:
+        return near.numerator
+    # No grid within reach has all output times: twice as fine as needed stays close to them.
+    return min(MAX_STRIDE, 2 * math.ceil(target / rate))
+
+
 def plan_time(
     frames: int, rate: Fraction, options: VEnhancerOptions, *, few_lengths: bool = False
 ) -> TimePlan:
@@ -224,20 +267,16 @@ def plan_time(
     frames of the grid are held. The output lasts as long as the input; the last frame is held, not
     invented. With `few_lengths` or `shape_buckets` the grid is extended to one of few lengths.
     """
-    target = options.output_rate(rate)
+    target, stride = options.output_rate(rate), grid_stride(rate, options)
     if options.quirks.published_times:
-        interpolated = official.interpolated_frames(float(rate), float(target))
-        stride = interpolated + 1
-        index = tuple(official.key_index(frames, interpolated))
+        index = tuple(official.key_index(frames, stride - 1))
         return TimePlan(
             stride=stride,
             key_index=index,
             take=tuple(range(len(index))),
             rate=rate * stride,
-            windows=tuple(official.time_windows(len(index), interpolated, options.window)),
+            windows=tuple(official.time_windows(len(index), stride - 1, options.window)),
         )
-    ratio = target / rate
-    stride = _stride(ratio)
     keys = frames
     if few_lengths or options.shape_buckets:
         keys = buckets.key_frames(frames, stride, options.window)
@@ -245,7 +284,7 @@ def plan_time(
     return TimePlan(
         stride=stride,
         key_index=index,
-        take=nearest_frames(frames, ratio, stride),
+        take=nearest_frames(frames, target / rate, stride),
         rate=target,
         windows=tuple(key_frame_windows(len(index), stride, options.window, _overlap(options))),
     )
@@ -314,14 +353,3 @@ def _published_space(
             f" width that is a multiple of {columns}"
         )
     return plan
-
-
-def _stride(ratio: Fraction) -> int:
-    """Returns the frames of the grid for each input frame."""
-    near = ratio.limit_denominator(8)
-    if near <= 1:
-        return 1
-    if near.numerator <= MAX_STRIDE:
-        return near.numerator
-    # No grid within reach has all output times: twice as fine as needed stays close to them.
-    return min(MAX_STRIDE, 2 * math.ceil(ratio))

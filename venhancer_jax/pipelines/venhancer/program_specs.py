@@ -50,7 +50,8 @@ def program_specs(
     # The text encoder is freed before the clip is encoded.
     box = max(plan.boxes(), key=lambda box: math.prod(box.shape))
     tile = (*box.shape[1:], channels)
-    held = _LATENTS_HELD * 4 * plan.time.frames * math.prod(latent)
+    arrays = _LATENTS_HELD + (options.fidelity > 0)
+    held = arrays * 4 * plan.time.frames * math.prod(latent)
     build = SpecBuilder(mesh, (system.vae, system.denoiser), held)
     array, program = build.array, build.program
     encoder = system.text.load()

@@ -14,18 +14,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from venhancer_jax.diffusion.fidelity import hold_low_frequencies
 from venhancer_jax.diffusion.noise import CounterNoise, NoiseSource
 from venhancer_jax.diffusion.solvers import solve
 from venhancer_jax.pipelines import programs
 from venhancer_jax.pipelines.continuation import WHOLE_CLIP, Place, continuing
 from venhancer_jax.pipelines.denoise import windowed_denoiser
 from venhancer_jax.pipelines.frame_times import OutputClock, at_output_times, output_clock
+from venhancer_jax.pipelines.look import InputLook
 from venhancer_jax.pipelines.progress import Progress
 from venhancer_jax.pipelines.segments import SegmentSizes
 from venhancer_jax.pipelines.spilled import LazyNoise, LazyVideo, Video
 from venhancer_jax.pipelines.system import Clip, EnhancedSegment, ProgramSpec
 from venhancer_jax.pipelines.venhancer import buckets
-from venhancer_jax.pipelines.venhancer.conditions import compute_conditions
+from venhancer_jax.pipelines.venhancer.conditions import compute_conditions, input_latents
 from venhancer_jax.pipelines.venhancer.decode import decode_stream, decoder_pieces
 from venhancer_jax.pipelines.venhancer.encode import EncodedClip, encode_clip
 from venhancer_jax.pipelines.venhancer.networks import VEnhancerNetworks
@@ -33,6 +35,7 @@ from venhancer_jax.pipelines.venhancer.options import VEnhancerOptions
 from venhancer_jax.pipelines.venhancer.plan import (
     SpacePlan,
     VEnhancerPlan,
+    grid_stride,
     plan_clip,
     plan_space,
     plan_steps,
@@ -107,16 +110,18 @@ class VEnhancer(VEnhancerNetworks):
         """
         progress = progress or (lambda stage, done, total: None)
         dtype, frames = with_dtype(frames)
+        look = self._look(rate, options)
         latents, plan = self.denoise_clip(
-            frames, rate=rate, options=options, noise=noise, text=text, progress=progress
-        )
-        grid = self._decode_pixels(latents, plan.space, options, dtype)
+            look.watch(frames), rate=rate, options=options, noise=noise, text=text,
+            progress=progress,
+        )  # fmt: skip
+        grid = self._decode_pixels(latents, plan.space, options, look, dtype)
         outputs = [(index, tick) for tick, index in enumerate(plan.time.take)]
         yield from (frame for frame, _ in at_output_times(grid, outputs, progress))
 
     def segment_sizes(self, rate: Fraction, options: VEnhancerOptions) -> SegmentSizes:
         """Returns how a clip is cut into segments."""
-        stride = plan_time(1, rate, options).stride
+        stride = grid_stride(rate, options)
         window, overlap = window_keys(stride, options)
         windows = 0 if options.compat == "official" else options.segment_windows
         return SegmentSizes(window=window, overlap=overlap, windows=windows, stride=stride)
@@ -125,11 +130,15 @@ class VEnhancer(VEnhancerNetworks):
         self, rate: Fraction, time_base: Fraction | None, options: VEnhancerOptions
     ) -> OutputClock:
         """Returns the times at which the frames of the output are shown."""
-        time = plan_time(1, rate, options)
+        stride = grid_stride(rate, options)
         if options.quirks.published_times:
-            base = time_base or 1 / rate
-            return OutputClock(time_base=base, stride=time.stride, rate=time.rate, holds_last=False)
-        return output_clock(rate, time_base, options, time.stride)
+            return OutputClock(
+                time_base=time_base or 1 / rate,
+                stride=stride,
+                rate=rate * stride,
+                holds_last=False,
+            )
+        return output_clock(rate, time_base, options, stride)
 
     def enhance_segment(
         self,
@@ -142,8 +151,9 @@ class VEnhancer(VEnhancerNetworks):
     ) -> EnhancedSegment:
         """Denoises a segment of a clip; its frames are decoded when they are requested."""
         dtype, frames = with_dtype(frames)
+        look = self._look(rate, options, place)
         latents, plan = self.denoise_clip(
-            frames, rate=rate, options=options, place=place, progress=progress
+            look.watch(frames), rate=rate, options=options, place=place, progress=progress
         )
         stride = plan.time.stride
         window = self.segment_sizes(rate, options).window
@@ -161,7 +171,7 @@ class VEnhancer(VEnhancerNetworks):
                 with self.on_mesh():
                     seen = jnp.concatenate([put_sharded(lead, (None,) * lead.ndim), seen], axis=1)
                 begin = -lead.shape[1]
-            pixels = self._decode_pixels(seen, plan.space, options, dtype)
+            pixels = self._decode_pixels(seen, plan.space, options, look, dtype, begin)
             return itertools.islice(pixels, first - begin, last + 1 - begin)
 
         return EnhancedSegment(finished, decode)
@@ -195,7 +205,7 @@ class VEnhancer(VEnhancerNetworks):
         Raises:
           InputError: no frames, frames of several sizes, or options that do not fit them.
         """
-        stride = plan_time(1, rate, options).stride
+        stride = grid_stride(rate, options)
         key_noise: Any = noise or CounterNoise(options.seed, place.start)
         grid_noise: Any = noise or CounterNoise(options.seed, place.start * stride)
         store = None
@@ -208,6 +218,7 @@ class VEnhancer(VEnhancerNetworks):
             conditions = compute_conditions(
                 encoded, plan.time, self.schedule, grid_noise, key_noise, options
             )
+            held = input_latents(encoded, plan.time, options) if options.fidelity else None
             del encoded
             features = self.text(texts_of(options)) if text is None else text
             text_kv = programs.compute_text_kv(
@@ -223,6 +234,7 @@ class VEnhancer(VEnhancerNetworks):
                 steps.calls,
                 options,
             )
+            denoise = hold_low_frequencies(denoise, held, options.fidelity)
             latents = solve(
                 continuing(denoise, place, stride),
                 conditions.start,
@@ -257,10 +269,22 @@ class VEnhancer(VEnhancerNetworks):
         for piece in self.each_on_mesh(stream):
             yield piece[0, :, top : top + height, left : left + width]
 
+    def _look(
+        self, rate: Fraction, options: VEnhancerOptions, place: Place = WHOLE_CLIP
+    ) -> InputLook:
+        stride = plan_time(1, rate, options).stride
+        return InputLook(options, colour=options.colour, start=place.start, stride=stride)
+
     def _decode_pixels(
-        self, latents: Video, space: SpacePlan, options: VEnhancerOptions, dtype: np.dtype
+        self,
+        latents: Video,
+        space: SpacePlan,
+        options: VEnhancerOptions,
+        look: InputLook,
+        dtype: np.dtype,
+        first: int = 0,
     ) -> Iterator[np.ndarray]:
-        decoded = self.decode_frames(latents, space, options)
+        decoded = look.finish(self.decode_frames(latents, space, options), first)
         return self.to_bytes(decoded, truncate=options.quirks.truncate_bytes, dtype=dtype)
 
     def decode(self, latents: jax.Array) -> jax.Array:
@@ -280,7 +304,7 @@ class VEnhancer(VEnhancerNetworks):
         place: Place,
         progress: Progress,
     ) -> tuple[EncodedClip, VEnhancerPlan]:
-        stride = plan_time(1, rate, options).stride
+        stride = grid_stride(rate, options)
         interpolated = stride - 1 if options.interpolation == "flow" else 0
         count, size = 0, (0, 0)
 

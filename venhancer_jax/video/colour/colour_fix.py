@@ -1,9 +1,40 @@
-"""Colour correction: the colours of a source under the details of a result."""
+"""Colour correction: the colours of a source under the details of a result.
+
+A frame is corrected by what it and its source show, so that tiles, windows and segments leave no
+trace. What the corrections measure are means over areas of the source's pixels: fine detail, which
+a result invents, and grain, which differs from frame to frame, do not enter, and colours flicker no
+more than those of the source.
+"""
 
 import cv2
 import numpy as np
 
+from venhancer_jax.video import resize
+from venhancer_jax.video.colour.cielab import lab_to_rgb, rgb_to_lab
+
+# Names of the functions below.
+COLOURS = ("none", "wavelet", "adain", "lab")
 LEVELS = 5
+# Rows and columns of the areas that `lab` measures, at most.
+_AREAS = 64
+# Factors by which `lab` changes the spread of colours, so that no grey frame turns gaudy.
+_LEAST_GAIN, _MOST_GAIN = 0.5, 2.0
+
+
+def correct_colours(frames: np.ndarray, source: np.ndarray, colour: str) -> np.ndarray:
+    """Gives frames the colours of a source.
+
+    Args:
+      frames: frames to correct, `[F, H, W, 3]` float32 in about [-1, 1].
+      source: frames with the right colours, `[F, h, w, 3]` in [-1, 1].
+      colour: one of `COLOURS`.
+
+    Returns:
+      Corrected frames `[F, H, W, 3]`, not clipped to any range.
+    """
+    if colour == "none":
+        return frames
+    return {"wavelet": wavelet, "adain": adain, "lab": lab}[colour](frames, source)
 
 
 def adain(target: np.ndarray, source: np.ndarray) -> np.ndarray:
@@ -11,13 +42,37 @@ def adain(target: np.ndarray, source: np.ndarray) -> np.ndarray:
 
     Args:
       target: frames to correct, `[F, H, W, 3]`.
-      source: frames with the right colours, `[F, h, w, 3]` in the range of `target`.
+      source: frames with the right colours, `[F, h, w, 3]` in the range of `target`; those of
+        another size are compared with `target` averaged to that size.
 
     Returns:
       Corrected frames `[F, H, W, 3]`, not clipped to any range.
     """
-    (mean, std), (wanted_mean, wanted_std) = _moments(target), _moments(source)
+    mean, std = _moments(_to_size(target, source.shape[1:3]))
+    wanted_mean, wanted_std = _moments(source)
     return (target - mean) / std * wanted_std + wanted_mean
+
+
+def lab(target: np.ndarray, source: np.ndarray) -> np.ndarray:
+    """Matches, in CIELAB, mean and spread of a and b and the mean of L to those of a source.
+
+    L is shifted only: the contrast of a result, and its details, are its own.
+
+    Args:
+      target: frames to correct, `[F, H, W, 3]` in [-1, 1].
+      source: frames with the right colours, `[F, h, w, 3]` in [-1, 1].
+
+    Returns:
+      Corrected frames `[F, H, W, 3]`, not clipped to any range.
+    """
+    sizes = target.shape[1:3], source.shape[1:3]
+    size = tuple(min(_AREAS, *sides) for sides in zip(*sizes, strict=True))
+    (mean, std), (wanted_mean, wanted_std) = (
+        _moments(rgb_to_lab(_to_size(frames, size))) for frames in (target, source)
+    )
+    gain = np.clip(wanted_std / std, _LEAST_GAIN, _MOST_GAIN)
+    gain[..., 0] = 1
+    return lab_to_rgb((rgb_to_lab(target) - mean) * gain + wanted_mean)
 
 
 def wavelet(target: np.ndarray, source: np.ndarray) -> np.ndarray:
@@ -25,12 +80,17 @@ def wavelet(target: np.ndarray, source: np.ndarray) -> np.ndarray:
 
     Args:
       target: frames to correct, `[F, H, W, 3]`.
-      source: frames with the right colours, `[F, H, W, 3]` in the range of `target`.
+      source: frames with the right colours, `[F, h, w, 3]` in the range of `target`; those of
+        another size are compared with `target` averaged to that size.
 
     Returns:
       Corrected frames `[F, H, W, 3]`, not clipped to any range.
     """
-    return wavelet_split(target)[0] + wavelet_split(source)[1]
+    size = source.shape[1:3]
+    if size == target.shape[1:3]:
+        return wavelet_split(target)[0] + wavelet_split(source)[1]
+    difference = resize.resize_bicubic(source - _to_size(target, size), target.shape[1:3])
+    return target + wavelet_split(difference)[1]
 
 
 def wavelet_split(frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -62,6 +122,12 @@ def blur(frames: np.ndarray, reach: int) -> np.ndarray:
     kernel[[0, reach, -1]] = 0.25, 0.5, 0.25
     edge = cv2.BORDER_REPLICATE
     return np.stack([cv2.sepFilter2D(x, -1, kernel, kernel, borderType=edge) for x in frames])
+
+
+def _to_size(frames: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
+    """Averages frames `[F, H, W, 3]` over the areas of the pixels of a size."""
+    height, width = size
+    return frames if frames.shape[1:3] == size else resize.resize_area(frames, (height, width))
 
 
 def _moments(frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -9,6 +9,7 @@ import numpy as np
 from av import VideoFormat, VideoFrame
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
+from venhancer_jax.video.colour.chroma_location import with_chroma_location
 from venhancer_jax.video.colour.conversion import SCALING, source_matrix, source_range
 from venhancer_jax.video.colour.picture_format import PictureFormat, format_chroma
 
@@ -79,9 +80,10 @@ def from_rgb16(
     if name.startswith(_PLANAR_444):
         return _planar(samples, name, bits)
     deep = "yuva444p16le" if target.has_alpha else "yuv444p16le"
+    frame = VideoFrame.from_ndarray(np.ascontiguousarray(samples), format=deep)
     return _resampled(
         reformatter,
-        VideoFrame.from_ndarray(np.ascontiguousarray(samples), format=deep),
+        with_chroma_location(frame, target.chroma_location),
         image.shape[1],
         image.shape[0],
         name,

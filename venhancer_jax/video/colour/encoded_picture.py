@@ -4,6 +4,7 @@ import numpy as np
 from av import VideoFrame
 from av.video.reformatter import ColorPrimaries, ColorRange, ColorTrc, VideoReformatter
 
+from venhancer_jax.video.colour.chroma_location import with_chroma_location
 from venhancer_jax.video.colour.conversion import SCALING, matrix_of
 from venhancer_jax.video.colour.deep_colour import from_rgb16
 from venhancer_jax.video.colour.picture_format import PictureFormat
@@ -36,8 +37,9 @@ def to_picture(
         if image.dtype == np.uint16:
             image = np.rint(image / np.float32(257)).astype(np.uint8)
         full = target.full_range or target.chroma == "rgb"
+        plain = VideoFrame.from_ndarray(image, format="rgba" if channels == 4 else "rgb24")
         frame = reformatter.reformat(
-            VideoFrame.from_ndarray(image, format="rgba" if channels == 4 else "rgb24"),
+            with_chroma_location(plain, target.chroma_location),
             format=target.pixel_format,
             src_colorspace=matrix,
             dst_colorspace=matrix,

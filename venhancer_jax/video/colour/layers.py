@@ -21,20 +21,22 @@ class _Layers:
       seconds: time at which the frame is shown.
       alpha: opacity `[H, W]`, integers up to their largest or floats up to 1, or None.
       excess: linear light below 0 and above 1, `[H, W, 3]` float32, or None.
+      others: layers of EXR files, `[H, W, N]` float32, or None.
     """
 
     seconds: Fraction
     alpha: np.ndarray | None
     excess: np.ndarray | None
+    others: np.ndarray | None
 
 
 class Passage:
     """Way of frames from a file to networks, and of results to another file.
 
-    Networks see frames `[H, W, 3]`, uint8 or uint16, of ordinary brightness (`hdr`). Transparency
-    and light beyond black and white are resized with the picture, and an output frame has those of
-    the latest input frame at its time: a blend would show two at once. Transparency that the output
-    cannot hold is laid over black.
+    Networks see frames `[H, W, 3]`, uint8 or uint16, of ordinary brightness (`hdr`). Transparency,
+    layers such as depth, and light beyond black and white are resized with the picture, and an
+    output frame has those of the latest input frame at its time: a blend would show two at once.
+    Transparency that the output cannot hold is laid over black.
     """
 
     def __init__(
@@ -61,12 +63,16 @@ class Passage:
         """Converts a frame of the source to what networks see.
 
         Args:
-          image: `[H, W, 3]`, or `[H, W, 4]` with alpha: uint8, uint16, or float32 linear light.
+          image: `[H, W, 3]`, or `[H, W, 4]` with alpha: uint8, uint16, or float32 linear light;
+            with layers the channels of these behind.
           seconds: time at which the frame is shown, ascending.
 
         Returns:
           uint8 or uint16 `[H, W, 3]`.
         """
+        others: np.ndarray | None = None
+        if self._source.layers:
+            image, others = np.split(image, [image.shape[-1] - len(self._source.layers)], axis=-1)
         colour, alpha, excess = image[..., :3], None, None
         if image.shape[-1] == 4:
             alpha = image[..., 3].copy()  # not all of the picture is held
@@ -87,10 +93,10 @@ class Passage:
                 colour = hdr.to_working(colour, self._source.transfer)
         if not self._target.has_alpha:
             alpha = None
-        if alpha is not None or excess is not None:
-            self._held.append(_Layers(seconds=seconds, alpha=alpha, excess=excess))
-        elif self._held:
-            self._held.append(_Layers(seconds=seconds, alpha=None, excess=None))
+        others = others.copy() if others is not None and self._target.layers else None
+        layers = _Layers(seconds=seconds, alpha=alpha, excess=excess, others=others)
+        if self._held or any(each is not None for each in (alpha, excess, others)):
+            self._held.append(layers)
         return np.ascontiguousarray(colour)
 
     def leave(self, frame: np.ndarray, seconds: Fraction) -> np.ndarray:
@@ -102,7 +108,7 @@ class Passage:
 
         Returns:
           `[H, W, 3]`, or `[H, W, 4]` with alpha: uint8 or uint16, or float32 linear light for a
-          target of floats.
+          target of floats, with a channel for each of its layers.
         """
         while len(self._held) > 1 and self._held[1].seconds <= seconds:
             self._held.popleft()
@@ -116,11 +122,12 @@ class Passage:
             if layers is not None and layers.excess is not None:
                 # Kernels with negative weights would draw dark rings around lights.
                 light = light + self._resized(layers.excess, cv2.INTER_LINEAR)
+            others = [] if layers is None or layers.others is None else self._depths(layers.others)
             if alpha is None:
-                return light
+                return np.dstack([light, *others]) if others else light
             # Colours of EXR files are stored as if laid over black.
             light = light if self._source.is_float else light * alpha[..., None]
-            return np.dstack([light, alpha])
+            return np.dstack([light, alpha, *others])
         if alpha is None:
             return frame
         if self._source.is_float:
@@ -132,6 +139,13 @@ class Passage:
         if layers.alpha is None:
             return None
         return self._resized(_opacity(layers.alpha), cv2.INTER_LANCZOS4).clip(0, 1)
+
+    def _depths(self, others: np.ndarray) -> list[np.ndarray]:
+        """Returns layers of the output, of whose samples none is a blend: that is no depth."""
+        height, width = self._size
+        kernel = cv2.INTER_NEAREST_EXACT
+        layers = np.moveaxis(others, -1, 0)
+        return [cv2.resize(layer, (width, height), interpolation=kernel) for layer in layers]
 
     def _resized(self, layer: np.ndarray, kernel: int) -> np.ndarray:
         height, width = self._size

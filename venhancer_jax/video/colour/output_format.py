@@ -3,6 +3,7 @@
 from av import VideoFormat
 
 from venhancer_jax.errors import InputError
+from venhancer_jax.video.colour.chroma_location import guessed_chroma_location
 from venhancer_jax.video.colour.picture_format import (
     BT709,
     BT2020,
@@ -46,8 +47,15 @@ def output_format(
       hdr: `keep`, or `sdr` for PQ and HLG that become BT.709.
 
     Raises:
-      InputError: an unknown layout, one that the codec lacks, or one that cannot hold PQ or HLG.
+      InputError: an unknown layout, one that the codec lacks, one that cannot hold PQ or HLG, or a
+        source whose colours only a Dolby Vision decoder knows.
     """
+    if source.needs_dolby_vision:
+        raise InputError(
+            "Dolby Vision of profile 5, whose colours only a Dolby Vision decoder can show; they"
+            " would come out green and violet. Convert it to HDR10 first, for instance with"
+            " FFmpeg's filter libplacebo."
+        )
     keeps_light = source.is_hdr and hdr == "keep"
     offered = _offered(codec, width, height)
     name = _chosen(pixel_format, offered, codec) if pixel_format != AUTO else ""
@@ -63,6 +71,7 @@ def output_format(
             primaries=primaries,
             transfer=LINEAR,
             full_range=True,
+            layers=source.layers,
         )
     if keeps_light and format_bits(name) < 10:
         raise InputError(
@@ -80,12 +89,17 @@ def output_format(
     encoder = ENCODERS.get(codec)
     storable = encoder is None or encoder.full_range
     full = rgb or (source.full_range and source.chroma != "rgb" and storable)
+    location = guessed_chroma_location(full_range=full)
+    if source.chroma == format_chroma(name) == "420" and encoder is not None:
+        kept = source.chroma_location in encoder.chroma_locations
+        location = source.chroma_location if kept else location
     return PictureFormat(
         pixel_format=name,
         matrix=RGB_MATRIX if rgb else matrix,
         primaries=primaries,
         transfer=transfer,
         full_range=full,
+        chroma_location=location,
         mastering_display=source.mastering_display if keeps_light else None,
         content_light=source.content_light if keeps_light else None,
     )
@@ -106,8 +120,17 @@ def losses(source: PictureFormat, target: PictureFormat, codec: str) -> list[str
         found.append(f"{_spoken(source.chroma)} to {_spoken(target.chroma)}")
     if source.has_alpha and not target.has_alpha:
         found.append("transparency, which is laid over black (prores, ffv1, png and exr keep it)")
+    if source.layers and not target.layers:
+        found.append(f"layers {', '.join(layer.name for layer in source.layers)} (exr keeps them)")
+    if source.unreadable_layers:
+        found.append(f"layers {source.unreadable_layers}, which zip compression would keep")
     if source.is_hdr and not target.is_hdr and not target.is_float:
         found.append("high dynamic range, which is mapped to ordinary brightness")
+    if source.dynamic_light and target.is_hdr:
+        found.append(
+            f"{' and '.join(source.dynamic_light)} metadata, which no encoder here writes (the"
+            " pictures and their static metadata are those of HDR10)"
+        )
     light = target.mastering_display or target.content_light
     if light is not None and codec not in _DISPLAY_CODECS:
         found.append("mastering display and content light (h264, h265 and av1 keep them)")

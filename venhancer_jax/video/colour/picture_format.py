@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from av import VideoFormat, VideoFrame
 from av.video.reformatter import ColorRange
 
+from venhancer_jax.video.colour.chroma_location import chroma_location
+from venhancer_jax.video.exr_layers import Layer
+
 # Tags by ITU-T H.273.
 RGB_MATRIX, BT709, UNSPECIFIED, BT601_625, BT601_525, BT2020 = 0, 1, 2, 5, 6, 9
 BT2020_TRANSFER, PQ, HLG, LINEAR, SRGB = 14, 16, 18, 8, 13
@@ -46,9 +49,15 @@ class PictureFormat:
       primaries: colour primaries, a number of ITU-T H.273.
       transfer: transfer curve, a number of ITU-T H.273.
       full_range: whether black and white are the first and last code.
+      chroma_location: position of the samples of subsampled chroma, one of `CHROMA_LOCATIONS`.
       tagged: whether the file says anything on its colours; else they are guessed.
       mastering_display: display of the grading, None where it is not known.
       content_light: light of the brightest pixel and frame, None where it is not known.
+      dynamic_light: metadata of light for each picture: `Dolby Vision`, `HDR10+`, both, or none.
+      needs_dolby_vision: whether colours are those of Dolby Vision's profile 5, which are wrong
+        without its metadata.
+      layers: channels of EXR files besides colour and transparency, such as depth.
+      unreadable_layers: words on such channels that cannot be read; empty without any.
     """
 
     pixel_format: str = "yuv420p"
@@ -56,9 +65,14 @@ class PictureFormat:
     primaries: int = BT709
     transfer: int = BT709
     full_range: bool = False
+    chroma_location: str = "left"
     tagged: bool = True
     mastering_display: MasteringDisplay | None = None
     content_light: ContentLight | None = None
+    dynamic_light: tuple[str, ...] = ()
+    needs_dolby_vision: bool = False
+    layers: tuple[Layer, ...] = ()
+    unreadable_layers: str = ""
 
     @property
     def bits(self) -> int:
@@ -102,15 +116,19 @@ def source_format(frame: VideoFrame) -> PictureFormat:
     meant = _FAMILY.get(matrix, (BT709, BT709))
     primaries = int(frame.color_primaries) if _known(frame.color_primaries) else meant[0]
     transfer = int(frame.color_trc) if _known(frame.color_trc) else meant[1]
+    full = rgb or frame.color_range == ColorRange.JPEG
     return PictureFormat(
         pixel_format=layout.name,
         matrix=matrix,
         primaries=primaries,
         transfer=LINEAR if is_float(layout.name) else transfer,
-        full_range=rgb or frame.color_range == ColorRange.JPEG,
+        full_range=full,
+        chroma_location=chroma_location(frame, full_range=full),
         tagged=any(map(_known, (frame.colorspace, frame.color_primaries, frame.color_trc))),
         mastering_display=_mastering_display(frame),
         content_light=_content_light(frame),
+        dynamic_light=_dynamic_light(frame),
+        needs_dolby_vision=_needs_dolby_vision(frame),
     )
 
 
@@ -199,3 +217,18 @@ def _content_light(frame: VideoFrame) -> ContentLight | None:
         return None
     max_cll, max_fall = struct.unpack("2I", bytes(data)[:8])
     return ContentLight(max_cll=max_cll, max_fall=max_fall) if max_cll or max_fall else None
+
+
+def _dynamic_light(frame: VideoFrame) -> tuple[str, ...]:
+    names = {"DOVI_RPU_BUFFER": "Dolby Vision", "DYNAMIC_HDR_PLUS": "HDR10+"}
+    return tuple(name for kind, name in names.items() if frame.side_data.get(kind) is not None)
+
+
+def _needs_dolby_vision(frame: VideoFrame) -> bool:
+    if (data := frame.side_data.get("DOVI_METADATA")) is None:
+        return False
+    # AVDOVIMetadata begins with the offset of AVDOVIRpuDataHeader. Profile 5 is vdr_rpu_profile 0
+    # with bl_video_full_range_flag (ETSI GS CCM 001).
+    metadata = bytes(data)
+    (header,) = struct.unpack_from("@N", metadata)
+    return metadata[header + 4] == 0 and metadata[header + 10] == 1

@@ -1,14 +1,21 @@
 """Conversion of decoded frames to upright RGB pictures with square pixels."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
 import cv2
 import numpy as np
 from av import VideoFrame
-from av.video.reformatter import VideoReformatter
+from av.video.reformatter import ColorRange, VideoReformatter
 
-from venhancer_jax.video.colour.conversion import to_rgb
+from venhancer_jax.video.colour.chroma_location import (
+    guessed_chroma_location,
+    is_subsampled,
+    tagged_chroma_location,
+    with_chroma_location,
+)
+from venhancer_jax.video.colour.conversion import source_range, to_rgb
 from venhancer_jax.video.colour.deep_colour import WHITE, is_deep, to_rgb16
 from venhancer_jax.video.colour.hdr import linear_to_srgb
 from venhancer_jax.video.colour.picture_format import is_float
@@ -84,6 +91,7 @@ class PictureConverter:
         *,
         deep: bool = False,
         layers: bool = False,
+        layer_names: Sequence[str] = (),
     ) -> None:
         """Derives size and orientation.
 
@@ -91,14 +99,17 @@ class PictureConverter:
           first_frame: decoded frame of the stream.
           pixel_aspect: width over height of a stored pixel.
           deep: whether pictures of more than 8 bits become uint16 arrays, not uint8.
-          layers: whether alpha is a fourth channel, in place of a black background, and floats stay
+          layers: whether alpha is a fourth channel, in place of a black background, floats stay
             as they are.
+          layer_names: channels of EXR pictures that follow those of the picture.
         """
         self._deep, self._layers = deep or layers, layers
         self.orientation = Orientation.of(first_frame)
         self._stored_width = square_pixel_width(first_frame.width, pixel_aspect)
         self._stored_height = first_frame.height
         self._reformatter = VideoReformatter()
+        self._layer_names = tuple(layer_names)
+        self._chroma_is_tagged = bool(tagged_chroma_location(first_frame))
 
     @property
     def width(self) -> int:
@@ -118,10 +129,14 @@ class PictureConverter:
 
         Returns:
           RGB `[height, width, 3]`, contiguous: uint8, or uint16 of a deep picture. With layers, a
-          picture with alpha is RGBA, and one of floats is float32 linear light.
+          picture with alpha is RGBA, and one of floats is float32 linear light, followed by
+          its named layers.
         """
         has_alpha = frame.format.has_palette or any(c.is_alpha for c in frame.format.components)
         size = self._stored_width, self._stored_height
+        if not self._chroma_is_tagged and is_subsampled(frame.format):
+            full = source_range(frame) == ColorRange.JPEG
+            frame = with_chroma_location(frame, guessed_chroma_location(full_range=full))
         if is_float(frame.format.name):
             image = _floats(frame, has_alpha)
             if (image.shape[1], image.shape[0]) != size:
@@ -131,6 +146,8 @@ class PictureConverter:
                 signal = linear_to_srgb(np.nan_to_num(image[..., :3]).clip(0, 1))
                 dtype = np.uint16 if self._deep else np.uint8
                 image = np.rint(signal * np.iinfo(dtype).max).astype(dtype)
+            elif self._layer_names:
+                image = np.dstack([image, *self._layers_of(frame, size)])
         elif self._deep and is_deep(frame.format):
             image = to_rgb16(self._reformatter, frame, *size, alpha=has_alpha)
         else:
@@ -139,6 +156,20 @@ class PictureConverter:
         if has_alpha and not self._layers and image.shape[-1] == 4:
             image = _over_black(image)
         return np.ascontiguousarray(self.orientation.apply(image))
+
+    def _layers_of(self, frame: VideoFrame, size: tuple[int, int]) -> list[np.ndarray]:
+        """Returns the layers `[height, width]` of a frame; zeros for those that it lacks."""
+        (width, height), layers = size, frame.opaque
+        found = []
+        for name in self._layer_names:
+            layer = np.zeros((height, width), np.float32)
+            if isinstance(layers, dict):
+                layer = layers.get(name, layer)
+            if layer.shape != (height, width):
+                # A blend of two depths is the depth of nothing.
+                layer = cv2.resize(layer, size, interpolation=cv2.INTER_NEAREST_EXACT)
+            found.append(layer)
+        return found
 
 
 def _over_black(rgba: np.ndarray) -> np.ndarray:

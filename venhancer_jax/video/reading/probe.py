@@ -9,6 +9,7 @@ import numpy as np
 
 from venhancer_jax.errors import InputError
 from venhancer_jax.video.colour.picture_format import PictureFormat, source_format
+from venhancer_jax.video.exr_layers import find_layers
 from venhancer_jax.video.reading.deinterlace import is_interlaced, pictures_to_deinterlace
 from venhancer_jax.video.reading.picture import PictureConverter
 from venhancer_jax.video.reading.source import codec_name, open_source
@@ -75,7 +76,8 @@ class VideoInfo:
       deinterlace: pictures that `read_frames` deinterlaces (see `pictures_to_deinterlace`).
       audio_codec: name of the first sound stream's codec, None for a silent file.
       crop: part of each frame that `read_frames` yields, None for all (see `bars.crop_bars`).
-      pictures: files of a folder of numbered pictures, None for missing ones; empty for a file.
+      pictures: files of a folder of numbered pictures, None for missing ones; the file itself of an
+        EXR picture with layers; empty for other files.
       damage: words on missing pictures, as far as they can be seen without decoding; empty for a
         whole file.
     """
@@ -138,8 +140,17 @@ def probe(
         )
     info = _file_info(path, deinterlace)
     if is_still(path) and info.frames == 1:
-        return _at_rate(info, 1, picture_rate)
+        return _at_rate(_with_layers(info), 1, picture_rate)
     return info
+
+
+def _with_layers(info: VideoInfo) -> VideoInfo:
+    """Returns the facts of a picture with its channels besides colour and transparency."""
+    if not info.picture.is_float or info.path.suffix.lower() != ".exr":
+        return info
+    layers, unreadable = find_layers(info.path.read_bytes())
+    picture = replace(info.picture, layers=layers, unreadable_layers=unreadable)
+    return replace(info, picture=picture, pictures=(info.path,) if layers else ())
 
 
 def _file_info(path: Path, deinterlace: str) -> VideoInfo:

@@ -52,7 +52,8 @@ def read_frames(
       as_stored: whether to yield the stored pictures, in place of frames at a constant rate.
       deep: whether pictures of more than 8 bits are read in full, as uint16 with white at 65,535.
       layers: whether all that is stored is read (`layers.Passage` takes it): as `deep`, transparent
-        pictures as RGBA, and those of floats (EXR) as float32 linear light.
+        pictures as RGBA, and those of floats (EXR) as float32 linear light, with a channel for
+        each of `PictureFormat.layers`.
 
     Yields:
       uint8 RGB `[height, width, 3]`, each an array of its own, unless `deep` or `layers`.
@@ -170,7 +171,10 @@ def _read(
     try:
         for frame in _shown(clock, first, stop, allow_damaged):
             if converter is None:
-                converter = PictureConverter(frame, info.pixel_aspect, deep=deep, layers=layers)
+                names = [layer.name for layer in info.picture.layers] if layers else []
+                converter = PictureConverter(
+                    frame, info.pixel_aspect, deep=deep, layers=layers, layer_names=names
+                )
                 if not layers and is_high_dynamic_range(frame):
                     _log.warning("%s: HDR video is read without tone mapping", info.path)
             picture = converter.convert(frame)

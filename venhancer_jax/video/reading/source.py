@@ -193,9 +193,11 @@ def _open_file(path: Path) -> BinaryIO:
 
 
 def _open_container(path: Path, file: BinaryIO) -> InputContainer:
-    # As an open file, a path is never taken for a URL or a numbered image pattern.
+    # As an open file, a path is never taken for a URL or a numbered image pattern; and a playlist
+    # must not open other files or addresses.
+    options = {"protocol_whitelist": "none"}
     try:
-        return av.open(file, "r", metadata_errors="replace")
+        return av.open(file, "r", metadata_errors="replace", options=options)
     except EOFError as error:
         raise InputError(f"{path}: the file ends before its first frame: zero frames.") from error
     except FFmpegError as error:

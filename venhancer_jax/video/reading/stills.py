@@ -8,6 +8,8 @@ from pathlib import Path
 from av import VideoFrame
 
 from venhancer_jax.errors import InputError
+from venhancer_jax.video.colour.picture_format import is_float
+from venhancer_jax.video.exr_layers import read_layers
 from venhancer_jax.video.reading.folder import is_video, list_videos
 from venhancer_jax.video.reading.source import DamagedPictureError, open_source
 
@@ -97,6 +99,8 @@ def decode_pictures(
 ) -> Iterator[VideoFrame]:
     """Yields the decoded picture of each file, whose `pts` is its index.
 
+    The `opaque` of an EXR picture has its channels besides colour and transparency, by name.
+
     Args:
       pictures: files of one size, None for missing ones, which are skipped.
       first: index of the first one.
@@ -128,7 +132,10 @@ def decode_pictures(
 def _decode(path: Path, allow_damaged: bool) -> VideoFrame | None:
     try:
         with open_source(path) as source:
-            return next(source.frames(allow_damaged=allow_damaged), None)
+            frame = next(source.frames(allow_damaged=allow_damaged), None)
+        if frame is not None and path.suffix.lower() == ".exr" and is_float(frame.format.name):
+            frame.opaque = read_layers(path.read_bytes())
+        return frame
     except (InputError, DamagedPictureError):
         return None
 

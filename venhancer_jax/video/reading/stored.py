@@ -110,6 +110,9 @@ def find_timing(
     if len(stamps) < len(shown) or stream.time_base is None:
         return constant_timing(claimed[0], len(shown)), constant_times(claimed[0], len(shown)), None
     last_length = next(picture.length for picture in shown if picture.stamp == stamps[-1])
+    if "mp4" in source.container.format.name and shown[-1].stamp != stamps[-1] and stream.duration:
+        # Which stores the lengths of decoding steps; the last one is of another picture.
+        last_length = max(1, (stream.start_time or 0) + stream.duration - stamps[-1])
     if source.container.format.name == "avi":  # which lists its slots, of one tick each
         last_length = max(last_length, stream.frames - stamps[-1])
     timing = measure_timing(stamps, stream.time_base, claimed, last_length, stream.average_rate)

@@ -13,6 +13,7 @@ from av.video.reformatter import ColorRange
 from av.video.stream import VideoStream
 
 from venhancer_jax.errors import InputError
+from venhancer_jax.video.colour.chroma_location import CHROMA_LOCATIONS
 from venhancer_jax.video.colour.picture_format import PictureFormat
 from venhancer_jax.video.writing.encoding import NOMINAL_RATE, Encoding
 from venhancer_jax.video.writing.light_options import light_options
@@ -39,6 +40,8 @@ class Encoder:
       plain: pixel format of a picture whose source is not known.
       has_alpha: whether pictures may be transparent.
       full_range: whether the range of the samples can be stored; else it is limited.
+      chroma_locations: positions of 4:2:0 chroma samples that can be stored; for others, and for
+        outputs of other codecs, players guess.
     """
 
     libraries: tuple[str, ...]
@@ -50,6 +53,7 @@ class Encoder:
     plain: str = "yuv420p"
     has_alpha: bool = False
     full_range: bool = True
+    chroma_locations: tuple[str, ...] = ()
 
 
 def _crf(best: float, worst: float, whole: bool = False) -> Callable[[float, str], dict[str, str]]:
@@ -83,6 +87,7 @@ ENCODERS = {
         options={"preset": "medium", "threads": str(_X264_THREADS), "mbtree": "0"},
         reorder_delay=2,
         odd_sizes_subsampled=False,
+        chroma_locations=CHROMA_LOCATIONS,
     ),
     "h265": Encoder(
         libraries=("libx265",),
@@ -96,6 +101,7 @@ ENCODERS = {
         },
         reorder_delay=2,
         odd_sizes_subsampled=False,
+        chroma_locations=CHROMA_LOCATIONS,
     ),
     "av1": Encoder(
         libraries=("libsvtav1", "libaom-av1"),
@@ -104,6 +110,7 @@ ENCODERS = {
         options={},
         reorder_delay=0,
         odd_sizes_subsampled=True,
+        chroma_locations=("left", "topleft"),
     ),
     "prores": Encoder(
         libraries=("prores_ks",),
@@ -149,6 +156,8 @@ def add_video_stream(container: OutputContainer, encoding: Encoding) -> VideoStr
     picture = stored_format(encoding)
     options = encoder.options | _LIBRARY_OPTIONS.get(library, {})
     options |= encoder.quality(encoding.quality, picture.chroma)
+    if picture.chroma == "420" and picture.chroma_location in encoder.chroma_locations:
+        options["chroma_sample_location"] = picture.chroma_location
     _merge(options, light_options(library, picture))
     check_options(codec, encoding.options)
     _merge(options, dict(encoding.options))

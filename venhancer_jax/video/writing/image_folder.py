@@ -17,6 +17,7 @@ from av.video.reformatter import ColorPrimaries, ColorTrc, VideoReformatter
 from venhancer_jax.errors import InputError
 from venhancer_jax.video.colour.encoded_picture import to_picture
 from venhancer_jax.video.colour.picture_format import RGB_MATRIX, PictureFormat
+from venhancer_jax.video.exr_layers import add_layers
 from venhancer_jax.video.writing.encoders import check_options
 from venhancer_jax.video.writing.encoding import Encoding
 
@@ -137,7 +138,8 @@ class ImageFolder:
         """Writes the next image.
 
         Args:
-          frame: picture `[H, W, 3]`, or `[H, W, 4]` with alpha: uint8 or uint16, float32 for EXR.
+          frame: picture `[H, W, 3]`, or `[H, W, 4]` with alpha: uint8 or uint16, float32 for EXR,
+            with the layers of the encoding as further channels.
         """
         self._written += 1
         path = self._folder / _name(self._written, self._images)
@@ -151,6 +153,7 @@ class ImageFolder:
 
     def _encode(self, frame: np.ndarray) -> bytes:
         picture = self._encoding.picture or plain_image(self._encoding.codec, frame)
+        frame, layers = np.split(frame, [frame.shape[-1] - len(picture.layers)], axis=-1)
         encoder = CodecContext.create(self._encoding.codec, "w")
         assert isinstance(encoder, VideoCodecContext)
         encoder.width, encoder.height = self._encoding.width, self._encoding.height
@@ -164,7 +167,9 @@ class ImageFolder:
             image.color_primaries = ColorPrimaries.UNSPECIFIED
             image.color_trc = ColorTrc.UNSPECIFIED
         packets = encoder.encode(image) + encoder.encode(None)
-        return b"".join(bytes(packet) for packet in packets)
+        data = b"".join(bytes(packet) for packet in packets)
+        samples = dict(zip(picture.layers, np.moveaxis(layers, -1, 0), strict=True))
+        return add_layers(data, samples) if samples else data
 
 
 def plain_image(codec: str, frame: np.ndarray) -> PictureFormat:

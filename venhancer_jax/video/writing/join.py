@@ -18,9 +18,12 @@ from venhancer_jax.video.tracks.copier import TrackCopier, Tracks
 from venhancer_jax.video.writing.encoders import ENCODERS, set_tags, stored_format, tag_for_players
 from venhancer_jax.video.writing.encoding import Encoding
 from venhancer_jax.video.writing.image_folder import link_images
-from venhancer_jax.video.writing.segment_file import DecodeTimes, broken_segment, list_ticks
+from venhancer_jax.video.writing.segment_file import broken_segment, list_ticks
 
 _log = logging.getLogger(__name__)
+
+# FFmpeg's MP4 doubles the ticks per second of pictures until there are so many.
+_FEWEST_TICKS = 10_000
 
 FORMATS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
 
@@ -61,6 +64,7 @@ def join_segments(
     container_format = FORMATS[suffix.lower()]
     if container_format in ("mp4", "mov"):
         options["movflags"] = "+faststart"
+        options["movie_timescale"] = str(_movie_timescale(encoding.time_base))
     list_ticks(segments[0][0])  # before anything of a broken segment is used
     if end is None:
         path, start = segments[-1]
@@ -87,6 +91,20 @@ def join_segments(
             others.close()
 
 
+def _movie_timescale(time_base: Fraction) -> int:
+    """Returns the ticks per second in which FFmpeg counts the pictures of an MP4 or MOV file.
+
+    The file stores its own length in others, milliseconds unless told, to which players cut it.
+
+    Args:
+      time_base: seconds per tick of the pictures.
+    """
+    ticks = time_base.denominator
+    while ticks < _FEWEST_TICKS:
+        ticks *= 2
+    return ticks
+
+
 def _copy(
     container: OutputContainer,
     stream: VideoStream,
@@ -102,8 +120,8 @@ def _copy(
         if others is not None:
             others.advance(packet.pts * packet.time_base)
         if following is None and container.format.name in ("mp4", "mov"):
-            # Whose length is that of all decoding steps: at uneven times it would end early.
-            packet.duration = max(packet.duration or 0, end - (packet.dts - first))
+            # Whose length is that of all decoding steps; this picture need not be shown last.
+            packet.duration = end - (packet.dts - first)
         packet.stream = stream
         container.mux(packet)
     if others is not None:
@@ -132,7 +150,7 @@ def _packets(
     parameter_sets: bytes | None,
 ) -> Iterator[Packet]:
     """Yields the pictures of all segments with their times in the joined video."""
-    times = DecodeTimes(encoding)
+    delay = _decoding_delay(segments, encoding)
     for index, (path, first) in enumerate(segments):
         ticks = [first + tick for tick in _ticks(path, encoding)]
         shown = sorted(ticks)
@@ -151,10 +169,25 @@ def _packets(
                     " run from the beginning."
                 )
             packets = (packet for packet in container.demux(stream) if packet.size)
-            for packet, tick in zip(packets, ticks, strict=True):
-                packet.pts, packet.dts = tick, times.next(tick)
+            for packet, tick, decoded in zip(packets, ticks, shown, strict=True):
+                packet.pts, packet.dts = tick, decoded - delay
                 packet.duration, packet.time_base = lengths[tick], encoding.time_base
                 yield packet
+
+
+def _decoding_delay(segments: Sequence[tuple[Path, int]], encoding: Encoding) -> int:
+    """Returns the ticks by which the n-th picture is decoded before the n-th one is shown.
+
+    They are the same for all pictures, so that the decoding steps take as long as the video. No
+    picture is decoded after it is shown.
+    """
+    pictures = ENCODERS[encoding.codec].reorder_delay
+    if encoding.rate is not None or not pictures:
+        return pictures * encoding.frame_ticks
+    orders = (_ticks(path, encoding) for path, _ in segments)
+    return max(
+        shown - tick for ticks in orders for tick, shown in zip(ticks, sorted(ticks), strict=True)
+    )
 
 
 def _ticks(path: Path, encoding: Encoding) -> list[int]:

@@ -116,7 +116,8 @@ class SegmentFile:
 
         Args:
           frame: RGB picture `[height, width, 3]`, uint8 or uint16, or one with alpha
-            `[height, width, 4]`; float32 for pictures of floats.
+            `[height, width, 4]`; float32 for pictures of floats, with the layers of the encoding
+            as further channels.
           tick: time at which the frame is shown, in `Encoding.time_base`; 0 for the first frame,
             ascending.
 
@@ -128,7 +129,10 @@ class SegmentFile:
             raise ValueError("the segment is not open; use it in a with block")
         expected = (self._encoding.height, self._encoding.width, 3)
         types = (np.float32,) if self._floats else (np.uint8, np.uint16)
-        if frame.shape not in (expected, (*expected[:2], 4)) or frame.dtype not in types:
+        picture = self._encoding.picture
+        layers = len(picture.layers) if picture is not None else 0
+        shapes = {(*expected[:2], channels + layers) for channels in (3, 4)}
+        if frame.shape not in shapes or frame.dtype not in types:
             names = " or ".join(each.__name__ for each in types)
             raise ValueError(
                 f"frame is {frame.dtype} {frame.shape}, where {names} {expected} was expected"

@@ -1,0 +1,86 @@
+"""Links of the documentation lead somewhere, and its commands have the options that they name."""
+
+import importlib.util
+import re
+import shlex
+from collections.abc import Callable
+
+import pytest
+
+from benchmarks.documentation.pages import PAGES, ROOT, commands_of
+from benchmarks.documentation.stand_ins import RULES, rule_of
+from venhancer_jax.cli.sample import parse_sample_config
+from venhancer_jax.cli.train import parse_train_config
+from venhancer_jax.errors import InputError
+
+_LINK = re.compile(r"\]\(([^)\s]+)\)")
+ALL = [(page, command) for page in PAGES for command in commands_of((ROOT / page).read_text())]
+
+
+def arguments_of(command: str, script: str) -> list[str] | None:
+    """Arguments of a script, also where a command for other machines quotes it."""
+    words = shlex.split(command)
+    words = [part for word in words for part in (shlex.split(word) if script in word else [word])]
+    if script not in words or "..." in words:
+        return None
+    after = words[words.index(script) + 1 :]
+    return [word for word in after if word.startswith("--")]
+
+
+def anchors(text: str) -> set[str]:
+    """Names of the headings of a page, as GitHub makes them."""
+    titles = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links(page: str):
+    text = (ROOT / page).read_text()
+    for link in _LINK.findall(text):
+        if link.startswith("http"):
+            continue
+        name, _, anchor = link.partition("#")
+        target = (ROOT / page).parent / name if name else ROOT / page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target.read_text()), link
+
+
+def test_all_pages_are_reached_from_the_readme():
+    reached, waiting = set(), ["README.md"]
+    while waiting:
+        page = waiting.pop()
+        if page in reached or not page.endswith(".md"):
+            continue
+        reached.add(page)
+        folder = (ROOT / page).parent
+        for link in _LINK.findall((ROOT / page).read_text()):
+            if not link.startswith("http") and (target := folder / link.split("#")[0]).is_file():
+                waiting.append(str(target.resolve().relative_to(ROOT)))
+    assert set(PAGES) <= reached
+
+
+@pytest.mark.parametrize(
+    ("script", "parse"), [("sample.py", parse_sample_config), ("train.py", parse_train_config)]
+)
+def test_commands_have_the_options_that_they_name(
+    script: str, parse: Callable, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(ROOT)
+    found = [arguments for _, c in ALL if (arguments := arguments_of(c, script)) is not None]
+    assert len(found) > 3
+    for arguments in found:
+        assert parse(arguments)[0] is not None
+    with pytest.raises(InputError):
+        parse([*found[0], "--config.no_such_key=1"])
+
+
+def test_modules_that_are_named_exist():
+    modules = {name for _, c in ALL for name in re.findall(r"python -m ([\w.]+)", c)} - {"venv"}
+    assert len(modules) > 10
+    assert [name for name in modules if importlib.util.find_spec(name) is None] == []
+
+
+def test_every_rule_of_the_commands_is_used():
+    """A rule that no command needs any longer hides what changed."""
+    used = {rule_of(command).kind for _, command in ALL}
+    assert {rule.kind for rule in RULES} <= used
