@@ -103,15 +103,15 @@ def input_latents(encoded: EncodedClip, time: TimePlan, options: VEnhancerOption
       time: frames of the grid.
       options: options of the user.
     """
-    count = encoded.mean.shape[1]
+    mean: Any = encoded.mean
+    count = mean.shape[1]
     if options.interpolation == "flow" or time.stride == 1:
-        return encoded.mean[:, _source_frames(count, time, options)]
+        return mean[:, _source_frames(count, time, options)]
     key, between = np.divmod(np.arange(time.frames), time.stride)
     index = buckets.mirror_pad_indices(count, int(key[-1]) + 2)
-    before: Any = encoded.mean[:, index[key]]
-    after: Any = encoded.mean[:, index[key + 1]]
-    difference: Any = after - before
-    return before + scale_frames(difference, (between / time.stride).astype(np.float32))
+    before, after = mean[:, index[key]], mean[:, index[key + 1]]
+    share = (between / time.stride).astype(np.float32)
+    return before + scale_frames(after - before, share)
 
 
 def _source_frames(encoded: int, time: TimePlan, options: VEnhancerOptions) -> np.ndarray:
