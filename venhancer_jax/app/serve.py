@@ -10,6 +10,7 @@ from typing import Any
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 
 import gradio as gr
+from gradio.themes import Soft
 from starlette.requests import Request
 from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import Route
@@ -53,7 +54,7 @@ def start_server(
     os.environ["GRADIO_TEMP_DIR"] = str(folders.hidden / "uploads")
     page = build_page(start, folders, queue)
     # The reader's own fonts; Gradio's would come from another server.
-    theme = gr.themes.Soft(
+    theme = Soft(
         primary_hue="teal", neutral_hue="slate", font=["system-ui", "sans-serif"],
         font_mono=["ui-monospace", "monospace"],
     ).set(
