@@ -99,7 +99,8 @@ SPILLED = {
     "ddim": {},
     "noise": {"solver": "dpmpp_2m_sde", "steps": 3, "fps_scale": 2.0, "window": 5},
     "heun": {"solver": "heun", "steps": 3, "interpolation": "flow", "fps_scale": 2.0, "window": 5},
-    "tiles": {"tile": 16, "tile_overlap": 4, "up_scale": 2.0},
+    "tiles": {"tile": 16, "tile_overlap": 4, "up_scale": 2.0, "fidelity": 0.5},
+    "fidelity": {"fidelity": 0.5, "fps_scale": 2.0, "window": 5},
 }
 
 

@@ -11,6 +11,7 @@ import operator
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -52,7 +53,7 @@ class LazyVideo:
                 return found
             return found[:, wanted - first]
 
-        return self._with(read, len(index))
+        return self.with_frames(read, len(index))
 
     def __add__(self, other: "LazyVideo") -> "LazyVideo":
         return self._combined(operator.add, other)
@@ -61,13 +62,13 @@ class LazyVideo:
         return self._combined(operator.sub, other)
 
     def __mul__(self, factor: float) -> "LazyVideo":
-        return self._with(lambda start, stop: self.read(start, stop) * factor)
+        return self.with_frames(lambda start, stop: self.read(start, stop) * factor)
 
     def __rmul__(self, factor: float) -> "LazyVideo":
-        return self._with(lambda start, stop: factor * self.read(start, stop))
+        return self.with_frames(lambda start, stop: factor * self.read(start, stop))
 
     def __truediv__(self, divisor: float) -> "LazyVideo":
-        return self._with(lambda start, stop: self.read(start, stop) / divisor)
+        return self.with_frames(lambda start, stop: self.read(start, stop) / divisor)
 
     def block_until_ready(self) -> None:
         """Does nothing: what is read is ready."""
@@ -83,11 +84,17 @@ class LazyVideo:
         return stored.video(self.shape[1])
 
     def _combined(self, operation: Callable, other: "LazyVideo") -> "LazyVideo":
-        return self._with(lambda a, b: operation(self.read(a, b), other.read(a, b)))
+        return self.with_frames(lambda a, b: operation(self.read(a, b), other.read(a, b)))
 
-    def _with(
+    def with_frames(
         self, read: Callable[[int, int], jax.Array], frames: int | None = None
     ) -> "LazyVideo":
+        """Returns a video of the same size with other frames.
+
+        Args:
+          read: function from `start` and `stop` to the frames.
+          frames: number of frames, by default that of this video.
+        """
         shape = (1, self.shape[1] if frames is None else frames, *self.shape[2:])
         return LazyVideo(shape, read, self.folder)
 
@@ -148,6 +155,27 @@ class LazyNoise:
             return noise(stream, step, (shape[0], stop - start, *shape[2:]))
 
         return LazyVideo(shape, read, self.folder)
+
+
+def map_frames(function: Callable[..., jax.Array], *videos: Any) -> Any:
+    """Applies a function of frames, each by itself, to videos that are all in memory or not.
+
+    Args:
+      function: `(frames [1, n, h, w, C], ...) -> [1, n, h, w, C]`.
+      *videos: videos of one length.
+    """
+    if not isinstance(videos[0], LazyVideo):
+        return function(*videos)
+    return videos[0].with_frames(lambda a, b: function(*(x.read(a, b) for x in videos)))
+
+
+def scale_frames(video: Any, factors: np.ndarray) -> Any:
+    """Multiplies each frame of a video by its own factor `[F]`."""
+    if not isinstance(video, LazyVideo):
+        return jnp.asarray(factors)[:, None, None, None] * video
+    return video.with_frames(
+        lambda a, b: jnp.asarray(factors[a:b])[:, None, None, None] * video.read(a, b)
+    )
 
 
 def read_frames(video: Video, start: int, stop: int) -> jax.Array:

@@ -11,7 +11,7 @@ import numpy as np
 from venhancer_jax.diffusion.noise import NoiseSource
 from venhancer_jax.diffusion.schedule import Schedule
 from venhancer_jax.pipelines.pieces import Box, take, whole_span
-from venhancer_jax.pipelines.spilled import LazyNoise, Video
+from venhancer_jax.pipelines.spilled import LazyNoise, Video, scale_frames
 from venhancer_jax.pipelines.venhancer import buckets
 from venhancer_jax.pipelines.venhancer.encode import EncodedClip
 from venhancer_jax.pipelines.venhancer.options import VEnhancerOptions
@@ -93,7 +93,7 @@ def compute_conditions(
     return Conditions(start, hint, hint_t, encoded.space.scale, np.array(time.key_index))
 
 
-def input_latents(encoded: EncodedClip, time: TimePlan, options: VEnhancerOptions) -> jax.Array:
+def input_latents(encoded: EncodedClip, time: TimePlan, options: VEnhancerOptions) -> Any:
     """Returns the latents of the input `[1, F, h, w, C]` at the time of each frame of the grid.
 
     Between key frames they are those of the motion where it was encoded, else a mix of both.
@@ -110,8 +110,8 @@ def input_latents(encoded: EncodedClip, time: TimePlan, options: VEnhancerOption
     key, between = np.divmod(np.arange(time.frames), time.stride)
     index = buckets.mirror_pad_indices(count, int(key[-1]) + 2)
     before, after = mean[:, index[key]], mean[:, index[key + 1]]
-    share = jnp.asarray(between / time.stride, jnp.float32)[:, None, None, None]
-    return before + share * (after - before)
+    share = (between / time.stride).astype(np.float32)
+    return before + scale_frames(after - before, share)
 
 
 def _source_frames(encoded: int, time: TimePlan, options: VEnhancerOptions) -> np.ndarray:

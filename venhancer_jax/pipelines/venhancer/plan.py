@@ -116,13 +116,11 @@ class VEnhancerPlan:
       clip: input clip.
       space: sizes.
       time: frames.
-      in_memory: whether latents stay in memory at any length.
     """
 
     clip: Clip
     space: SpacePlan
     time: TimePlan
-    in_memory: bool = False
 
     @property
     def output(self) -> Output:
@@ -175,7 +173,7 @@ class VEnhancerPlan:
     @property
     def spilled(self) -> bool:
         """Returns whether latents wait on the disk where all windows of the clip are joined."""
-        return not self.in_memory and self.work > MOST_IN_MEMORY
+        return self.work > MOST_IN_MEMORY
 
 
 def plan_clip(
@@ -196,8 +194,6 @@ def plan_clip(
         clip=clip,
         space=plan_space(clip.height, clip.width, options, rows, columns),
         time=plan_time(clip.frames, clip.rate, options),
-        # Fidelity compares with the latents of the input, in memory.
-        in_memory=options.fidelity > 0,
     )
 
 

@@ -24,7 +24,7 @@ from venhancer_jax.pipelines.frame_times import OutputClock, at_output_times, ou
 from venhancer_jax.pipelines.look import InputLook
 from venhancer_jax.pipelines.progress import Progress
 from venhancer_jax.pipelines.segments import SegmentSizes
-from venhancer_jax.pipelines.spilled import LazyNoise, LazyVideo, Video
+from venhancer_jax.pipelines.spilled import LazyNoise, LazyVideo, Video, map_frames
 from venhancer_jax.pipelines.system import Clip, EnhancedSegment, ProgramSpec
 from venhancer_jax.pipelines.venhancer import buckets
 from venhancer_jax.pipelines.venhancer.conditions import compute_conditions, input_latents
@@ -234,7 +234,7 @@ class VEnhancer(VEnhancerNetworks):
                 steps.calls,
                 options,
             )
-            denoise = hold_low_frequencies(denoise, held, options.fidelity)
+            denoise = hold_low_frequencies(denoise, held, options.fidelity, map_frames)
             latents = solve(
                 continuing(denoise, place, stride),
                 conditions.start,
@@ -272,7 +272,7 @@ class VEnhancer(VEnhancerNetworks):
     def _look(
         self, rate: Fraction, options: VEnhancerOptions, place: Place = WHOLE_CLIP
     ) -> InputLook:
-        stride = plan_time(1, rate, options).stride
+        stride = grid_stride(rate, options)
         return InputLook(options, colour=options.colour, start=place.start, stride=stride)
 
     def _decode_pixels(
