@@ -120,17 +120,6 @@ def test_latents_on_the_disk_give_what_those_in_memory_give(
     assert not [*tmp_path.iterdir()]
 
 
-def test_latents_stay_in_memory_where_fidelity_needs_them(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    options = VEnhancerOptions(**{**OPTIONS, "segment_windows": 0, "fidelity": 0.5})
-    frames = timed(clip(9))
-    whole = [*stream(tiny_system(), options, frames)]
-    monkeypatch.setattr(plan, "MOST_IN_MEMORY", 0)
-    found = [*stream(tiny_system(), options, frames, scratch=tmp_path)]
-    np.testing.assert_array_equal(joined(found), joined(whole))
-
-
 def count_files(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Returns a list of one number, that of the files with latents from now on."""
     count, original = [0], StoredFrames.__init__
