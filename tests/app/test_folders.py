@@ -78,7 +78,7 @@ def test_settings_that_open_something_are_refused(
     key: str, value: object, work: Path, toy: list[str], monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.chdir(work)
-    values = {"input": "in.mp4", key: value}
+    values = {"input": "in.mp4", "output": "out.mp4", key: value}
     refused = r"outside the folders|only when the app is started|without '\.\.'|one host|in\.txt"
     with pytest.raises(InputError, match=refused):
         make_requests(Folders(work), toy, values)
