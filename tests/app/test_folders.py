@@ -116,7 +116,9 @@ def test_a_playlist_opens_no_other_file(work: Path, tmp_path: Path):
     folders = Folders(work)
     for number, name in enumerate((str(tmp_path / "secret.ts"), "../secret.ts")):
         playlist = work / f"{number}.m3u8"
-        playlist.write_text(f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:0.1,\n{name}\n")
+        playlist.write_text(
+            f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:0.1,\n{name}\n#EXT-X-ENDLIST"
+        )
         with pytest.raises(InputError, match="not a video or image file"):
             make_requests(folders, ["--config=demo"], {"input": playlist.name})
 
