@@ -79,6 +79,8 @@ def fill(page: Page, key: str, value: str) -> None:
     if not field.is_visible():
         group = next(row.group for row in rows_of(config_of(START)) if row.key == key)
         page.get_by_role("button", name=re.compile(f"^{group}", re.IGNORECASE)).click()
+        # A field that has just appeared takes its default once more.
+        page.wait_for_timeout(500)
     field.fill(value)
     field.blur()
 
