@@ -30,6 +30,7 @@ from venhancer_jax.metrics.seams import Axis, seam_index
 from venhancer_jax.pipelines.config import options_of
 from venhancer_jax.pipelines.pieces import Window
 from venhancer_jax.pipelines.system import Clip, System
+from venhancer_jax.pipelines.venhancer.plan import VEnhancerPlan
 from venhancer_jax.video import list_videos, probe, read_frames
 
 SIZE = flags.DEFINE_string("size", "512x768", "height and width of the output")
@@ -61,9 +62,10 @@ def enhanced(
     config.tile_overlap = OVERLAP.value
     options = options_of(config, config.prompt)
     clip = Clip(frames=len(low), height=low.shape[1], width=low.shape[2], rate=RATE / 2)
-    space = system.plan(clip, options).space
+    plan = system.plan(clip, options)
+    assert isinstance(plan, VEnhancerPlan)
     frames = system.enhance(iter(low), rate=RATE / 2, options=options)
-    return np.stack([*frames])[: FRAMES.value], space.rows, space.columns
+    return np.stack([*frames])[: FRAMES.value], plan.space.rows, plan.space.columns
 
 
 def jump(
