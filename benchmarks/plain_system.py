@@ -18,6 +18,7 @@ class Plan:
 
     output: Output
     window_count: int = 1
+    spilled: bool = False
 
     @property
     def working_size(self) -> tuple[int, int]:

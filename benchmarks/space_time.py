@@ -85,7 +85,7 @@ def draw(beside: np.ndarray) -> None:
     if LOOP.value:
         loop = cv2.Animation()
         loop.frames = [*np.ascontiguousarray(np.concatenate([beside, beside[-2:0:-1]])[..., ::-1])]
-        loop.durations = np.full(len(loop.frames), round(1000 / RATE))
+        loop.durations = [round(1000 / RATE)] * len(loop.frames)
         cv2.imwriteanimation(LOOP.value, loop, [cv2.IMWRITE_WEBP_QUALITY, _LOOP_QUALITY])
 
 

@@ -16,6 +16,7 @@ import tempfile
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from absl import app, flags, logging
@@ -62,10 +63,9 @@ def enhanced(
     config.tile_overlap = OVERLAP.value
     options = options_of(config, config.prompt)
     clip = Clip(frames=len(low), height=low.shape[1], width=low.shape[2], rate=RATE / 2)
-    plan = system.plan(clip, options)
-    assert isinstance(plan, VEnhancerPlan)
+    space = cast(VEnhancerPlan, system.plan(clip, options)).space
     frames = system.enhance(iter(low), rate=RATE / 2, options=options)
-    return np.stack([*frames])[: FRAMES.value], plan.space.rows, plan.space.columns
+    return np.stack([*frames])[: FRAMES.value], space.rows, space.columns
 
 
 def jump(

@@ -144,25 +144,43 @@ def test_when_the_processes_see_other_videos_both_stop(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [0, 1])
-def test_when_one_is_stopped_by_a_signal_both_stop(
-    settings: list[str], outputs: list[Path], number: int
+def test_a_signal_to_one_ends_both_and_both_resume(
+    settings: list[str], outputs: list[Path], number: int, tmp_path: Path
 ):
-    slow = [*settings, "--config.delay=10"]
-    processes = [
-        sample(output, *slow, *own) for output, own in zip(outputs, together(), strict=True)
-    ]
-    # The second frame is reached by both.
-    while not outputs[0].exists() or not re.search("1/3| to 3 frames", outputs[0].read_text()):
+    noise = np.random.default_rng(1).integers(0, 255, (12, 32, 48, 3), np.uint8)
+    make_video(tmp_path / "in.mp4", list(noise))
+    settings += ["--config.window=4", "--config.segment_windows=1", "--config.memory=0.1"]
+    settings += ["--config.cuts=none", "--config.codec=h264"]
+    target, job = tmp_path / "out.mp4", tmp_path / "out.mp4.job"
+    settings.append(f"--config.output={target}")
+
+    def start(*chosen: str) -> list[ForkServerProcess]:
+        pairs = zip(outputs, together(), strict=True)
+        return [sample(output, *settings, *chosen, *own) for output, own in pairs]
+
+    assert stopped(*start()) == [0, 0]
+    whole = target.read_bytes()
+    target.unlink()
+    processes = start("--config.delay=0.5")
+    while not any(job.glob("[0-9]*.json")):
         assert processes[0].is_alive()
-        time.sleep(0.1)
-    time.sleep(15)
+        time.sleep(0.05)
     pid = processes[number].pid
     assert pid is not None
     os.kill(pid, signal.SIGTERM)
+    begun = time.monotonic()
     codes = stopped(*processes)
+    seconds = time.monotonic() - begun
     printed = [output.read_text() for output in outputs]
-    assert not {0, None} & set(codes), printed
-    assert codes[number] == 143 and "interrupted: " in printed[number]
+    assert codes == [143, 143], printed
+    assert seconds < 2
+    assert all("interrupted: " in text and "Traceback" not in text for text in printed)
+    assert not target.exists()
+    # The delay is a setting too.
+    assert stopped(*start("--config.delay=0.5")) == [0, 0]
+    assert "resuming: " in outputs[0].read_text()
+    assert target.read_bytes() == whole
+    assert not job.exists()
 
 
 @pytest.mark.slow

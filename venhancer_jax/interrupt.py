@@ -11,9 +11,13 @@ from pathlib import Path
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _POLL_SECONDS = 0.2
+# Seconds that a farewell may take.
+_FAREWELL_SECONDS = 1.5
 
 # What a signal removes.
 _LEFTOVERS: set[Path] = set()
+_FAREWELLS: list[Callable[[int], None]] = []
+_ENDING = threading.Event()
 
 
 def remove_on_interrupt(path: Path) -> None:
@@ -24,6 +28,17 @@ def remove_on_interrupt(path: Path) -> None:
 def keep_on_interrupt(path: Path) -> None:
     """Takes back `remove_on_interrupt`."""
     _LEFTOVERS.discard(path)
+
+
+def call_on_interrupt(farewell: Callable[[int], None]) -> None:
+    """Has a function called, with the number of the signal, before a signal ends the process."""
+    _FAREWELLS.append(farewell)
+
+
+def wait_if_interrupted() -> None:
+    """Waits for the end of a process that a signal ends, where one has arrived."""
+    if _ENDING.is_set():
+        threading.Event().wait()
 
 
 def run_interruptible(work: Callable[[], int], message: str) -> int:
@@ -79,6 +94,11 @@ def run_interruptible(work: Callable[[], int], message: str) -> int:
 
 
 def _end(number: int, message: str) -> None:
+    _ENDING.set()
+    for farewell in _FAREWELLS:
+        thread = threading.Thread(target=farewell, args=(number,), daemon=True)
+        thread.start()
+        thread.join(_FAREWELL_SECONDS)
     for path in list(_LEFTOVERS):
         with suppress(OSError):
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)

@@ -38,7 +38,7 @@ class Facts:
       start: time of the first picture, in seconds.
       seconds: time from the first picture to the end of the last one.
       rate: exact frames per second where pictures are evenly spaced, else None.
-      numbers: number of each picture of `level_frames`, modulo 12.
+      numbers: number of each picture of `level_frames`, modulo 24.
       streams: kinds of all streams, in order, such as `video:h264`.
       tags: colour matrix, primaries, transfer curve and range (H.273 numbers).
       chroma: position of the chroma samples, in FFmpeg's words; `unspecified` without a tag.
@@ -51,6 +51,7 @@ class Facts:
       decode_times_rise: whether decode times rise strictly in file order.
       metadata: tags of the container.
       chapters: start and end of each chapter, in seconds.
+      psnr: decibels by which pictures are like those of the input; None where not compared.
     """
 
     codec: str
@@ -73,6 +74,7 @@ class Facts:
     decode_times_rise: bool
     metadata: dict[str, str]
     chapters: tuple[tuple[float, float], ...]
+    psnr: float | None = None
 
 
 def probe_output(path: Path) -> Facts:

@@ -1,4 +1,4 @@
-"""Small clips for `benchmarks.media_matrix`, encoded with PyAV alone."""
+"""Small clips for `benchmarks.media_matrix` and the tests, encoded with PyAV alone."""
 
 from collections.abc import Callable, Sequence
 from fractions import Fraction
@@ -7,25 +7,33 @@ from typing import Any
 
 import av
 import numpy as np
+from av.container import OutputContainer
 from av.filter import Graph
 from av.video.codeccontext import VideoCodecContext
+from av.video.reformatter import ColorRange, Colorspace
 
-LEVEL_STEP = 20
+LEVEL_STEP = 10
 SOUND_RATE = 48000
-LOSSLESS = {"crf": "0", "bf": "2", "preset": "ultrafast"}
+LOSSLESS = {"crf": "0", "bf": "2"}
+# Levels of `level_frames` before they begin again.
+LEVELS = 24
 
 
 def level_frames(count: int, width: int = 64, height: int = 48) -> list[np.ndarray]:
-    """Returns grey uint8 frames `[H, W, 3]` whose level is the number of the frame, modulo 12."""
+    """Returns grey uint8 frames `[H, W, 3]` of 24 levels, whose level says which one a frame is."""
     return [
-        np.full((height, width, 3), LEVEL_STEP * (index % 12 + 1), np.uint8)
+        np.full((height, width, 3), LEVEL_STEP * (index % LEVELS + 1), np.uint8)
         for index in range(count)
     ]
 
 
-def number_of(level: float) -> int:
-    """Returns the number, modulo 12, of a frame of `level_frames` from its mean level."""
-    return round(level / LEVEL_STEP) - 1
+def number_of(frame: np.ndarray | float) -> int:
+    """Returns the number, modulo 24, of a frame of `level_frames`.
+
+    Args:
+      frame: picture of any shape, or its mean level.
+    """
+    return round(float(np.mean(frame)) / LEVEL_STEP) - 1
 
 
 def flash_frames(count: int, at: int, width: int = 64, height: int = 48) -> list[np.ndarray]:
@@ -34,19 +42,19 @@ def flash_frames(count: int, at: int, width: int = 64, height: int = 48) -> list
     return [dark] * at + [bright] * (count - at)
 
 
-def beep(seconds: float, begins: float) -> np.ndarray:
-    """Returns silence and then a tone of 1 kHz, float32 `[1, N]`.
+def tone(seconds: float, *, silent_before: float = 0.0) -> np.ndarray:
+    """Returns a tone of 440 Hz, float32 `[1, N]`, after silence.
 
     Args:
       seconds: length of both.
-      begins: time of the tone.
+      silent_before: time at which the tone begins.
     """
     time = np.arange(round(seconds * SOUND_RATE)) / SOUND_RATE
-    samples = np.where(time < begins, 0, 0.5 * np.sin(2000 * np.pi * time))
+    samples = np.where(time < silent_before, 0, 0.5 * np.sin(880 * np.pi * time))
     return samples[None].astype(np.float32)
 
 
-def write_video(
+def make_video(
     path: Path,
     frames: Sequence[np.ndarray],
     *,
@@ -56,53 +64,76 @@ def write_video(
     options: dict[str, str] | None = None,
     stamps: Sequence[int] | None = None,
     time_base: Fraction | None = None,
+    rotation: int | None = None,
+    flip: bool = False,
+    pixel_aspect: Fraction | None = None,
+    matrix: Colorspace = Colorspace.ITU601,
+    tag: int | None = None,
+    full_range: bool = False,
+    field_order: int | None = None,
+    source_format: str = "rgb24",
     sounds: Sequence[np.ndarray] = (),
     sound_codec: str = "aac",
+    sound_start: float = 0.0,
     sound_first: bool = False,
-    prepare: Callable[[Any], None] = lambda stream: None,
-    container_options: dict[str, str] | None = None,
+    timecode: str | None = None,
 ) -> Path:
     """Encodes a clip.
 
     Args:
       path: file to write; its suffix says the container.
-      frames: uint8 RGB `[H, W, 3]`.
+      frames: uint8 RGB `[H, W, 3]`, or arrays of `source_format`.
       rate: frames per second, also where `stamps` say the times.
       codec: encoder of the pictures.
       pixel_format: stored samples.
       options: options of the encoder; by default x264 is lossless.
       stamps: presentation time of each frame in ticks; by default evenly spaced.
       time_base: seconds per tick.
-      sounds: mono samples `[1, N]` of each sound track, from time 0.
+      rotation: counter-clockwise degrees by which players rotate the pictures.
+      flip: whether players mirror them too.
+      pixel_aspect: width over height of a pixel.
+      matrix: YUV matrix of the samples.
+      tag: YUV matrix that the file claims, a number of ITU-T H.273.
+      full_range: whether YUV samples have the full range.
+      field_order: order of half pictures that the container claims, FFmpeg's AVFieldOrder.
+      source_format: pixel format of `frames`.
+      sounds: mono samples `[1, N]` of each sound track.
       sound_codec: encoder of the sound.
+      sound_start: time of the first sample.
       sound_first: whether the sound tracks come before the pictures.
-      prepare: function that changes the picture stream before it is opened.
-      container_options: options of the container.
+      timecode: timecode of the first picture, such as `01:00:00:00`.
     """
     if options is None:
         options = LOSSLESS if codec == "libx264" else {}
-    with av.open(str(path), "w", options=container_options or {}) as container:
-
-        def add_sounds() -> list[Any]:
-            streams: list[Any] = [
-                container.add_stream(sound_codec, rate=SOUND_RATE) for _ in sounds
-            ]
-            for sound in streams:
-                sound.codec_context.layout = "mono"
-            return streams
-
-        tracks = add_sounds() if sound_first else []
+    levels = ColorRange.JPEG if full_range or "rgb" in pixel_format else ColorRange.MPEG
+    with av.open(str(path), "w") as container:
+        tracks = [_add_mono(container, sound_codec) for _ in sounds] if sound_first else []
         stream: Any = container.add_stream(codec, rate=rate, options=options)
-        stream.height, stream.width = frames[0].shape[:2]
+        stream.height, stream.width = frames[0].shape[:2] if len(frames) else (48, 64)
         stream.pix_fmt = pixel_format
+        context = stream.codec_context
         if time_base is not None:
-            stream.codec_context.time_base = time_base
-        prepare(stream)
-        tracks = tracks or add_sounds()
+            context.time_base = time_base
+        if pixel_aspect is not None:
+            context.sample_aspect_ratio = pixel_aspect
+        if full_range:
+            context.color_range = ColorRange.JPEG
+        if field_order is not None:
+            context.field_order = field_order
+        if tag is not None:
+            context.colorspace = tag
+        if rotation is not None:
+            stream.set_display_rotation(rotation, hflip=flip)
+        if timecode is not None:
+            stream.metadata["timecode"] = timecode
+        tracks = tracks or [_add_mono(container, sound_codec) for _ in sounds]
         container.start_encoding()
         for index, frame in enumerate(frames):
-            picture = av.VideoFrame.from_ndarray(frame, format="rgb24").reformat(
-                format=pixel_format, dst_colorspace="ITU601"
+            picture = av.VideoFrame.from_ndarray(frame, format=source_format).reformat(
+                format=pixel_format,
+                src_color_range=ColorRange.JPEG,
+                dst_color_range=levels,
+                dst_colorspace=matrix,
             )
             picture.pts = index if stamps is None else stamps[index]
             picture.time_base = time_base or 1 / rate
@@ -110,10 +141,16 @@ def write_video(
         container.mux(stream.encode(None))
         for track, samples in zip(tracks, sounds, strict=True):
             sound = av.AudioFrame.from_ndarray(samples, format="fltp", layout="mono")
-            sound.sample_rate, sound.pts = SOUND_RATE, 0
+            sound.sample_rate, sound.pts = SOUND_RATE, round(SOUND_RATE * sound_start)
             sound.time_base = Fraction(1, SOUND_RATE)
             container.mux(track.encode(sound) + track.encode(None))
     return path
+
+
+def _add_mono(container: OutputContainer, codec: str) -> Any:
+    stream: Any = container.add_stream(codec, rate=SOUND_RATE)
+    stream.codec_context.layout = "mono"
+    return stream
 
 
 def copy_video(

@@ -214,6 +214,13 @@ _LIGHT_KEPT = (1000.0, 900)
 _ALPHA = float(np.mean(_waves(1, _SIZE)[0][..., 3]) / 65535)
 
 CASES = [
+    _kept(
+        "identity of bt709",
+        partial(_write, name="in.mkv", codec="libx264", layout="yuv420p", tags=_SDR),
+        "yuv420p",
+        expected={"tags": (*_SDR, 1)},
+        output="out.mp4",
+    ),
     *(
         _tagged(tags, full, codec, output)
         for codec, output in (("h264", "out.mp4"), ("h265", "out.mp4"), ("av1", "out.webm"))

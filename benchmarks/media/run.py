@@ -1,6 +1,7 @@
 """Runs of the media matrix: a case through the main of `sample.py`, in this process."""
 
 import contextlib
+import dataclasses
 import importlib
 import io
 import logging
@@ -63,8 +64,10 @@ def run_case(case: Case, config: str, settings: dict[str, str]) -> tuple[Facts |
             return None, wrong + [f"{output.name} was left"] * output.exists()
         facts = probe_output(output)
         wrong += differences(case, facts)
-        if case.psnr and (found := psnr(source, output)) < case.psnr:
-            wrong.append(f"{found:.1f} dB like the input, expected {case.psnr:g}")
+        if case.psnr:
+            facts = dataclasses.replace(facts, psnr=(found := psnr(source, output)))
+            if found < case.psnr:
+                wrong.append(f"{found:.1f} dB like the input, expected {case.psnr:g}")
         return facts, wrong
 
 

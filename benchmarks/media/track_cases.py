@@ -13,7 +13,7 @@ from av.stream import Stream
 from av.subtitles.subtitle import SubtitleSet
 
 from benchmarks.media.cases import Case
-from benchmarks.media.inputs import beep, flash_frames, write_picture, write_video
+from benchmarks.media.inputs import flash_frames, make_video, tone, write_picture
 
 NTSC = Fraction(30000, 1001)
 MS = Fraction(1, 1000)
@@ -35,12 +35,12 @@ def _sounding(
     folder: Path, name: str, codec: str, seconds: float = 1.2, tracks: int = 1, **options: Any
 ) -> Path:
     """A clip of 1.2 s with a flash and a beep at 0.4 s."""
-    return write_video(
+    return make_video(
         folder / name,
         flash_frames(_FRAMES, round(_FLASH * _RATE)),
         rate=_RATE,
         options={"crf": "0", "g": "6", "preset": "ultrafast"},
-        sounds=[beep(seconds, float(_FLASH))] * tracks,
+        sounds=[tone(seconds, silent_before=float(_FLASH))] * tracks,
         sound_codec=codec,
         **options,
     )
@@ -146,7 +146,7 @@ def _rich(folder: Path) -> Path:
 
 def _surround(folder: Path) -> Path:
     """Six channels, with the beep in each."""
-    source = write_video(
+    source = make_video(
         folder / "plain.mkv", flash_frames(_FRAMES, round(_FLASH * _RATE)), rate=_RATE
     )
     target = folder / "in.mkv"
@@ -156,7 +156,7 @@ def _surround(folder: Path) -> Path:
         sound.codec_context.layout = "5.1"
         new.start_encoding()
         _copy(old, new, {0: pictures})
-        samples = np.repeat(beep(1.2, float(_FLASH)), 6, axis=0)
+        samples = np.repeat(tone(1.2, silent_before=float(_FLASH)), 6, axis=0)
         frame = av.AudioFrame.from_ndarray(samples, format="fltp", layout="5.1")
         frame.sample_rate, frame.pts, frame.time_base = 48000, 0, Fraction(1, 48000)
         new.mux(sound.encode(frame) + sound.encode(None))
@@ -170,7 +170,7 @@ def _timecode(folder: Path) -> Path:
         folder,
         "in.mov",
         "aac",
-        prepare=lambda stream: stream.metadata.update(timecode="01:00:00:00"),
+        timecode="01:00:00:00",
     )
 
 
@@ -189,9 +189,9 @@ CASES = [
     _sound_case("aac with its delay, mkv to mov", "in.mkv", "aac", "out.mov", "aac"),
     _sound_case("aac of a broadcast", "in.ts", "aac", "out.mp4", "aac"),
     Case("mp3 in avi",
-         lambda folder: write_video(
+         lambda folder: make_video(
              folder / "in.avi", flash_frames(_FRAMES, round(_FLASH * _RATE)), rate=_RATE,
-             codec="mpeg4", options={"b": "4M"}, sounds=[beep(1.2, float(_FLASH))],
+             codec="mpeg4", options={"b": "4M"}, sounds=[tone(1.2, silent_before=float(_FLASH))],
              sound_codec="libmp3lame",
          ),
          {"frames": _FRAMES, "streams": ("video:h264", "audio:mp3float")}),

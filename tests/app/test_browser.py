@@ -52,6 +52,7 @@ def address(work: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    expect.set_options(timeout=30_000)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield browser
@@ -61,7 +62,7 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture
 def page(browser: Browser, address: str) -> Iterator[Page]:
     page = browser.new_page()
-    page.set_default_timeout(10_000)
+    page.set_default_timeout(30_000)
     requested: list[str] = []
     page.on("request", lambda request: requested.append(request.url))
     page.goto(address)
@@ -91,7 +92,7 @@ def run(page: Page, output: str, button: str = "run", **values: Any) -> None:
 
 
 def shows(page: Page, state: str) -> None:
-    expect(page.locator("#panel .state")).to_have_text(state, timeout=15_000)
+    expect(page.locator("#panel .state")).to_have_text(state)
 
 
 def test_from_the_upload_to_the_download(page: Page, work: Path, first_clip: Path, tmp_path: Path):
@@ -147,18 +148,20 @@ def test_second_click_two_jobs_and_a_closed_browser(page: Page, browser: Browser
     expect(page.locator("#panel .state")).to_have_text("waiting")
     expect(page.locator("#message .error")).to_have_count(0)
     expect(page.locator("#panel")).to_contain_text("position 2 in the queue")
-    expect(page.locator("#panel li")).to_contain_text("in.mp4: running")
+    expect(page.locator("#panel li")).to_contain_text("one.mp4: running")
     page.close()
     later = browser.new_page()
     later.goto(address)
-    expect(later.locator("#panel .state")).to_have_text("done", timeout=60_000)
+    expect(later.locator("#panel .state")).to_have_text("done")
     expect(later.locator("#watch")).to_contain_text("two.mp4")
+    expect(later.locator("#compare img").first).to_be_visible()
     later.close()
 
 
 @pytest.mark.slow
 def test_preview(page: Page, work: Path):
     run(page, "previewed.mp4", button="preview")
+    expect(page.locator("#panel")).to_contain_text("Preview of previewed.mp4")
     shows(page, "done")
     expect(page.locator("#panel")).to_contain_text("the whole would take about")
     expect(page.locator("#compare img").first).to_be_visible()

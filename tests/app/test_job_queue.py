@@ -89,7 +89,7 @@ def test_one_at_a_time_in_order_and_one_that_fails_stops_no_other(
     (work / "gone.mp4").unlink()
     assert [queue.position(job) for job in (first, second, third, dropped)] == [0, 1, 2, 3]
     assert "position 3 in the queue" in job_html(queue, third)
-    assert "gone.mp4: waiting, position 2" in others_html(queue, third)
+    assert "b.mp4: waiting, position 2" in others_html(queue, third)
     queue.cancel(dropped)
     assert dropped.state == State.CANCELLED
     with pytest.raises(InputError, match=r"a\.mp4 is running already"):

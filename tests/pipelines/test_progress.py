@@ -3,14 +3,15 @@
 import io
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from pipelines.tiny_system import clip
+from pipelines.tiny_system import clip, tiny_system
 from pipelines.toy_system import Toy
 from video.video_clips import make_video
 
-from venhancer_jax.pipelines import progress
+from venhancer_jax.pipelines import programs, progress
 from venhancer_jax.pipelines.config import enhancement_config
 from venhancer_jax.pipelines.facts import count_segments, segment_frames
 from venhancer_jax.pipelines.jobs import check_jobs
@@ -18,6 +19,9 @@ from venhancer_jax.pipelines.progress import RunProgress
 from venhancer_jax.pipelines.registry import SYSTEMS
 from venhancer_jax.pipelines.run import run_jobs
 from venhancer_jax.pipelines.segments import SegmentSizes, TimedFrame, cut_into_segments
+from venhancer_jax.pipelines.spilled import StoredFrames
+from venhancer_jax.pipelines.step_cache import StepCache
+from venhancer_jax.pipelines.venhancer import plan
 
 
 @pytest.mark.parametrize("windows", [0, 1, 2, 5])
@@ -79,6 +83,38 @@ def test_stages_are_shown_on_a_terminal(monkeypatch: pytest.MonkeyPatch):
         for step in range(3):
             run.update("denoise", step + 1, 3)
         assert "denoise 3/3" in terminal.getvalue() and "10/30" in terminal.getvalue()
+
+
+def test_a_file_whose_windows_are_all_joined_keeps_latents_in_its_job_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+):
+    folders, original = [], StoredFrames.__init__
+
+    def stored(self: StoredFrames, folder: Path, *arguments: Any) -> None:
+        folders.append(str(folder))
+        original(self, folder, *arguments)
+
+    def denoise(*arguments: Any) -> tuple[Any, StepCache]:  # compiles in no time
+        return 0.9 * arguments[3], StepCache()
+
+    monkeypatch.setattr(StoredFrames, "__init__", stored)
+    monkeypatch.setattr(programs, "denoise", denoise)
+    monkeypatch.chdir(tmp_path)
+    make_video(Path("in.mp4"), clip(7), rate=Fraction(12))
+    config = enhancement_config("venhancer")
+    config.update({"input": "in.mp4", "window": 4, "segment_windows": 0, "guidance_scale": 1.0})
+    config.update({"up_scale": 1.0, "steps": 2, "solver_mode": "normal", "solver": "ddim"})
+    fact = "  latents   of a scene wait on the disk, in that folder, between steps"
+    for name, limit in (("memory.mp4", 2**30), ("disk.mp4", 0)):
+        folders.clear()
+        config.output = name
+        monkeypatch.setattr(plan, "MOST_IN_MEMORY", limit)
+        jobs, _ = check_jobs(config)
+        assert not run_jobs(tiny_system(), jobs, {})
+        assert set(folders) == {f"{name}.job"}
+        assert (fact in capsys.readouterr().out.splitlines()) == (limit == 0)
+    assert Path("disk.mp4").read_bytes() == Path("memory.mp4").read_bytes()
+    assert {path.name for path in tmp_path.iterdir()} == {"in.mp4", "memory.mp4", "disk.mp4"}
 
 
 def test_facts_are_printed_before_a_run(

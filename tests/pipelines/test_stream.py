@@ -1,11 +1,15 @@
 """Clips that are enhanced segment by segment."""
 
+import collections
+import gc
 import itertools
 import weakref
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -15,6 +19,7 @@ from pipelines.toy_system import Toy, ToyOptions
 from venhancer_jax.pipelines import programs
 from venhancer_jax.pipelines.continuation import FinishedLatents, Place, continuing
 from venhancer_jax.pipelines.segments import SegmentSizes, TimedFrame
+from venhancer_jax.pipelines.spilled import StoredFrames
 from venhancer_jax.pipelines.step_cache import StepCache
 from venhancer_jax.pipelines.stream import (
     STREAM_START,
@@ -22,6 +27,7 @@ from venhancer_jax.pipelines.stream import (
     StreamState,
     enhance_stream,
 )
+from venhancer_jax.pipelines.venhancer import plan
 from venhancer_jax.pipelines.venhancer.options import VEnhancerOptions
 
 RATE = Fraction(10)
@@ -54,13 +60,14 @@ def stream(
     options: object,
     frames: Sequence[TimedFrame],
     state: StreamState = STREAM_START,
+    scratch: Path | None = None,
 ) -> Iterator[tuple[StreamedSegment, list[np.ndarray]]]:
     """Yields segments and their frames, which are as many as announced, at rising ticks."""
     clock = system.output_clock(RATE, None, options)
     start = state.position.read_from(system.segment_sizes(RATE, options))
     for segment in enhance_stream(
         system, frames[start:], rate=RATE, clock=clock, options=options,
-        progress=lambda *done: None, state=state,
+        progress=lambda *done: None, state=state, scratch=scratch,
     ):  # fmt: skip
         shown = list(segment.frames)
         assert len(shown) == segment.count
@@ -86,6 +93,63 @@ def test_all_windows_of_a_scene_are_the_whole_enhancement():
     found = [*stream(tiny_system(), options, timed(frames))]
     assert len(found) == 1 and found[0][0].ends_clip
     np.testing.assert_array_equal(joined(found), whole)
+
+
+SPILLED = {
+    "ddim": {},
+    "noise": {"solver": "dpmpp_2m_sde", "steps": 3, "fps_scale": 2.0, "window": 5},
+    "heun": {"solver": "heun", "steps": 3, "interpolation": "flow", "fps_scale": 2.0, "window": 5},
+    "tiles": {"tile": 16, "tile_overlap": 4, "up_scale": 2.0, "fidelity": 0.5},
+    "fidelity": {"fidelity": 0.5, "fps_scale": 2.0, "window": 5},
+}
+
+
+@pytest.mark.parametrize("name", SPILLED)
+def test_latents_on_the_disk_give_what_those_in_memory_give(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    options = VEnhancerOptions(**{**OPTIONS, "segment_windows": 0, **SPILLED[name]})
+    frames = timed(clip(9))
+    files = count_files(monkeypatch)
+    in_memory = [*stream(tiny_system(), options, frames, scratch=tmp_path)]
+    assert files == [1]  # latents of the encoder only: the scene is short
+    monkeypatch.setattr(plan, "MOST_IN_MEMORY", 0)
+    on_disk = [*stream(tiny_system(), options, frames, scratch=tmp_path)]
+    assert files[0] > 5
+    np.testing.assert_array_equal(joined(on_disk), joined(in_memory))
+    assert not [*tmp_path.iterdir()]
+
+
+def count_files(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Returns a list of one number, that of the files with latents from now on."""
+    count, original = [0], StoredFrames.__init__
+
+    def counted(self: StoredFrames, *arguments: Any) -> None:
+        count[0] += 1
+        original(self, *arguments)
+
+    monkeypatch.setattr(StoredFrames, "__init__", counted)
+    return count
+
+
+def test_memory_does_not_grow_with_scenes_on_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(plan, "MOST_IN_MEMORY", 0)
+    options = VEnhancerOptions(**{**OPTIONS, "segment_windows": 0, "solver": "dpmpp_2m_sde"})
+    most, original = [], programs.denoise
+
+    def measured(*args):
+        most[-1] = max(most[-1], sum(x.nbytes for x in jax.live_arrays()))
+        return original(*args)
+
+    monkeypatch.setattr(programs, "denoise", measured)
+    for frames in (12, 36):
+        gc.collect()
+        most.append(0)
+        segments = stream(tiny_system(), options, timed(clip(frames)), scratch=tmp_path)
+        collections.deque(segments, maxlen=0)
+    assert most[1] <= most[0] > 0
 
 
 def test_a_stream_resumes_after_each_segment(streamed: list):

@@ -175,7 +175,7 @@ WRONG = [
     ({"propagation_steps": (-1,)}, "propagation_steps .*expected indices of steps"),
     ({"propagation_steps": 3, "flow": "none"}, "flow 'none': expected raft or dis"),
     ({"flow": "pwc"}, "flow 'pwc': expected one of raft, dis, none"),
-    ({"colour": "histogram"}, "colour 'histogram': expected one of none, adain, wavelet"),
+    ({"colour": "histogram"}, "colour 'histogram': expected one of none, wavelet, adain, lab"),
     ({"tile": 8}, "tile 8: expected auto, none, or a whole number of at least 16"),
     ({"tile": "big"}, "tile 'big': expected auto, none"),
     ({"window_overlap": 8}, "window_overlap 8: expected less than window, 8"),

@@ -11,7 +11,7 @@ from benchmarks.media.dynamic_light import (
     hdr10_plus,
     with_units,
 )
-from benchmarks.media.inputs import level_frames, write_video
+from benchmarks.media.inputs import level_frames, make_video
 from venhancer_jax.errors import InputError
 from venhancer_jax.video import probe
 from venhancer_jax.video.colour.output_format import losses, output_format
@@ -21,7 +21,7 @@ from venhancer_jax.video.colour.picture_format import PQ, PictureFormat
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
     params = "log-level=none:bframes=0:transfer=16:colorprim=9:colormatrix=9"
-    return write_video(
+    return make_video(
         tmp_path_factory.mktemp("light") / "plain.mkv",
         level_frames(2),
         codec="libx265",

@@ -7,7 +7,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from video.video_clips import level_frames, make_video, number_of, tone
+from video.video_clips import copy_video, level_frames, make_video, number_of, tone
 
 from venhancer_jax.errors import InputError
 from venhancer_jax.video import constant_times, first_frame, probe, read_frames
@@ -20,29 +20,6 @@ UNEVEN = [0, 40, 80, 120, 900, 1250, 1300, 1750]
 def _numbers(path: Path, **options: object) -> list[int]:
     frames = read_frames(path, as_stored=True, **options)  # type: ignore[arg-type]
     return [number_of(frame) for frame in frames]
-
-
-def _copy(
-    source: Path,
-    target: Path,
-    move: Callable[[Fraction], Fraction] = lambda seconds: seconds,
-    last_length: int = 1,
-) -> Path:
-    """Copies packets, their times changed, the last one longer."""
-    options = {"avoid_negative_ts": "disabled"}
-    with av.open(str(source)) as old, av.open(str(target), "w", options=options) as new:
-        stream = new.add_stream_from_template(old.streams.video[0])
-        packets = [packet for packet in old.demux(video=0) if packet.size]
-        for packet in packets:
-            assert packet.pts is not None and packet.dts is not None
-            unit = packet.time_base
-            packet.pts = round(move(packet.pts * unit) / unit)
-            packet.dts = round(move(packet.dts * unit) / unit)
-            if packet is packets[-1] and packet.duration:
-                packet.duration *= last_length
-            packet.stream = stream
-            new.mux(packet)
-    return target
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts"])
@@ -86,7 +63,7 @@ def test_timestamps_before_zero(tmp_path: Path, suffix: str, shown: Sequence[int
     """MOV hides such pictures, MPEG-TS shows them, Matroska loses their timestamps."""
     options = {"crf": "0", "bf": "0"}
     whole = make_video(tmp_path / "a.nut", level_frames(6), options=options)
-    path = _copy(whole, tmp_path / ("b" + suffix), lambda stamp: stamp - Fraction(1, 8))
+    path = copy_video(whole, tmp_path / ("b" + suffix), lambda stamp: stamp - Fraction(1, 8))
     times = probe(path).times
     assert (times.rate, len(times)) == (24, len(shown))
     assert _numbers(path) == list(shown)
@@ -96,7 +73,7 @@ def test_timestamps_before_zero(tmp_path: Path, suffix: str, shown: Sequence[int
 def test_milliseconds_of_a_copied_matroska_file(tmp_path: Path, suffix: str) -> None:
     """Their rounding is no jitter, although the copy has finer ticks."""
     whole = make_video(tmp_path / "a.mkv", level_frames(12), rate=Fraction(30000, 1001))
-    assert probe(_copy(whole, tmp_path / ("b" + suffix))).times.rate == Fraction(30000, 1001)
+    assert probe(copy_video(whole, tmp_path / ("b" + suffix))).times.rate == Fraction(30000, 1001)
 
 
 def test_without_timestamps(clip: Callable[..., Path]) -> None:
@@ -118,19 +95,10 @@ def test_wrong_rate_in_the_header(clip: Callable[..., Path]) -> None:
 
 def test_pictures_are_not_stream_0(tmp_path: Path) -> None:
     stamps = [10 + stamp for stamp in UNEVEN]
-    whole = make_video(tmp_path / "a.mkv", level_frames(8), stamps=stamps, time_base=MS)
-    path = tmp_path / "b.mkv"
-    with av.open(str(whole)) as old, av.open(str(path), "w") as new:
-        sound = new.add_stream("aac", rate=48000)
-        assert isinstance(sound, av.AudioStream)
-        sound.codec_context.layout = "mono"
-        stream = new.add_stream_from_template(old.streams.video[0])
-        frame = av.AudioFrame.from_ndarray(tone(2), format="fltp", layout="mono")
-        frame.sample_rate = 48000
-        new.mux(sound.encode(frame) + sound.encode(None))
-        for packet in [packet for packet in old.demux(video=0) if packet.size]:
-            packet.stream = stream
-            new.mux(packet)
+    path = make_video(
+        tmp_path / "a.mkv", level_frames(8), stamps=stamps, time_base=MS, sounds=[tone(2)],
+        sound_first=True,
+    )  # fmt: skip
     with av.open(str(path)) as container:
         assert [stream.type for stream in container.streams] == ["audio", "video"]
     assert probe(path).times.ticks.tolist() == UNEVEN
@@ -159,7 +127,7 @@ def test_three_equal_timestamps() -> None:
 def test_last_frame_is_shown_as_long_as_stored(tmp_path: Path, suffix: str, length: int) -> None:
     options = {"crf": "0", "bf": "0"}
     whole = make_video(tmp_path / "a.nut", level_frames(6), options=options)
-    path = _copy(whole, tmp_path / ("b" + suffix), last_length=length)
+    path = copy_video(whole, tmp_path / ("b" + suffix), last_length=length)
     times = probe(path).times
     assert times.ticks.tolist() == list(range(6))
     assert (times.time_base, times.end) == (Fraction(1, 24), 5 + length)

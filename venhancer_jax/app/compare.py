@@ -7,6 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from venhancer_jax.errors import InputError
 from venhancer_jax.files import atomic_file
 from venhancer_jax.pipelines.job import EnhanceJob
 from venhancer_jax.pipelines.preview import Preview
@@ -51,8 +52,15 @@ def write_pair(job: EnhanceJob, result: VideoInfo, index: int, folder: Path) -> 
 
 
 def split_still(preview: Preview, folder: Path) -> tuple[str, str]:
-    """Writes both halves of the still of a preview as PNG; returns their paths."""
-    still = cv2.cvtColor(cv2.imread(str(preview.still)), cv2.COLOR_BGR2RGB)
+    """Writes both halves of the still of a preview as PNG; returns their paths.
+
+    Raises:
+      InputError: the still is gone.
+    """
+    still = cv2.imread(str(preview.still))
+    if still is None:
+        raise InputError(f"{preview.still.name} is gone")
+    still = still[..., ::-1]
     width = still.shape[1] // 2
     return _write_pngs((still[:, :width], still[:, width:]), folder, "still")
 

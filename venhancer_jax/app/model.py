@@ -31,10 +31,11 @@ class Model:
         use_compilation_cache(config.compilation_cache or None)
         set_compile_effort(config.compile_effort)
         key = (system_of(config), repr(weights_of(config)), mesh_of(config))
-        if self._system is None or key != self._key:
-            # The memory of the older weights is free before the new ones are read.
-            self._key = self._system = None
-            self._system = load_system(config)
-            self._key = key
-            self.loads += 1
-        return self._system
+        if self._system is not None and key == self._key:
+            return self._system
+        # The memory of the older weights is free before the new ones are read.
+        self._key = self._system = None
+        system = load_system(config)
+        self._key, self._system = key, system
+        self.loads += 1
+        return system

@@ -37,7 +37,8 @@ CSS = """
 @keyframes busy { from { margin-left: 0; } to { margin-left: 70%; } }
 @media (prefers-reduced-motion: reduce) { .bar.busy div { animation: none; } }
 video { width: 100%; border-radius: 4px; background: #000; }
-a.download { display: inline-block; padding: .5rem 1rem; border-radius: 6px;
+a.download { color: var(--body-text-color) !important; display: inline-block;
+  padding: .5rem 1rem; border-radius: 6px;
   border: 1px solid var(--border-color-primary); text-decoration: none; font-weight: 600; }
 footer { display: none !important; }
 """
@@ -70,7 +71,7 @@ def build_page(start: Sequence[str], folders: Folders, queue: JobQueue) -> gr.Bl
         )
         with gr.Row():
             with gr.Column(scale=5, min_width=320):
-                upload = gr.File(label="Video or picture", height=130, elem_id="upload")
+                upload = gr.File(label="Video or picture", height=160, elem_id="upload")
                 controls["input"] = control(rows["input"])
                 facts = gr.HTML(elem_id="facts")
                 for row in first:
@@ -79,10 +80,6 @@ def build_page(start: Sequence[str], folders: Folders, queue: JobQueue) -> gr.Bl
                     preview = gr.Button("Preview", min_width=100, elem_id="preview")
                     run = gr.Button("Run", variant="primary", min_width=100, elem_id="run")
                 message = gr.HTML(elem_id="message")
-                for group, members in groupby(rest, lambda row: row.group):
-                    with gr.Accordion(group.capitalize(), open=False):
-                        for row in members:
-                            controls[row.key] = control(row)
             with gr.Column(scale=6, min_width=320):
                 menu = gr.Dropdown([], label="Job", filterable=False, visible=False, elem_id="jobs")
                 panel = gr.HTML(elem_id="panel")
@@ -93,13 +90,19 @@ def build_page(start: Sequence[str], folders: Folders, queue: JobQueue) -> gr.Bl
                 shell = gr.HTML(elem_id="command")
                 with gr.Column(visible=False) as result:
                     slider = gr.ImageSlider(
-                        type="filepath", format="png", label="Before and after", elem_id="compare",
+                        type="filepath", format="png", show_label=False, elem_id="compare",
                         interactive=False, buttons=["fullscreen"],
                     )  # fmt: skip
                     frame = gr.Slider(
                         0, 1, value=0, step=1, label="Frame", elem_id="frame", interactive=True
                     )
                     watch = gr.HTML(elem_id="watch")
+        gr.HTML("<h3>All settings</h3>")
+        for group, members in groupby(rest, lambda row: row.group):
+            with gr.Accordion(group.capitalize(), open=False), gr.Row():
+                for row in members:
+                    with gr.Column(min_width=300):
+                        controls[row.key] = control(row)
 
         keys, inputs = list(controls), list(controls.values())
         views = [
@@ -112,7 +115,7 @@ def build_page(start: Sequence[str], folders: Folders, queue: JobQueue) -> gr.Bl
                     folders, start, dict(zip(keys, values, strict=True)), preview=wants_preview
                 )
                 jobs = [queue.submit(request) for request in requests]
-            except InputError as error:
+            except (InputError, OSError) as error:
                 return name, status.error_html(str(error))
             return jobs[0].id, "".join(map(status.error_html, problems))
 
@@ -156,7 +159,7 @@ def build_page(start: Sequence[str], folders: Folders, queue: JobQueue) -> gr.Bl
                 except InputError:
                     stored.unlink()
                     raise
-            except InputError as error:
+            except (InputError, OSError) as error:
                 text = str(error).replace(f"{folders.work}/uploads/", "")
                 return gr.skip(), status.error_html(text)
 
@@ -167,18 +170,25 @@ def build_page(start: Sequence[str], folders: Folders, queue: JobQueue) -> gr.Bl
                 path = folders.find(text, "input")
                 folders.check_source(path)
                 return "" if path.is_dir() else status.facts_html(probe(path))
-            except InputError as error:
+            except (InputError, OSError) as error:
                 return status.error_html(str(error))
 
         def show_frame(name: str | None, index: float) -> Any:
             job = queue.find(name) or next(reversed(queue.jobs), None)
             if job is None or job.checked is None or job.state != State.DONE or job.preview:
                 return gr.skip()
-            info = result_info(job.checked)
-            index = min(max(0, int(index)), len(info.times) - 1)
-            return write_pair(job.checked, info, index, shown_folder(folders, job))
+            try:
+                info = result_info(job.checked)
+                index = min(max(0, int(index)), len(info.times) - 1)
+                return write_pair(job.checked, info, index, shown_folder(folders, job))
+            except (InputError, OSError) as error:
+                raise gr.Error(str(error)) from error
 
-        quick: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_name": False}
+        quick: dict[str, Any] = {
+            "queue": False,
+            "show_progress": "hidden",
+            "api_visibility": "private",
+        }
         refreshed: dict[str, Any] = {
             "fn": refresh, "inputs": [selected, shown], "outputs": views, **quick
         }  # fmt: skip
@@ -187,7 +197,7 @@ def build_page(start: Sequence[str], folders: Folders, queue: JobQueue) -> gr.Bl
                 lambda name, *values, wants=wants_preview: submit(name, wants, values),
                 [selected, *inputs],
                 [selected, message],
-                api_name=False,
+                api_visibility="private",
                 show_progress="hidden",
                 trigger_mode="once",
             ).then(**refreshed)
@@ -199,7 +209,11 @@ def build_page(start: Sequence[str], folders: Folders, queue: JobQueue) -> gr.Bl
             )
         menu.input(lambda name: name, menu, selected, **quick).then(**refreshed)
         upload.upload(
-            take_upload, upload, [controls["input"], facts], api_name=False, show_progress="minimal"
+            take_upload,
+            upload,
+            [controls["input"], facts],
+            api_visibility="private",
+            show_progress="minimal",
         )
         for event in (controls["input"].submit, controls["input"].blur):
             event(show_facts, controls["input"], facts, **quick)
@@ -226,7 +240,7 @@ def _show_result(job: Job | None, folders: Folders) -> list[Any]:
             info = result_info(job.checked)
             frames = len(info.times)
             pair = write_pair(job.checked, info, frames // 2, shown_folder(folders, job))
-    except InputError as error:  # the result was moved
+    except (InputError, OSError) as error:  # such as a result that was moved
         return [gr.update(visible=True), None, gr.skip(), status.error_html(str(error))]
     choose = gr.update(visible=frames > 1, maximum=max(1, frames - 1), value=frames // 2)
     return [gr.update(visible=True), pair, choose, status.result_html(job)]

@@ -10,6 +10,7 @@ from typing import Any
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 
 import gradio as gr
+from gradio.themes import Soft
 from starlette.requests import Request
 from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import Route
@@ -53,13 +54,19 @@ def start_server(
     os.environ["GRADIO_TEMP_DIR"] = str(folders.hidden / "uploads")
     page = build_page(start, folders, queue)
     # The reader's own fonts; Gradio's would come from another server.
-    theme = gr.themes.Soft(
+    theme = Soft(
         primary_hue="teal", neutral_hue="slate", font=["system-ui", "sans-serif"],
         font_mono=["ui-monospace", "monospace"],
     ).set(
         block_title_background_fill="none", block_title_padding="0",
-        block_title_text_color="*body_text_color", block_label_background_fill="none",
-        block_label_text_color="*body_text_color_subdued",
+        block_title_text_color="*body_text_color", block_border_width="1px",
+        block_border_color="*neutral_200", block_border_color_dark="*neutral_700",
+        checkbox_border_color="*neutral_500", checkbox_border_color_dark="*neutral_400",
+        input_border_width="1px", input_border_color="*neutral_300",
+        body_text_color_subdued="*neutral_600", body_text_color_subdued_dark="*neutral_300",
+        block_info_text_color="*neutral_600", block_info_text_color_dark="*neutral_300",
+        button_primary_background_fill="*primary_700",
+        button_primary_background_fill_hover="*primary_800",
     )  # fmt: skip
     try:
         _, address, _ = page.launch(

@@ -11,8 +11,8 @@ from venhancer_jax.video import VideoInfo
 
 
 def title(job: Job) -> str:
-    """Returns what a job does: the video, and that it is a preview."""
-    name = job.request.source.name
+    """Returns what a job writes, and that it is a preview."""
+    name = job.request.target.name
     return f"Preview of {name}" if job.request.preview else name
 
 

@@ -127,10 +127,12 @@ def _enhance(config: ConfigDict) -> int:
         check_alike,
         failing_together,
         initialize_distributed,
+        share_interrupts,
         together,
     )
 
     initialize_distributed(config)
+    share_interrupts()
     with failing_together():
         jobs, messages = together(lambda: check_jobs(config))
         check_alike([repr(job.clip) for job in jobs], "the processes do not see the same videos")

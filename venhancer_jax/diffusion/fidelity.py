@@ -6,6 +6,8 @@ projection of DDNM (arXiv 2212.00490, equation 13) is, with a share in place of 
 """
 
 import functools
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -18,18 +20,24 @@ from venhancer_jax.diffusion.solvers import Denoise
 SIGMA = 2.0
 
 
-def hold_low_frequencies(denoise: Denoise, reference: jax.Array | None, fidelity: float) -> Denoise:
+def hold_low_frequencies(
+    denoise: Denoise,
+    reference: Any,
+    fidelity: float,
+    apply: Callable[..., Any] = lambda function, *videos: function(*videos),
+) -> Denoise:
     """Returns a denoiser whose low frequencies are those of a reference, to some share.
 
     Args:
       denoise: denoiser of a clip, `(x [1, F, h, w, C], t) -> x0`.
       reference: latents of the input `[1, F, h, w, C]`; None where `fidelity` is 0.
       fidelity: share of the reference in the low frequencies, from 0 (`denoise` itself) to 1.
+      apply: function that applies a function of frames to latents, which need not be arrays.
     """
     if reference is None or not fidelity:
         return denoise
-    wanted, share = low_pass(reference), jnp.float32(fidelity)
-    return lambda x, t: _hold(denoise(x, t), wanted, share)
+    wanted, hold = apply(low_pass, reference), functools.partial(_hold, share=jnp.float32(fidelity))
+    return lambda x, t: apply(hold, denoise(x, t), wanted)
 
 
 @jax.jit

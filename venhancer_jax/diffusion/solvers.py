@@ -8,6 +8,7 @@ call per step, whose result enters the update linearly; `HeunSteps` with two.
 import dataclasses
 import itertools
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import numpy as np
@@ -223,13 +224,14 @@ def heun_steps(
 
 def solve(
     denoise: Denoise,
-    noised: jax.Array,
+    noised: Any,
     steps: LinearSteps | HeunSteps,
     noise: NoiseSource,
     on_step: OnStep | None = None,
     *,
     refine: Refine | None = None,
-) -> jax.Array:
+    store: Callable[[Any], Any] | None = None,
+) -> Any:
     """Runs a solver from noised to clean latents.
 
     Args:
@@ -241,6 +243,7 @@ def solve(
       refine: function from x0 and the index of the step to the x0 that enters the step, while the
         estimate of the noise keeps the x0 of the network; it returns its argument where it changes
         nothing. For solvers with one network call per step.
+      store: function that stores latents which are computed when they are read, after each step.
 
     Returns:
       Clean latents `[B, F, h, w, C]`.
@@ -257,6 +260,8 @@ def solve(
             x, last = linear_step(denoise, steps, i, x, last, fresh, refine)
         else:
             x, last = heun_step(denoise, steps, i, x, last, fresh)
+        if store is not None:
+            x = store(x)
         if on_step is not None:
             x.block_until_ready()  # otherwise the callback would run ahead of the computation
             on_step(i + 1, len(steps))

@@ -2,6 +2,7 @@
 
 import dataclasses
 from functools import partial
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +10,7 @@ import numpy as np
 from einops import rearrange
 
 from venhancer_jax.diffusion.solvers import Denoise
+from venhancer_jax.pipelines.spilled import Video, read_frames
 from venhancer_jax.sharding.mesh import put_sharded
 from venhancer_jax.sharding.processes import fetch_to_host
 
@@ -36,14 +38,16 @@ class Place:
       finished: latents of the segment before it in the scene; None where the scene begins.
       alone: whether the clip has no other segment. Among others a segment that is shorter than a
         window may be extended to a length that compiles once for many.
+      scratch: folder for the latents of a segment that is too long for memory; None for memory.
     """
 
     start: int = 0
     first: int = 0
     finished: FinishedLatents | None = None
     alone: bool = True
+    scratch: Path | None = None
 
-    def keep(self, latents: jax.Array, *, stride: int, window: int) -> FinishedLatents:
+    def keep(self, latents: Video, *, stride: int, window: int) -> FinishedLatents:
         """Fetches what the next segment may need of the latents of this one.
 
         Args:
@@ -53,7 +57,8 @@ class Place:
         """
         frames = (latents.shape[1] - 1) // stride + 1
         skipped = max(0, frames - window)
-        return FinishedLatents(self.start + skipped, fetch_to_host(latents[:, skipped * stride :]))
+        kept = read_frames(latents, skipped * stride, latents.shape[1])
+        return FinishedLatents(self.start + skipped, fetch_to_host(kept))
 
     def known(self, stride: int) -> np.ndarray | None:
         """Returns the latents `[1, G, h, w, C]` of the first G frames of the segment's grid."""

@@ -9,6 +9,7 @@ from einops import rearrange
 
 from venhancer_jax.pipelines.pieces import Box, Span, batches, blend
 from venhancer_jax.pipelines.programs import PIECES
+from venhancer_jax.pipelines.spilled import Video, read_frames
 from venhancer_jax.sharding.mesh import constrain
 
 Decode = Callable[[jax.Array], jax.Array]
@@ -16,7 +17,7 @@ Decode = Callable[[jax.Array], jax.Array]
 
 def decode_chunks(
     decode: Decode,
-    latents: jax.Array,
+    latents: Video,
     chunks: Sequence[Span],
     tiles: Callable[[tuple[int, ...]], Sequence[Box]],
     *,
@@ -40,7 +41,7 @@ def decode_chunks(
     position, faded = 0, None
     for group in batches(chunks, batch, key=len):
         filled = [*group, *[group[-1]] * (batch - len(group))]
-        pieces = jnp.concatenate([latents[:, chunk.start : chunk.stop] for chunk in filled])
+        pieces = jnp.concatenate([read_frames(latents, c.start, c.stop) for c in filled])
         boxes = tiles(pieces.shape[1:4])
         decoded = blend(lambda tile, _: decode(tile), pieces, boxes, scale=scale, axes=PIECES)
         for i, chunk in enumerate(group):

@@ -4,6 +4,8 @@ import dataclasses
 import math
 from pathlib import Path
 
+import jax
+
 from venhancer_jax.pipelines.frame_times import OutputClock
 from venhancer_jax.pipelines.job import EnhanceJob
 from venhancer_jax.pipelines.segments import SegmentSizes
@@ -44,6 +46,8 @@ def describe_run(
         f"  segments  {segments} of up to {length} input frames; more where scenes change",
         f"  progress  is kept in {folder}; an interrupted run resumes",
     ]
+    if plan.spilled and not sizes.windows and jax.process_count() == 1:
+        lines.append("  latents   of a scene wait on the disk, in that folder, between steps")
     if finished:
         lines.append(f"resuming: {finished} segments are finished")
     return "\n".join(lines)

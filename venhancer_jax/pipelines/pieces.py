@@ -10,13 +10,14 @@ import functools
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from einops import rearrange
 
+from venhancer_jax.pipelines.spilled import LazyVideo, StoredFrames, Video
 from venhancer_jax.sharding.mesh import constrain
 
 Item = TypeVar("Item")
@@ -252,18 +253,18 @@ def gaussian(length: int, middle: float) -> np.ndarray:
 
 def blend(
     function: Callable[[jax.Array, Sequence[Box]], jax.Array],
-    x: jax.Array,
+    x: Any,
     boxes: Sequence[Box],
     *,
     scale: int = 1,
     batch: int = 1,
     axes: Axes = UNSHARDED,
-) -> jax.Array:
+) -> Any:
     """Applies a function to the pieces of a video and blends the results.
 
     Args:
       function: `(pieces [n B, f, h, w, C], their n boxes) -> [n B, f, h scale, w scale, C']`.
-      x: video `[B, F, H, W, C]`.
+      x: video `[B, F, H, W, C]`, in memory or on the disk.
       boxes: pieces, in order, whose weights sum to 1 at every pixel of the result.
       scale: rows and columns of the result for each one of `x`.
       batch: n, pieces per call; neighbours of one shape share a call, and a last call with fewer is
@@ -271,29 +272,45 @@ def blend(
       axes: logical axes of the result, by which it is sharded.
 
     Returns:
-      `[B, F, H scale, W scale, C']` float32.
+      `[B, F, H scale, W scale, C']` float32, where `x` is: in memory or on the disk.
     """
-    if len(boxes) == 1 and batch == 1:
+    if len(boxes) == 1 and batch == 1 and not isinstance(x, LazyVideo):
         return function(x, boxes)
+    b, f, h, w, _ = x.shape
     total: jax.Array | None = None
+    stored: StoredFrames | None = None
     for group in batches(boxes, batch, key=lambda box: box.shape):
         filled = [*group, *[group[-1]] * (batch - len(group))]
         pieces = [take(x, box) for box in filled]
         results = function(jnp.concatenate(pieces) if batch > 1 else pieces[0], filled)
-        if total is None:
-            b, f, h, w, _ = x.shape
+        first, stop = 0, f
+        if isinstance(x, LazyVideo):
+            # Only the frames of the group are in memory.
+            first, stop = min(b.frames.start for b in group), max(b.frames.stop for b in group)
+            shape = (h * scale, w * scale, results.shape[-1])
+            stored = stored or StoredFrames(x.folder, shape, np.float32)
+            total = stored.read(first, stop)
+        elif total is None:
             total = _zeros((b, f, h * scale, w * scale, results.shape[-1]), axes)
         for i, box in enumerate(group):
-            result = results if batch == 1 else results[i * len(x) : (i + 1) * len(x)]
+            result = results if batch == 1 else results[i * b : (i + 1) * b]
             weights = box.frames.weights, box.rows.weights, box.columns.weights
             frame, row, column = box.start
-            total = _add(total, result, weights, (frame, row * scale, column * scale), axes)
+            corner = frame - first, row * scale, column * scale
+            total = _add(total, result, weights, corner, axes)
+        if stored is not None and total is not None:
+            stored.write(first, total)
+    if stored is not None:
+        return stored.video(f)
     assert total is not None
     return total
 
 
-def take(x: jax.Array, box: Box) -> jax.Array:
+def take(x: Video, box: Box) -> jax.Array:
     """Returns a piece `[B, f, h, w, C]` of a video `[B, F, H, W, C]`."""
+    if isinstance(x, LazyVideo):
+        frames = x.read(box.frames.start, box.frames.stop)
+        return _take(frames, (0, box.rows.start, box.columns.start), box.shape)
     return _take(x, box.start, box.shape)
 
 

@@ -219,6 +219,8 @@ def _enhance_gap(
             options=job.options,
             progress=update,
             state=gap.state,
+            # Latents that several processes share stay on their devices.
+            scratch=folder.path if folder and jax.process_count() == 1 else None,
         ):
             computing.finish("denoise")
             yield streamed

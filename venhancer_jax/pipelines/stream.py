@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -65,6 +66,7 @@ def enhance_stream(
     options: Any,
     progress: Progress,
     state: StreamState = STREAM_START,
+    scratch: Path | None = None,
 ) -> Iterator[StreamedSegment]:
     """Enhances a clip segment by segment.
 
@@ -79,6 +81,8 @@ def enhance_stream(
       options: options of the system.
       progress: callback for the progress of each stage.
       state: state after the last finished segment.
+      scratch: folder for the latents of scenes that are too long for memory, where all windows are
+        joined; None for memory.
 
     Yields:
       Segments in order.
@@ -94,6 +98,7 @@ def enhance_stream(
             first=segment.first,
             finished=state.finished if continues else None,
             alone=segment.alone,
+            scratch=None if sizes.windows else scratch,
         )
         enhanced = system.enhance_segment(
             segment.pixels(), rate=rate, options=options, place=place, progress=progress

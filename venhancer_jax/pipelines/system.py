@@ -106,6 +106,11 @@ class ClipPlan(Protocol):
         """Returns a number that grows with memory and time, to compare clips by."""
         ...
 
+    @property
+    def spilled(self) -> bool:
+        """Returns whether latents wait on the disk where all windows of the clip are joined."""
+        ...
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ProgramSpec:

@@ -1,9 +1,12 @@
 """Coordination of the processes of one run, one per host."""
 
+import atexit
 import contextlib
 import os
 import pickle
 import sys
+import threading
+import time
 import traceback
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -15,11 +18,16 @@ from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 
 from venhancer_jax.errors import InputError
+from venhancer_jax.interrupt import call_on_interrupt, wait_if_interrupted
 
 T = TypeVar("T")
 # A process that is gone is noticed after this many seconds, and ends all others.
 _HEARTBEAT_SECONDS = 30
 _MESSAGE_BYTES = 2048
+# A signal that ends one process is announced under this key. All notice it before the first one
+# ends, and the main process ends last, because the others take its end for a failure.
+_SIGNAL_KEY = "venhancer_jax/signal"
+_WATCH_SECONDS, _NOTICED_SECONDS, _MAIN_SECONDS = 0.2, 0.8, 1.2
 
 
 def initialize_distributed(config: ConfigDict) -> None:
@@ -41,6 +49,47 @@ def initialize_distributed(config: ConfigDict) -> None:
         jax.distributed.initialize(heartbeat_timeout_seconds=_HEARTBEAT_SECONDS)
 
 
+def share_interrupts() -> None:
+    """Has a signal that interrupts one process of the run interrupt all, within two seconds.
+
+    JAX's own notice of preemption waits for a step that all processes reach, which takes minutes.
+    """
+    if jax.process_count() == 1:
+        return
+    # The key-value store of the coordinator has no public name.
+    from jax._src import distributed
+
+    client = distributed.global_state.client
+    assert client is not None
+    finished = threading.Event()
+
+    def announce(number: int) -> None:
+        with contextlib.suppress(jax.errors.JaxRuntimeError):
+            client.key_value_set(_SIGNAL_KEY, str(number), allow_overwrite=True)
+        time.sleep(_MAIN_SECONDS if is_main_process() else _NOTICED_SECONDS)
+
+    def watch() -> None:
+        while not finished.wait(_WATCH_SECONDS):
+            try:
+                number = int(client.key_value_try_get(_SIGNAL_KEY))
+            except jax.errors.JaxRuntimeError as error:
+                if "NOT_FOUND" in str(error):
+                    continue
+                return
+            os.kill(os.getpid(), number)
+            return
+
+    def stop() -> None:
+        finished.set()
+        thread.join()
+
+    call_on_interrupt(announce)
+    thread = threading.Thread(target=watch, name="interrupts", daemon=True)
+    thread.start()
+    # Before the interpreter ends, and before JAX leaves the coordinator.
+    atexit.register(stop)
+
+
 @contextlib.contextmanager
 def failing_together() -> Iterator[None]:
     """Ends all processes of the run when this one fails.
@@ -57,6 +106,8 @@ def failing_together() -> Iterator[None]:
     except BaseException as error:
         if isinstance(error, SystemExit) and not error.code:
             raise
+        # Where a signal ends all processes, a collective fails as soon as the first one is gone.
+        wait_if_interrupted()
         wrong_input = isinstance(error, InputError)
         if wrong_input:
             print(f"error: {error}", file=sys.stderr)

@@ -72,7 +72,9 @@ def read_layers(data: bytes) -> dict[str, np.ndarray]:
     layers = {}
     for name, channel in _others(file).items():
         pixels = channel.pixels
-        samples = pixels.view(np.float32) if pixels.dtype == np.uint32 else np.float32(pixels)
+        samples = (
+            pixels.view(np.float32) if pixels.dtype == np.uint32 else pixels.astype(np.float32)
+        )
         shown = np.zeros((lower - upper + 1, right - first + 1), np.float32)
         y, x = max(0, top - upper), max(0, left - first)
         part = samples[max(0, upper - top) :, max(0, first - left) :]

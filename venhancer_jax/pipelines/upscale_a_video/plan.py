@@ -132,6 +132,11 @@ class UpscaleAVideoPlan:
         """Returns the number of pixels that the networks see, to compare clips by."""
         return math.prod(self.working_size) * self.clip.frames
 
+    @property
+    def spilled(self) -> bool:
+        """Returns False: propagation sees all frames, which stay in memory."""
+        return False
+
     def spans(self, tile: Tile, scale: int) -> list[tuple[Span, Span]]:
         """Returns the rows and columns of the parts of a tile, weighted for a result.
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +11,7 @@ import numpy as np
 from venhancer_jax.diffusion.noise import NoiseSource
 from venhancer_jax.diffusion.schedule import Schedule
 from venhancer_jax.pipelines.pieces import Box, take, whole_span
+from venhancer_jax.pipelines.spilled import LazyNoise, Video, scale_frames
 from venhancer_jax.pipelines.venhancer import buckets
 from venhancer_jax.pipelines.venhancer.encode import EncodedClip
 from venhancer_jax.pipelines.venhancer.options import VEnhancerOptions
@@ -28,8 +30,8 @@ class Conditions:
       key_index: `[F]`, index of each frame among the key frames, -1 for interpolated frames.
     """
 
-    start: jax.Array
-    hint: jax.Array
+    start: Video
+    hint: Video
     hint_t: int
     scale: float
     key_index: np.ndarray
@@ -58,14 +60,15 @@ def compute_conditions(
     encoded: EncodedClip,
     time: TimePlan,
     schedule: Schedule,
-    noise: NoiseSource,
-    key_noise: NoiseSource,
+    noise: NoiseSource | LazyNoise,
+    key_noise: NoiseSource | LazyNoise,
     options: VEnhancerOptions,
 ) -> Conditions:
     """Computes start and conditions from the latents of a clip.
 
     Args:
-      encoded: latents of the key frames, or of all frames with `interpolation="flow"`.
+      encoded: latents of the key frames, or of all frames with `interpolation="flow"`; where they
+        are on the disk, so are the results.
       time: frames of the grid.
       schedule: noise levels of the denoiser.
       noise: source of the noise on the frames of the grid.
@@ -73,21 +76,24 @@ def compute_conditions(
       options: options of the user.
     """
     source = _source_frames(encoded.mean.shape[1], time, options)
-    latents = encoded.mean[:, source]
+    latents: Any = encoded.mean[:, source]
     if encoded.std is not None:
-        latents = latents + encoded.std[:, source] * noise("vae", 0, latents.shape)
+        std: Any = encoded.std[:, source]
+        latents = latents + std * noise("vae", 0, latents.shape)
     keys = latents[:, :: time.stride]
     hint_t, alpha, sigma = hint_noise(schedule, options)
-    hint = alpha * keys + sigma * key_noise("hint", 0, keys.shape)
+    hint_fresh: Any = key_noise("hint", 0, keys.shape)
+    hint = alpha * keys + sigma * hint_fresh
     t_start = options.noise_levels - 1
     start = schedule.alphas[t_start] * latents
     if options.start_noise:
         level = options.start_noise * schedule.sigmas[t_start]
-        start = start + level * noise("start", 0, latents.shape)
+        fresh: Any = noise("start", 0, latents.shape)
+        start = start + level * fresh
     return Conditions(start, hint, hint_t, encoded.space.scale, np.array(time.key_index))
 
 
-def input_latents(encoded: EncodedClip, time: TimePlan, options: VEnhancerOptions) -> jax.Array:
+def input_latents(encoded: EncodedClip, time: TimePlan, options: VEnhancerOptions) -> Any:
     """Returns the latents of the input `[1, F, h, w, C]` at the time of each frame of the grid.
 
     Between key frames they are those of the motion where it was encoded, else a mix of both.
@@ -97,14 +103,15 @@ def input_latents(encoded: EncodedClip, time: TimePlan, options: VEnhancerOption
       time: frames of the grid.
       options: options of the user.
     """
-    count = encoded.mean.shape[1]
+    mean: Any = encoded.mean
+    count = mean.shape[1]
     if options.interpolation == "flow" or time.stride == 1:
-        return encoded.mean[:, _source_frames(count, time, options)]
+        return mean[:, _source_frames(count, time, options)]
     key, between = np.divmod(np.arange(time.frames), time.stride)
     index = buckets.mirror_pad_indices(count, int(key[-1]) + 2)
-    before, after = encoded.mean[:, index[key]], encoded.mean[:, index[key + 1]]
-    share = jnp.asarray(between / time.stride, jnp.float32)[:, None, None, None]
-    return before + share * (after - before)
+    before, after = mean[:, index[key]], mean[:, index[key + 1]]
+    share = (between / time.stride).astype(np.float32)
+    return before + scale_frames(after - before, share)
 
 
 def _source_frames(encoded: int, time: TimePlan, options: VEnhancerOptions) -> np.ndarray:

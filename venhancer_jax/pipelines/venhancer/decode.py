@@ -17,6 +17,7 @@ from venhancer_jax.pipelines.pieces import (
     symmetric_spans,
     whole_span,
 )
+from venhancer_jax.pipelines.spilled import Video
 from venhancer_jax.pipelines.tiles import Tiling, tile_boxes
 from venhancer_jax.pipelines.venhancer.options import VEnhancerOptions
 from venhancer_jax.pipelines.venhancer.tiling import decoder_tiling
@@ -105,7 +106,7 @@ def decoder_pieces(vae: VAEConfig, options: VEnhancerOptions) -> DecoderPieces |
 
 def decode_stream(
     decode: Decode,
-    latents: jax.Array,
+    latents: Video,
     pieces: DecoderPieces | PublishedPieces,
     *,
     batch: int = 1,

@@ -3,6 +3,8 @@
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
+from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +13,7 @@ import numpy as np
 from venhancer_jax.errors import InputError
 from venhancer_jax.pipelines.encode import encode_frames
 from venhancer_jax.pipelines.progress import Progress
+from venhancer_jax.pipelines.spilled import LazyVideo, StoredFrames, Video
 from venhancer_jax.pipelines.system import LoadedNetwork
 from venhancer_jax.pipelines.tiles import Tiling
 from venhancer_jax.pipelines.venhancer.compat import Compat
@@ -32,8 +35,16 @@ class EncodedClip:
     """
 
     space: SpacePlan
-    mean: jax.Array
-    std: jax.Array | None
+    mean: Video
+    std: Video | None
+
+    def in_memory(self) -> "EncodedClip":
+        """Returns the clip with latents in memory."""
+        mean, std = (
+            x.read(0, x.shape[1]) if isinstance(x, LazyVideo) else x for x in (self.mean, self.std)
+        )
+        assert mean is not None
+        return EncodedClip(self.space, mean, std)
 
 
 def encode_clip(
@@ -45,6 +56,7 @@ def encode_clip(
     quirks: Compat,
     interpolated: int,
     progress: Progress,
+    scratch: Path | None = None,
 ) -> EncodedClip:
     """Encodes a clip frame by frame; frames are not stored.
 
@@ -56,14 +68,14 @@ def encode_clip(
       quirks: choices of the published program.
       interpolated: frames to add between two frames, moved there by the optical flow.
       progress: callback for the number of frames read.
+      scratch: folder for the latents; None for memory.
 
     Raises:
       InputError: no frames, or frames of several sizes.
     """
     dtype, frames = with_dtype(frames)
     scale = vae.config.scaling_factor
-    means: list[jax.Array] = []
-    stds: list[jax.Array] = []
+    means, stds = _Latents(scratch), _Latents(scratch)
     space: SpacePlan | None = None
     count = 0
 
@@ -98,9 +110,32 @@ def encode_clip(
         raise InputError("no frames: the video is empty or starts after its end")
     if waiting:
         encode_waiting()
-    mean = scale * jnp.concatenate(means, axis=1)
-    std = scale * jnp.concatenate(stds, axis=1) if stds else None
-    return EncodedClip(space, mean, std)
+    std = scale * stds.joined() if quirks.sample_posterior else None
+    return EncodedClip(space, scale * means.joined(), std)
+
+
+class _Latents:
+    """Latents that are computed one after the other."""
+
+    def __init__(self, scratch: Path | None):
+        self._scratch, self._count = scratch, 0
+        self._latents: list[jax.Array] = []
+        self._stored: StoredFrames | None = None
+
+    def append(self, latents: jax.Array) -> None:
+        if self._scratch is None:
+            self._latents.append(latents)
+            return
+        if self._stored is None:
+            self._stored = StoredFrames(self._scratch, latents.shape[2:], latents.dtype)
+        self._stored.write(self._count, latents)
+        self._count += latents.shape[1]
+
+    def joined(self) -> Any:
+        """Returns all latents `[1, N, h, w, C]`."""
+        if self._stored is None:
+            return jnp.concatenate(self._latents, axis=1)
+        return self._stored.video(self._count)
 
 
 def _interpolate(frames: Iterable[np.ndarray], count: int, dtype: np.dtype) -> Iterator[np.ndarray]:

@@ -39,6 +39,8 @@ _LEAST_SIDE = 16
 # Frames that neighbouring windows share: jumps of the shipped model at their borders are then those
 # of a clip in one window within 1 percent (11 percent more with a single frame).
 _WINDOW_OVERLAP = 4
+# Pixels of a scene whose latents are held in memory: 500 frames of 1080p.
+MOST_IN_MEMORY = 2**30
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -167,6 +169,11 @@ class VEnhancerPlan:
     def work(self) -> int:
         """Returns the number of pixels that the networks see, to compare clips by."""
         return math.prod(self.space.working_size) * self.time.frames
+
+    @property
+    def spilled(self) -> bool:
+        """Returns whether latents wait on the disk where all windows of the clip are joined."""
+        return self.work > MOST_IN_MEMORY
 
 
 def plan_clip(

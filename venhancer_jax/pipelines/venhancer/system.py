@@ -8,6 +8,7 @@ import dataclasses
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +24,7 @@ from venhancer_jax.pipelines.frame_times import OutputClock, at_output_times, ou
 from venhancer_jax.pipelines.look import InputLook
 from venhancer_jax.pipelines.progress import Progress
 from venhancer_jax.pipelines.segments import SegmentSizes
+from venhancer_jax.pipelines.spilled import LazyNoise, LazyVideo, Video, map_frames
 from venhancer_jax.pipelines.system import Clip, EnhancedSegment, ProgramSpec
 from venhancer_jax.pipelines.venhancer import buckets
 from venhancer_jax.pipelines.venhancer.conditions import compute_conditions, input_latents
@@ -184,7 +186,7 @@ class VEnhancer(VEnhancerNetworks):
         text: jax.Array | None = None,
         place: Place = WHOLE_CLIP,
         progress: Progress = lambda stage, done, total: None,
-    ) -> tuple[jax.Array, VEnhancerPlan]:
+    ) -> tuple[Any, VEnhancerPlan]:
         """Computes the clean latents of a clip, all of `enhance` up to decoding.
 
         Args:
@@ -197,18 +199,24 @@ class VEnhancer(VEnhancerNetworks):
           progress: callback for the progress of each stage.
 
         Returns:
-          Clean latents `[1, F, h, w, C]` of the grid, and the plan of the clip.
+          Clean latents `[1, F, h, w, C]` of the grid, an array or a `LazyVideo` in `place.scratch`,
+          and the plan of the clip.
 
         Raises:
           InputError: no frames, frames of several sizes, or options that do not fit them.
         """
         stride = grid_stride(rate, options)
-        key_noise = noise or CounterNoise(options.seed, place.start)
-        noise = noise or CounterNoise(options.seed, place.start * stride)
+        key_noise: Any = noise or CounterNoise(options.seed, place.start)
+        grid_noise: Any = noise or CounterNoise(options.seed, place.start * stride)
+        store = None
         with self.on_mesh():
             encoded, plan = self._encode(frames, rate, options, place, progress)
+            if isinstance(encoded.mean, LazyVideo):
+                key_noise = LazyNoise(key_noise, encoded.mean.folder)
+                grid_noise = LazyNoise(grid_noise, encoded.mean.folder)
+                store = LazyVideo.stored
             conditions = compute_conditions(
-                encoded, plan.time, self.schedule, noise, key_noise, options
+                encoded, plan.time, self.schedule, grid_noise, key_noise, options
             )
             held = input_latents(encoded, plan.time, options) if options.fidelity else None
             del encoded
@@ -226,18 +234,19 @@ class VEnhancer(VEnhancerNetworks):
                 steps.calls,
                 options,
             )
-            denoise = hold_low_frequencies(denoise, held, options.fidelity)
+            denoise = hold_low_frequencies(denoise, held, options.fidelity, map_frames)
             latents = solve(
                 continuing(denoise, place, stride),
                 conditions.start,
                 steps,
-                noise,
+                grid_noise,
                 lambda done, total: progress("denoise", done, total),
+                store=store,
             )
         return latents, plan
 
     def decode_frames(
-        self, latents: jax.Array, space: SpacePlan, options: VEnhancerOptions
+        self, latents: Video, space: SpacePlan, options: VEnhancerOptions
     ) -> Iterator[jax.Array]:
         """Decodes latents `[1, F, h, w, C]` to frames `[n, H, W, 3]` in about [-1, 1].
 
@@ -263,12 +272,12 @@ class VEnhancer(VEnhancerNetworks):
     def _look(
         self, rate: Fraction, options: VEnhancerOptions, place: Place = WHOLE_CLIP
     ) -> InputLook:
-        stride = plan_time(1, rate, options).stride
+        stride = grid_stride(rate, options)
         return InputLook(options, colour=options.colour, start=place.start, stride=stride)
 
     def _decode_pixels(
         self,
-        latents: jax.Array,
+        latents: Video,
         space: SpacePlan,
         options: VEnhancerOptions,
         look: InputLook,
@@ -313,13 +322,14 @@ class VEnhancer(VEnhancerNetworks):
             quirks=options.quirks,
             interpolated=interpolated,
             progress=progress,
+            scratch=place.scratch,
         )
         clip = Clip(frames=count, height=size[0], width=size[1], rate=rate)
         plan = self.plan(clip, options)
         if not place.alone:
             time = plan_time(count, rate, options, few_lengths=True)
             plan = dataclasses.replace(plan, time=time)
-        return encoded, plan
+        return encoded if plan.spilled else encoded.in_memory(), plan
 
     def _cut(self, space: SpacePlan, options: VEnhancerOptions) -> SpacePlan:
         """Cuts frames into tiles for the denoiser."""

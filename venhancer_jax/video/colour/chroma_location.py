@@ -4,6 +4,7 @@ FFmpeg's scaler follows the tag of a frame, and takes the centre of each block o
 there is none; decoders tag most frames, and PyAV neither shows nor changes the tag.
 """
 
+import threading
 from fractions import Fraction
 
 from av import VideoFormat, VideoFrame
@@ -13,9 +14,11 @@ from av.filter import Graph
 # Names of FFmpeg, in the order of ITU-T H.273 (Chroma420SampleLocType).
 CHROMA_LOCATIONS = ("left", "center", "topleft", "top", "bottomleft", "bottom")
 _ANY_TIME_BASE = Fraction(1, 1000)
+# All threads have one level.
+_log_level = threading.Lock()
 
 
-def chroma_location(frame: VideoFrame, *, full_range: bool) -> str:
+def find_chroma_location(frame: VideoFrame, *, full_range: bool) -> str:
     """Returns the location of the chroma samples of a decoded frame, one of `CHROMA_LOCATIONS`.
 
     Args:
@@ -42,13 +45,14 @@ def tagged_chroma_location(frame: VideoFrame) -> str:
     """
     if not is_subsampled(frame.format):
         return ""
-    level = av_logging.get_level()
-    av_logging.set_level(av_logging.INFO)
-    try:
-        with av_logging.Capture(local=True) as lines:
-            _filtered(frame, "showinfo", "")
-    finally:
-        av_logging.set_level(level)
+    with _log_level:
+        level = av_logging.get_level()
+        av_logging.set_level(av_logging.INFO)
+        try:
+            with av_logging.Capture(local=True) as lines:
+                _filtered(frame, "showinfo", "")
+        finally:
+            av_logging.set_level(level)
     words = " ".join(text for _, name, text in lines if name == "showinfo").split()
     tags = [word.removeprefix("cl:") for word in words if word.startswith("cl:")]
     return tags[0] if tags and tags[0] in CHROMA_LOCATIONS else ""

@@ -34,21 +34,25 @@ def correct_colours(frames: np.ndarray, source: np.ndarray, colour: str) -> np.n
     """
     if colour == "none":
         return frames
-    return {"wavelet": wavelet, "adain": adain, "lab": lab}[colour](frames, source)
+    if colour == "adain":
+        return adain(frames, source, measured=_to_size(frames, source.shape[1:3]))
+    return {"wavelet": wavelet, "lab": lab}[colour](frames, source)
 
 
-def adain(target: np.ndarray, source: np.ndarray) -> np.ndarray:
+def adain(
+    target: np.ndarray, source: np.ndarray, *, measured: np.ndarray | None = None
+) -> np.ndarray:
     """Matches mean and standard deviation of each channel of each frame to those of a source.
 
     Args:
       target: frames to correct, `[F, H, W, 3]`.
-      source: frames with the right colours, `[F, h, w, 3]` in the range of `target`; those of
-        another size are compared with `target` averaged to that size.
+      source: frames with the right colours, `[F, h, w, 3]` in the range of `target`.
+      measured: `target` in a size that compares with `source`; by default as it is.
 
     Returns:
       Corrected frames `[F, H, W, 3]`, not clipped to any range.
     """
-    mean, std = _moments(_to_size(target, source.shape[1:3]))
+    mean, std = _moments(target if measured is None else measured)
     wanted_mean, wanted_std = _moments(source)
     return (target - mean) / std * wanted_std + wanted_mean
 

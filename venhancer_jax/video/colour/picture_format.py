@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from av import VideoFormat, VideoFrame
 from av.video.reformatter import ColorRange
 
-from venhancer_jax.video.colour.chroma_location import chroma_location
+from venhancer_jax.video.colour.chroma_location import find_chroma_location
 from venhancer_jax.video.exr_layers import Layer
 
 # Tags by ITU-T H.273.
@@ -123,7 +123,7 @@ def source_format(frame: VideoFrame) -> PictureFormat:
         primaries=primaries,
         transfer=LINEAR if is_float(layout.name) else transfer,
         full_range=full,
-        chroma_location=chroma_location(frame, full_range=full),
+        chroma_location=find_chroma_location(frame, full_range=full),
         tagged=any(map(_known, (frame.colorspace, frame.color_primaries, frame.color_trc))),
         mastering_display=_mastering_display(frame),
         content_light=_content_light(frame),

@@ -10,9 +10,8 @@ from av import VideoFrame
 from av.video.reformatter import ColorRange, VideoReformatter
 
 from venhancer_jax.video.colour.chroma_location import (
-    guessed_chroma_location,
+    find_chroma_location,
     is_subsampled,
-    tagged_chroma_location,
     with_chroma_location,
 )
 from venhancer_jax.video.colour.conversion import source_range, to_rgb
@@ -92,6 +91,7 @@ class PictureConverter:
         deep: bool = False,
         layers: bool = False,
         layer_names: Sequence[str] = (),
+        chroma_location: str = "",
     ) -> None:
         """Derives size and orientation.
 
@@ -102,6 +102,8 @@ class PictureConverter:
           layers: whether alpha is a fourth channel, in place of a black background, floats stay
             as they are.
           layer_names: channels of EXR pictures that follow those of the picture.
+          chroma_location: position of the samples of subsampled chroma; by default that of the
+            first frame.
         """
         self._deep, self._layers = deep or layers, layers
         self.orientation = Orientation.of(first_frame)
@@ -109,7 +111,9 @@ class PictureConverter:
         self._stored_height = first_frame.height
         self._reformatter = VideoReformatter()
         self._layer_names = tuple(layer_names)
-        self._chroma_is_tagged = bool(tagged_chroma_location(first_frame))
+        self._chroma_location = chroma_location or find_chroma_location(
+            first_frame, full_range=source_range(first_frame) == ColorRange.JPEG
+        )
 
     @property
     def width(self) -> int:
@@ -134,9 +138,8 @@ class PictureConverter:
         """
         has_alpha = frame.format.has_palette or any(c.is_alpha for c in frame.format.components)
         size = self._stored_width, self._stored_height
-        if not self._chroma_is_tagged and is_subsampled(frame.format):
-            full = source_range(frame) == ColorRange.JPEG
-            frame = with_chroma_location(frame, guessed_chroma_location(full_range=full))
+        if is_subsampled(frame.format):
+            frame = with_chroma_location(frame, self._chroma_location)
         if is_float(frame.format.name):
             image = _floats(frame, has_alpha)
             if (image.shape[1], image.shape[0]) != size:

@@ -167,7 +167,8 @@ def _file_info(path: Path, deinterlace: str) -> VideoInfo:
         first = decoded[0]
         timing, times, start = find_timing(source, drop_undecodable_start(pictures, first.pts))
         pixel_aspect = source.stream.sample_aspect_ratio or Fraction(1)
-        picture = PictureConverter(first, pixel_aspect)
+        stored = source_format(first)
+        picture = PictureConverter(first, pixel_aspect, chroma_location=stored.chroma_location)
         which = pictures_to_deinterlace(deinterlace, decoded, source.decoder)
         sound = source.container.streams.audio
         return VideoInfo(
@@ -182,7 +183,7 @@ def _file_info(path: Path, deinterlace: str) -> VideoInfo:
             rotation=picture.orientation.rotation,
             pixel_aspect=pixel_aspect,
             codec=source.decoder.codec.canonical_name,
-            picture=source_format(first),
+            picture=stored,
             variable_rate=timing.variable,
             on_grid=timing.on_grid,
             interlaced=is_interlaced(decoded, source.decoder),

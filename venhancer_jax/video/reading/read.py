@@ -173,7 +173,12 @@ def _read(
             if converter is None:
                 names = [layer.name for layer in info.picture.layers] if layers else []
                 converter = PictureConverter(
-                    frame, info.pixel_aspect, deep=deep, layers=layers, layer_names=names
+                    frame,
+                    info.pixel_aspect,
+                    deep=deep,
+                    layers=layers,
+                    layer_names=names,
+                    chroma_location=info.picture.chroma_location,
                 )
                 if not layers and is_high_dynamic_range(frame):
                     _log.warning("%s: HDR video is read without tone mapping", info.path)
