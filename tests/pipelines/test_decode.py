@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from venhancer_jax.models.autoencoders.config import VAEConfig
-from venhancer_jax.pipelines.tiles import Tiling
+from venhancer_jax.pipelines.tiles import LEAST_AREA, Tiling
 from venhancer_jax.pipelines.venhancer.decode import (
     DecoderPieces,
     PublishedPieces,
@@ -117,15 +117,8 @@ def test_large_frames_are_decoded_in_one_shape(vae: VAEConfig, size: tuple[int, 
     assert len(set(chunks)) == 1
     assert len({box.shape for box in boxes}) == 1
     _, rows, columns = boxes[0].shape
-    assert rows * columns * vae.pixels_per_latent**2 <= 720 * 1280
+    assert rows * columns <= LEAST_AREA
     assert len(boxes) * rows * columns < 1.26 * size[0] * size[1]
-
-
-@pytest.mark.parametrize("vae", [VAEConfig.svd(), VAEConfig.demo()], ids=["svd", "demo"])
-def test_a_720p_frame_is_one_tile_whatever_the_pixels_of_a_latent(vae: VAEConfig):
-    pixels = vae.pixels_per_latent
-    boxes = decoder_pieces(vae, VEnhancerOptions()).tiles((1, 720 // pixels, 1280 // pixels))
-    assert len(boxes) == 1
 
 
 def test_single_frames_are_decoded_once_and_by_themselves():

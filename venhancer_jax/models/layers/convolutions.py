@@ -9,13 +9,13 @@ from jax.typing import DTypeLike
 
 from venhancer_jax.models.layers.initializers import fan_in_normal
 from venhancer_jax.models.layers.linear import matmul_precision
-from venhancer_jax.sharding.mesh import is_sharded
+from venhancer_jax.sharding.mesh import cache_bytes, is_sharded
 from venhancer_jax.sharding.shard_map import pad_to_shards
 
 # Zeros before and after the rows, then before and after the columns.
 Padding = tuple[tuple[int, int], tuple[int, int]]
 
-# Input channels of a convolution are filled up to a multiple of this.
+# Input channels of a convolution on a processor are filled up to a multiple of this.
 _ALIGNED = 4
 _FRAMES = ("batch", "frame", None, None, None)
 
@@ -120,7 +120,8 @@ class Upsample(nnx.Module):
           size: rows and columns to keep, at the top left, such as those of an odd size before a
             downsampling.
         """
-        if size is None and not self.crop_rows and not is_sharded():
+        # Accelerators would pad the axes of length 2 between the phases.
+        if size is None and not self.crop_rows and cache_bytes() is not None:
             return self._in_phases(x)
         x = x.repeat(2, axis=-3).repeat(2, axis=-2)
         rows = x.shape[-3] - self.crop_rows
@@ -175,8 +176,8 @@ def convolve(
 
     With fewer output pixels than output channels, the patches that the kernel is multiplied with
     take less memory than the kernel. Their product with the kernel reads the kernel once, where a
-    convolution may read it again for every row of pixels. Channels of zeros are added to the three
-    of a picture: processors load four numbers together, and took eight times as long without.
+    convolution may read it again for every row of pixels. On processors a channel of zeros is added
+    to the three of a picture: four are loaded together, and three take eight times as long.
 
     Args:
       x: pictures `[N, H, W, C]`.
@@ -193,8 +194,8 @@ def convolve(
     rows = (x.shape[1] + sum(padding[0]) - height) // strides[0] + 1
     columns = (x.shape[2] + sum(padding[1]) - width) // strides[1] + 1
     missing = -channels_in % _ALIGNED
-    # The integers of `int8` come with their scales, and are padded nowhere.
-    if missing and isinstance(kernel, jax.Array):
+    # Accelerators align channels themselves; the integers of `int8` come with their scales.
+    if missing and cache_bytes() is not None and isinstance(kernel, jax.Array):
         x = jnp.pad(x, ((0, 0), (0, 0), (0, 0), (0, missing)))
         kernel = jnp.pad(kernel, ((0, 0), (0, 0), (0, missing), (0, 0)))
     # The compiler knows how to exchange the borders of a sharded convolution.

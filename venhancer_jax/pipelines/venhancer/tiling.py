@@ -6,7 +6,7 @@ import jax.numpy as jnp
 
 from venhancer_jax.models.autoencoders.config import VAEConfig
 from venhancer_jax.pipelines.system import LoadedNetwork
-from venhancer_jax.pipelines.tiles import Tiling, latents_that_fit
+from venhancer_jax.pipelines.tiles import LEAST_AREA, Tiling, latents_that_fit
 from venhancer_jax.pipelines.venhancer.options import VEnhancerOptions
 from venhancer_jax.sharding.mesh import num_shards
 
@@ -15,8 +15,6 @@ from venhancer_jax.sharding.mesh import num_shards
 # borders of the denoiser's tiles is that of whole frames within 1 percent.
 _VAE_MARGIN, _VAE_MARGIN_ATTENTION = 4, 6
 _DENOISER_MARGIN = 6
-# Pixels of a 720p frame. Smaller tiles take as long for a pixel, and decode more of them twice.
-_DECODER_PIXELS = 720 * 1280
 # Arrays of the first level that are held together: planned programs of the published networks take
 # a little less.
 _DENOISER_ARRAYS, _ENCODER_ARRAYS = 32, 8
@@ -62,4 +60,4 @@ def encoder_tiling(vae: LoadedNetwork, options: VEnhancerOptions) -> Tiling:
 def decoder_tiling(vae: VAEConfig) -> Tiling:
     """Returns the tiles of the decoder unless options request others."""
     margin = _VAE_MARGIN_ATTENTION if vae.mid_attention else _VAE_MARGIN
-    return Tiling(area=_DECODER_PIXELS // vae.pixels_per_latent**2, margin=margin)
+    return Tiling(area=LEAST_AREA, margin=margin)
