@@ -1,5 +1,6 @@
 """UNet and ControlNet: sizes, conditions, starts at zero, types."""
 
+import dataclasses
 import functools
 
 import jax
@@ -22,6 +23,7 @@ from pipelines.tiny_system import random_params
 
 from venhancer_jax.models.functional import (
     Constructor,
+    FunctionalModule,
     count_parameters,
     functionalize,
     with_prefix,
@@ -151,7 +153,8 @@ def test_temporal_modules_see_all_frames():
 
 def test_a_network_built_again_compiles_nothing():
     """A model that is loaded a second time runs the programs of the first one."""
-    first, other = controlled()[0], catalog.build("venhancer", UNet3DConfig.tiny())
+    smaller = dataclasses.replace(CONFIG, width=32, blocks_per_level=0, attention_levels=())
+    first, other = controlled()[0], catalog.build("venhancer", smaller)
     usual()
     functionalize.cache_clear()
     again = catalog.build("venhancer", CONFIG)
@@ -163,29 +166,35 @@ def test_a_network_built_again_compiles_nothing():
     assert first is not again
     assert first == again and hash(first) == hash(again)
     assert first != other
-    assert catalog.build("vae", catalog.config_class("vae")()) != first
+    assert catalog.build("no_text", catalog.config_class("no_text")()) != first
 
 
-@pytest.fixture(scope="module")
-def by_dtype() -> dict[str, jax.Array]:
-    """Predictions of one small UNet in three types."""
+def of_type(dtype: str) -> FunctionalModule:
+    """The smallest UNet, in a type."""
+    config = UNet3DConfig.tiny(
+        width=32, multipliers=(1,), blocks_per_level=0, attention_levels=(),
+        context_width=16, dtype=jnp.dtype(dtype),
+    )  # fmt: skip
+    return functionalize(Constructor(UNet3D, config))
+
+
+def test_half_precision_answers_in_float32():
+    network = of_type("bfloat16")
+    params = {n: jax.ShapeDtypeStruct(x.shape, jnp.bfloat16) for n, x in network.shapes.items()}
+    assert jax.eval_shape(network, params, X, T, TEXT).dtype == jnp.float32
+
+
+@pytest.mark.slow  # test_precision shows the types of all products
+def test_half_precision_stays_close():
     found = {}
     for dtype in ("float32", "bfloat16", "float16"):
-        config = UNet3DConfig.tiny(
-            width=32, multipliers=(1,), blocks_per_level=0, attention_levels=(),
-            context_width=16, dtype=jnp.dtype(dtype),
-        )  # fmt: skip
-        network = functionalize(Constructor(UNet3D, config))
+        network = of_type(dtype)
         params = {n: jnp.asarray(x, dtype) for n, x in random_params(network).items()}
         found[dtype] = call(network, params, X, T, TEXT, {})
-    return found
+    exact = found.pop("float32")
+    errors = {name: distance(x, exact) for name, x in found.items()}
 
-
-def test_half_precision_stays_close_and_answers_in_float32(by_dtype: dict[str, jax.Array]):
-    exact = by_dtype.pop("float32")
-    errors = {name: distance(x, exact) for name, x in by_dtype.items()}
-
-    assert all(x.dtype == jnp.float32 and bool(jnp.isfinite(x).all()) for x in by_dtype.values())
+    assert all(x.dtype == jnp.float32 and bool(jnp.isfinite(x).all()) for x in found.values())
     assert 1e-4 < errors["bfloat16"] < 5e-2
     assert errors["float16"] < errors["bfloat16"] / 4
 
