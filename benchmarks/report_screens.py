@@ -10,11 +10,11 @@ from pathlib import Path
 
 from absl import app, flags
 
+from benchmarks.browser import BROWSER_FLAGS
+
 PAGE = flags.DEFINE_string("page", None, "page to show", required=True)
 FOLDER = flags.DEFINE_string("folder", None, "folder to write to", required=True)
 WIDTHS = flags.DEFINE_list("widths", ["360", "768", "1440"], "widths of the window in pixels")
-
-BROWSER_FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 
 
 def main(argv: list[str]) -> None:

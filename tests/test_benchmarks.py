@@ -13,7 +13,7 @@ from benchmarks.measure import compared
 from venhancer_jax.pipelines.registry import SYSTEMS
 
 BENCHMARKS = sorted(p.stem for p in (Path(__file__).parents[1] / "benchmarks").glob("[!_]*.py"))
-WITHOUT_MAIN = ("measure", "denoiser", "random_system")
+WITHOUT_MAIN = ("browser", "measure", "denoiser", "plain_system", "random_system")
 TIMES = {"first_seconds", "seconds", "median_seconds", "tflop", "tflop_per_second", "mfu"}
 HOST = {"device", "devices", "jax", "peak_gib"}
 SMALL = ["--preset=debug", "--frames=3", "--height=10", "--width=8"]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from report.report_clips import ATTACK, HOSTILE, RUN, config_of, make_pair
 
-from benchmarks.report_screens import BROWSER_FLAGS
+from benchmarks.browser import BROWSER_FLAGS
 from venhancer_jax.report import Failure, write_index, write_report
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
