@@ -14,6 +14,7 @@ pytest.importorskip("playwright", reason="needs Playwright: pip install playwrig
 from app.conftest import TOY
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from benchmarks.browser import BROWSER_FLAGS
 from venhancer_jax.app.arguments import config_of, rows_of
 from venhancer_jax.app.files import Folders
 from venhancer_jax.app.jobs import JobQueue
@@ -23,7 +24,6 @@ from venhancer_jax.pipelines.registry import SYSTEMS
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome") or ""
 pytestmark = pytest.mark.skipif(not CHROMIUM, reason="needs Chromium: apt-get install chromium")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 # Seconds to wait at each frame: long enough for a click in between.
 START = [TOY, "--config.delay=0.06"]
 MAX_UPLOAD = 200_000
@@ -54,7 +54,7 @@ def address(work: Path) -> Iterator[str]:
 def browser() -> Iterator[Browser]:
     expect.set_options(timeout=30_000)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=BROWSER_FLAGS)
         yield browser
         browser.close()
 
