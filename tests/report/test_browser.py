@@ -108,8 +108,18 @@ def wait_for(page: Any, condition: str) -> None:
     raise AssertionError(condition)
 
 
-@pytest.mark.parametrize("name", ["report", "index"])
-@pytest.mark.parametrize(("width", "scheme"), [(360, "dark"), (768, "light"), (1440, "dark")])
+@pytest.mark.parametrize(
+    ("name", "width", "scheme"),
+    [
+        ("report", 360, "dark"),
+        ("report", 768, "light"),
+        ("index", 360, "light"),
+        # The contrasts are of colours that the first three have as well.
+        pytest.param("report", 1440, "dark", marks=pytest.mark.slow),
+        pytest.param("index", 768, "dark", marks=pytest.mark.slow),
+        pytest.param("index", 1440, "dark", marks=pytest.mark.slow),
+    ],
+)
 def test_widths_and_schemes(opened: Any, name: str, width: int, scheme: str):
     page = opened(name, viewport={"width": width, "height": 800}, color_scheme=scheme)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
