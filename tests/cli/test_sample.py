@@ -275,6 +275,7 @@ def started(folder: Path, *arguments: str) -> subprocess.Popen:
     )
 
 
+@pytest.mark.slow
 def test_demo_from_another_folder(folder: Path):
     process = started(folder)
     printed, problems = process.communicate(timeout=600)

@@ -49,6 +49,7 @@ def test_the_step_no_longer_projects():
     assert saved == count_flops(project, network.shapes, TEXT) > 0
 
 
+@pytest.mark.slow
 def test_every_block_takes_its_own():
     keys = text_kv(*controlled(), TEXT)
     usual = call(*controlled(), X, T, keys, CONDITIONS)

@@ -31,7 +31,9 @@ def _fresh(network: FunctionalModule, seed: int) -> dict[str, jax.Array]:
     return params
 
 
-@pytest.mark.parametrize("name", list(NETWORKS))
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[pytest.mark.slow] * (n != "vae")) for n in NETWORKS]
+)
 def test_each_parameter_is_what_its_layer_makes(name: str):
     network = NETWORKS[name]
     params, wanted = _fresh(network, 3), network.init(jax.random.key(3))

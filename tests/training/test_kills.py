@@ -9,7 +9,8 @@ from training.forked import fork_context
 from training.saver import save_forever
 
 
-@pytest.mark.parametrize("kills", [3, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("kills", [3, 20])
 def test_what_was_saved_outlives_kills(kills: int, tmp_path: Path):
     context = fork_context()
     chance, reported, restored = random.Random(0), 0, 0

@@ -101,6 +101,16 @@ def test_each_objective_is_sampled_as_it_is_trained(tiny_task: Task):
     for name, x in tiny_task.params.items():
         assert many.system.denoiser.params[name] is x
 
+
+@pytest.mark.slow
+def test_a_sample_has_size_and_contrast(tiny_task: Task):
+    assert isinstance(tiny_task.objective, Diffusion)
+    objective = OneStep(tiny_task.objective.conditioning, start=80)
+    params = tiny_task.params_by_network(tiny_task.params)
+    mesh = device_mesh({}, jax.devices()[:1])
+    one = make_sampler(
+        tiny_task.sources, objective, params, mesh=mesh, steps=7, interpolation="flow"
+    )
     sample = one(_example(2))
     assert sample.output.shape == (FRAMES, SIDE, SIDE, 3)
     assert sample.output.std() > 1

@@ -88,6 +88,7 @@ def test_a_real_network_starts_with_the_loss_of_one_device(
     assert on_four["sharded"] > 5
 
 
+@pytest.mark.slow
 def test_a_resumed_real_network_is_bit_equal(process: Started):
     on_four = _results(process, "tiny")
     _, second, again = on_four["losses"]

@@ -132,6 +132,7 @@ def judge(params: Params, frames: jax.Array) -> jax.Array:
     return frames @ params["kernel"] + params["bias"]
 
 
+@pytest.mark.slow
 def test_each_network_descends_its_own_loss(decoder_task: Task):
     """Against the losses of each network alone, in which the other is a constant."""
     batch, key = tiny_batch() | {"latents": jnp.asarray(LATENTS)}, jax.random.key(1)

@@ -143,7 +143,7 @@ def _decoder_features(
     decoder, found = module.decoder, {}
     x = z if module.post_quant_conv is None else module.post_quant_conv(z)
     found["decoder.conv_in"] = x = decoder.conv_in(x)
-    if decoder.condition_in is not None and decoder.condition_fuse is not None:
+    if condition is not None and decoder.condition_in and decoder.condition_fuse:
         found["decoder.condition_in"] = seen = decoder.condition_in(condition)
         found["decoder.condition_fuse"] = x = decoder.condition_fuse(x, seen, weight)
     found["decoder.mid_block"] = x = decoder.mid_block(x)

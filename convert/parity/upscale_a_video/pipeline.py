@@ -104,7 +104,7 @@ def _source(tensors: Mapping[str, np.ndarray], options: UpscaleAVideoOptions) ->
     frames = channels_last(tensors["image"])[0]
     count, height, width, _ = frames.shape
     clip = Clip(frames=count, height=height, width=width, rate=_RATE)
-    return Source(plan_clip(clip, options), frames, frames[0])
+    return Source(plan_clip(clip, options), frames)
 
 
 def _noise(tensors: Mapping[str, np.ndarray]) -> RecordedNoise:
