@@ -1,12 +1,16 @@
 """Chroma samples are read from and written to the position that the tag of a picture says."""
 
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
 from av import VideoFrame
 from av.video.reformatter import ColorRange, VideoReformatter
 
+from benchmarks.media.inputs import make_video
+from venhancer_jax.video import probe
+from venhancer_jax.video.colour import chroma_location
 from venhancer_jax.video.colour.chroma_location import tagged_chroma_location, with_chroma_location
 from venhancer_jax.video.colour.encoded_picture import to_picture
 from venhancer_jax.video.colour.output_format import output_format
@@ -101,3 +105,22 @@ def test_outputs_keep_what_their_codec_stores(
 ) -> None:
     target = output_format(source, codec=codec, width=64, height=48, pixel_format=pixel_format)
     assert target.chroma_location == expected
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs Linux's list of threads")
+def test_no_decoder_works_ahead_while_the_log_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Its threads would wait for this one to log, and this one for them when the decoder ends."""
+    make_video(tmp_path / "a.mp4", np.zeros((30, 64, 64, 3), np.uint8))
+    original, threads = chroma_location._filtered, []
+
+    def filtered(frame: VideoFrame, name: str, arguments: str) -> VideoFrame:
+        if name == "showinfo":
+            tasks = Path("/proc/self/task").glob("*/comm")
+            threads.append([task.read_text() for task in tasks if "av:" in task.read_text()])
+        return original(frame, name, arguments)
+
+    monkeypatch.setattr(chroma_location, "_filtered", filtered)
+    probe(tmp_path / "a.mp4")
+    assert threads and not any(threads)

@@ -5,6 +5,7 @@ there is none; decoders tag most frames, and PyAV neither shows nor changes the 
 """
 
 import threading
+import time
 from fractions import Fraction
 
 from av import VideoFormat, VideoFrame
@@ -53,6 +54,8 @@ def tagged_chroma_location(frame: VideoFrame) -> str:
                 _filtered(frame, "showinfo", "")
         finally:
             av_logging.set_level(level)
+            # Threads of decoders that log now wait for this one, and must not when they end.
+            time.sleep(0.001)
     words = " ".join(text for _, name, text in lines if name == "showinfo").split()
     tags = [word.removeprefix("cl:") for word in words if word.startswith("cl:")]
     return tags[0] if tags and tags[0] in CHROMA_LOCATIONS else ""

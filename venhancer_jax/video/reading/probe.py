@@ -156,8 +156,9 @@ def _with_layers(info: VideoInfo) -> VideoInfo:
 def _file_info(path: Path, deinterlace: str) -> VideoInfo:
     with open_source(path) as source:
         pictures = list_pictures(source)
-    # A second pass, as not every format can go back to its first frame.
-    with open_source(path) as source:
+    # A second pass, as not every format can go back to its first frame. FFmpeg's log is read, for
+    # which threads of the decoder would wait while the decoder's end waits for them.
+    with open_source(path, threads=False) as source:
         decoded = list(islice(source.frames(allow_damaged=True), _DECODED_PICTURES))
         if not decoded:
             raise InputError(

@@ -147,11 +147,12 @@ def codec_name(stream: AudioStream) -> str:
 
 
 @contextmanager
-def open_source(path: Path) -> Iterator[VideoSource]:
+def open_source(path: Path, *, threads: bool = True) -> Iterator[VideoSource]:
     """Opens a video for reading.
 
     Args:
       path: video or image file.
+      threads: whether the decoder works ahead in threads of its own.
 
     Raises:
       InputError: the path is missing or a folder, or the file is empty, cut short, or has no
@@ -171,7 +172,7 @@ def open_source(path: Path) -> Iterator[VideoSource]:
             found = f"only sound ({codec_name(sound[0])})" if sound else "only text or data"
             raise InputError(f"{path}: {found} in this file. Give a video or an image.")
         stream = streams[0]
-        stream.thread_type = "AUTO"
+        stream.thread_type = "AUTO" if threads else "NONE"
         yield VideoSource(
             path=path, container=container, stream=stream, decoder=_decoder(path, stream)
         )
