@@ -44,9 +44,19 @@ _CLOUD = "needs a cloud project or a cluster"
 _SUITE = "runs all tests"
 _SMALL_WEIGHTS = (
     f"--config.checkpoint={_DENOISER} --config.vae_checkpoint={_VAE}"
-    f" --config.text_checkpoint={_TEXT} --config.steps=1"
+    f" --config.text_checkpoint={_TEXT} --config.solver_mode=normal --config.steps=1"
+    " --config.guidance_scale=1 --config.max_frames=2"
 )
 _TRAIN = {"configs/train_venhancer.py": "configs/train_debug.py"}
+_UPSCALE = {
+    "configs/train_upscale_a_video.py": "configs/train_upscale_a_video_debug.py",
+    "configs/train_upscale_a_video_decoder.py": "configs/train_upscale_a_video_decoder_debug.py",
+    "=RUN/weights": "=upscaler/weights/unet",
+    "=WEIGHTS/x4_upscaler": "=upscaler/weights/unet",
+    "=WEIGHTS/x4_vae": "=upscaler/weights/vae",
+    "=WEIGHTS/x4_text": "=upscaler/weights/text_encoder",
+    "100000": "2",
+}
 _PRIOR = {
     "=WEIGHTS": f"={_DENOISER}",
     "=VAE": f"={_VAE}",
@@ -66,11 +76,12 @@ RULES = (
     Rule("--plan=", add="--plan_effort=quick"),
     Rule("=configs/venhancer.py", add=_SMALL_WEIGHTS),
     Rule("=configs/upscale_a_video.py", {"=FOLDER": "=upscaler/weights", "24,26,28": "0"},
-         "--config.steps=1"),
+         "--config.steps=1 --config.max_frames=2"),
     Rule("sample --config=venhancer ...", {"...": f"--config.input=in.mp4 {_SMALL_WEIGHTS}"}),
     Rule("enhance_beam", {"=...": "=configs/venhancer.py", "=DIR": "=VIDEOS", "output=VIDEOS":
          "output=enhanced"}, f"{_SMALL_WEIGHTS} --config.max_frames=2"),
     Rule("train_venhancer", _TRAIN | _PRIOR, "--config.steps=1"),
+    Rule("train_upscale_a_video", _UPSCALE, "--config.steps=1"),
     Rule("train_demo", add="--config.steps=1"),
     Rule("evaluate", {"OUT": "in.mp4", "REFERENCE": "in.mp4"}, "--metrics=psnr"),
     Rule("convert.parity FILE", {"FILE_OR_FOLDER...": _RECORDING}),

@@ -37,6 +37,9 @@ def initialize_distributed(config: ConfigDict) -> None:
     `config.coordinator` is the `host:port` of the first process, the same for all, together with
     the process's own `config.process_id` and their number `config.process_count`. Must come before
     anything that uses a device.
+
+    Raises:
+      InputError: `config.distributed` without a pod, Slurm or coordinator.
     """
     if config.coordinator:
         jax.distributed.initialize(
@@ -46,7 +49,14 @@ def initialize_distributed(config: ConfigDict) -> None:
             heartbeat_timeout_seconds=_HEARTBEAT_SECONDS,
         )
     elif config.distributed:
-        jax.distributed.initialize(heartbeat_timeout_seconds=_HEARTBEAT_SECONDS)
+        try:
+            jax.distributed.initialize(heartbeat_timeout_seconds=_HEARTBEAT_SECONDS)
+        except ValueError as error:
+            raise InputError(
+                "distributed=True: found no TPU pod and no Slurm job. On one machine set"
+                " --config.distributed=False; elsewhere set coordinator, process_id and"
+                " process_count"
+            ) from error
 
 
 def share_interrupts() -> None:
