@@ -20,6 +20,7 @@ import numpy as np
 from av.error import FFmpegError
 from safetensors.numpy import save_file
 
+from benchmarks.robustness import sums_system
 from benchmarks.robustness.clips import moving_square, write_clip
 from benchmarks.robustness.sums_system import CONFIG
 from venhancer_jax.assets import demo_weights
@@ -28,6 +29,7 @@ from venhancer_jax.convert import __main__ as convert
 from venhancer_jax.errors import InputError
 from venhancer_jax.pipelines import run as runs
 from venhancer_jax.pipelines.config import enhancement_config, settings_of
+from venhancer_jax.pipelines.registry import SYSTEMS
 from venhancer_jax.settings import help_rows
 
 SUMS = ["--config=sums.py", "--config.window=6", "--config.segment_windows=1"]
@@ -231,6 +233,7 @@ def _config(draw: random.Random, base: Path) -> tuple[str, Callable[[], int], An
         Path("random.py").write_text(text)
         arguments = ["--config=random.py", "--config.input=in.mp4", "--config.output=out.mp4"]
     else:
+        SYSTEMS[sums_system.NAME] = sums_system.__name__
         system = draw.choice(["sums", "sums", "venhancer", "upscale_a_video"])
         keys = sorted(set(enhancement_config(system)) - _SKIPPED)
         chosen = {"input": "in.mp4", "output": "out.mp4"}
