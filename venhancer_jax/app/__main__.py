@@ -47,27 +47,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parse(arguments: Sequence[str]) -> tuple[list[str], dict[str, str]] | None:
     """Returns the arguments that are settings, checked, and the flags; None after `--help`."""
-    from venhancer_jax.cli.sample import DEFAULT_CONFIG
-    from venhancer_jax.command_line import parse_config
-    from venhancer_jax.pipelines.config import (
-        check_values,
-        checked_config,
-        settings_of,
-        system_of,
-        unknown_key,
-    )
+    from venhancer_jax.cli.sample import parse_sample_config
+    from venhancer_jax.pipelines.config import check_values
 
-    config, flags = parse_config(
-        __doc__,
-        arguments,
-        DEFAULT_CONFIG,
-        _FLAGS,
-        settings=lambda config: settings_of(system_of(config)),
-        explain=lambda key, config: unknown_key(key, system_of(config)),
-    )
+    config, flags = parse_sample_config(arguments, _FLAGS, __doc__)
     if config is None:
         return None
-    check_values(checked_config(config))
+    check_values(config)
     own = tuple(f"--{name}" for name in _FLAGS)
     start = [a for a in arguments if a.partition("=")[0].replace("---", "--") not in own]
     return start, flags

@@ -57,13 +57,21 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def parse_sample_config(
-    arguments: Sequence[str], flags: Sequence[str] = SAMPLE_FLAGS
+    arguments: Sequence[str],
+    flags: Sequence[str] = SAMPLE_FLAGS,
+    about: str | None = __doc__,
 ) -> tuple[ConfigDict | None, dict[str, str]]:
-    """Reads an enhancement config from the command line; see `parse_config`."""
+    """Reads an enhancement config from the command line; see `parse_config`.
+
+    Args:
+      arguments: command-line arguments without the program.
+      flags: names of the flags besides the config.
+      about: text that `--help` begins with.
+    """
     from venhancer_jax.pipelines.config import checked_config, settings_of, system_of, unknown_key
 
     config, values = parse_config(
-        __doc__,
+        about,
         arguments,
         DEFAULT_CONFIG,
         flags,
