@@ -21,7 +21,7 @@ from venhancer_jax.cli.sample import parse_sample_config
 from venhancer_jax.errors import InputError
 from venhancer_jax.report import page_path, pictures, write_report
 from venhancer_jax.report.changes import MOST_FRAMES, measure_changes, sampled_runs
-from venhancer_jax.report.clips import open_output, open_source
+from venhancer_jax.report.clips import open_input, open_output
 from venhancer_jax.report.html import read_record
 from venhancer_jax.report.pictures import choose_frames, encode_loop, encode_picture
 from venhancer_jax.report.settings import config_of_job, repeat_command, setting_rows
@@ -224,7 +224,7 @@ def test_reference_of_another_size(pair: tuple[Path, Path], tmp_path: Path):
 
 
 def test_frames_are_those_of_the_same_time(pair: tuple[Path, Path]):
-    source, target = open_source(pair[0], None), open_output(pair[1], Fraction(20))
+    source, target = open_input(pair[0], None), open_output(pair[1], Fraction(20))
     changes = measure_changes(target, source, RUN)
     chosen = choose_frames(source, target, changes, RUN.scenes)
     assert list(chosen) == sorted(chosen)
@@ -238,7 +238,7 @@ def test_video_has_the_input_above_the_output_at_its_time(tmp_path: Path):
     source = make_video(tmp_path / "in.mp4", level_frames(8), rate=Fraction(10))
     darker = [frame - 5 for frame in level_frames(8) for _ in range(2)]
     target = make_video(tmp_path / "out.mp4", darker, rate=Fraction(20))
-    loop = encode_loop(open_source(source, None), open_output(target, Fraction(20)))
+    loop = encode_loop(open_input(source, None), open_output(target, Fraction(20)))
     assert loop is not None
     assert (loop.width, loop.height, loop.seconds) == (64, 48, 0.8)
     (tmp_path / "loop.mp4").write_bytes(base64.b64decode(loop.uri.partition(",")[2]))
@@ -261,7 +261,7 @@ def test_video_is_small_or_smaller(pair: tuple[Path, Path], monkeypatch: pytest.
 def test_part_that_was_enhanced_is_compared(pair: tuple[Path, Path]):
     config = config_of(*pair).unlock()
     config.start_time, config.max_frames = 0.3, 4
-    source = open_source(pair[0], config)
+    source = open_input(pair[0], config)
     assert (source.first, source.frames) == (3, 4)
     assert source.index_at(0.1) == 1
     assert abs(source.frame(1).mean() - 50) < 1  # of the fifth frame
@@ -287,7 +287,7 @@ def test_new_frames_are_no_seams(tmp_path: Path):
     source = level_frames(12, 32, 32)
     between = [[x, x + 2] for x in source]
     frames = [x.astype(np.uint8) for pair in between for x in pair]
-    before = open_source(make_video(tmp_path / "in.mp4", source, rate=Fraction(12)), None)
+    before = open_input(make_video(tmp_path / "in.mp4", source, rate=Fraction(12)), None)
     after = open_output(make_video(tmp_path / "out.mp4", frames, rate=Fraction(24)), Fraction(24))
     run = replace(RUN, segments=(6, 12), windows=(), scenes=(), rows=())
     time = measure_changes(after, before, run).time

@@ -16,6 +16,7 @@ from venhancer_jax.pipelines.system import Clip
 from venhancer_jax.settings import from_config
 from venhancer_jax.sharding.processes import log_on_main
 from venhancer_jax.video import (
+    VideoInfo,
     check_prompts,
     crop_bars,
     first_frame,
@@ -116,10 +117,8 @@ def check_job(config: ConfigDict, source: Path, target: Path, *, index: int) -> 
     Raises:
       InputError: the video cannot be read or the result cannot be written.
     """
-    rate = parse_fps(config.picture_fps, "picture_fps")
-    info = probe(source, deinterlace=config.deinterlace, picture_rate=rate)
-    if config.bars == "crop":
-        info = crop_bars(info)
+    files = from_config(FileOptions, config)
+    info, first, frames = find_part(source, files)
     prompt = prompt_for(
         source,
         index=index,
@@ -128,16 +127,8 @@ def check_job(config: ConfigDict, source: Path, target: Path, *, index: int) -> 
         name_as_prompt=config.name_as_prompt,
     )
     options = options_of(config, prompt)
-    files = from_config(FileOptions, config)
-    if files.start_time >= info.times.duration:
-        raise InputError(
-            f"start_time={files.start_time}: {source} lasts {float(info.times.duration):.3f} s;"
-            " give a time before its end"
-        )
-    first = first_frame(info, files.start_time, as_stored=True)
-    left = len(info.times) - first
     clip = Clip(
-        frames=min(left, files.max_frames or left),
+        frames=frames,
         height=info.height,
         width=info.width,
         rate=info.times.rate or len(info.times) / info.times.duration,
@@ -170,6 +161,34 @@ def check_job(config: ConfigDict, source: Path, target: Path, *, index: int) -> 
         log_on_main(f"{target}: not stored as in {source}: {'; '.join(lost)}")
     _check_writable(target)
     return job
+
+
+def find_part(source: Path, files: FileOptions) -> tuple[VideoInfo, int, int]:
+    """Finds the part of a video that is enhanced.
+
+    Args:
+      source: video to read.
+      files: settings of reading.
+
+    Returns:
+      Facts about the video, index of the first stored picture of the part, and number of its
+      pictures.
+
+    Raises:
+      InputError: the video cannot be read, or ends before the part.
+    """
+    rate = parse_fps(files.picture_fps, "picture_fps")
+    info = probe(source, deinterlace=files.deinterlace, picture_rate=rate)
+    if files.bars == "crop":
+        info = crop_bars(info)
+    if files.start_time >= info.times.duration:
+        raise InputError(
+            f"start_time={files.start_time}: {source} lasts {float(info.times.duration):.3f} s;"
+            " give a time before its end"
+        )
+    first = first_frame(info, files.start_time, as_stored=True)
+    left = len(info.times) - first
+    return info, first, min(left, files.max_frames or left)
 
 
 def _check_writable(target: Path) -> None:

@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 from ml_collections import ConfigDict
 
-from venhancer_jax.pipelines.options import parse_fps
-from venhancer_jax.video import VideoInfo, crop_bars, first_frame, probe, read_frames
+from venhancer_jax.pipelines.jobs import find_part
+from venhancer_jax.pipelines.options import FileOptions
+from venhancer_jax.settings import from_config
+from venhancer_jax.video import VideoInfo, probe, read_frames
 from venhancer_jax.video.colour.layers import Passage
 from venhancer_jax.video.colour.picture_format import PictureFormat
 
@@ -79,7 +81,7 @@ class Clip:
         return self.info.times.seconds(index) - self.info.times.seconds(self.first)
 
 
-def open_source(path: Path, config: ConfigDict | None) -> Clip:
+def open_input(path: Path, config: ConfigDict | None) -> Clip:
     """Opens the part of an input that was enhanced.
 
     Args:
@@ -87,18 +89,13 @@ def open_source(path: Path, config: ConfigDict | None) -> Clip:
       config: config of the enhancement; None for the whole input.
 
     Raises:
-      InputError: it cannot be read.
+      InputError: it cannot be read, or ends before the part.
     """
     if config is None:
         info = probe(path)
         return Clip(info=info, first=0, frames=len(info.times))
-    rate = parse_fps(config.picture_fps, "picture_fps")
-    info = probe(path, deinterlace=config.deinterlace, picture_rate=rate)
-    if config.bars == "crop":
-        info = crop_bars(info)
-    first = first_frame(info, config.start_time, as_stored=True)
-    left = len(info.times) - first
-    return Clip(info=info, first=first, frames=min(left, config.max_frames or left))
+    info, first, frames = find_part(path, from_config(FileOptions, config))
+    return Clip(info=info, first=first, frames=frames)
 
 
 def open_output(path: Path, rate: Fraction) -> Clip:

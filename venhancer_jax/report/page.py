@@ -13,7 +13,7 @@ from venhancer_jax.pipelines.config import enhancement_config
 from venhancer_jax.pipelines.run_record import RunRecord
 from venhancer_jax.report import html, plot
 from venhancer_jax.report.changes import Changes, measure_changes
-from venhancer_jax.report.clips import Clip, open_output, open_source
+from venhancer_jax.report.clips import Clip, open_input, open_output
 from venhancer_jax.report.facts import describe_pair
 from venhancer_jax.report.pictures import choose_frames, encode_loop, encode_pairs
 from venhancer_jax.report.scores import score
@@ -53,7 +53,7 @@ def write_report(
         config = _restored(older["config"])
     if run is None and older.get("run"):
         run = RunRecord.from_dict(older["run"])
-    before = open_source(source, config)
+    before = open_input(source, config)
     after = open_output(target, _picture_rate(before, config))
     changes = measure_changes(after, before, run)
     chosen = choose_frames(before, after, changes, () if run is None else run.scenes)
