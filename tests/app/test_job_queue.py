@@ -13,6 +13,7 @@ from venhancer_jax.app.request import make_requests
 from venhancer_jax.app.status import job_html, others_html
 from venhancer_jax.cli import sample
 from venhancer_jax.errors import InputError
+from venhancer_jax.pipelines.claims import Claim
 
 SLOW = {"delay": 0.08}
 Submit = Callable[..., Job]
@@ -147,6 +148,19 @@ def test_discarded_and_begun_again(submit: Submit, queue: JobQueue, work: Path):
     assert restarted.state == State.DONE and queue.jobs == [restarted]
     queue.discard(restarted)
     assert (work / "out.mp4").exists() and queue.jobs == []
+
+
+def test_what_another_run_resumed_is_not_discarded(submit: Submit, queue: JobQueue, work: Path):
+    job = submit("out.mp4", **SLOW)
+    wait(job, lambda: len([*work.glob("out.mp4.job/*.mp4")]) > 0)
+    queue.cancel(job)
+    wait(job)
+    with Claim(work / "out.mp4").held(wait=1.0):
+        with pytest.raises(InputError, match="another run is writing"):
+            queue.discard(job)
+        assert job in queue.jobs and [*work.glob("out.mp4.job/*.mp4")]
+    queue.discard(job)
+    assert queue.jobs == [] and not (work / "out.mp4.job").exists()
 
 
 def test_a_preview_waits_in_the_queue_and_touches_no_result(

@@ -15,6 +15,7 @@ from venhancer_jax.app.model import Model
 from venhancer_jax.app.request import Request
 from venhancer_jax.cli.sample import weight_facts
 from venhancer_jax.errors import InputError
+from venhancer_jax.pipelines.claims import Claim
 from venhancer_jax.pipelines.job import EnhanceJob
 from venhancer_jax.pipelines.job_folder import JobFolder, job_path
 from venhancer_jax.pipelines.jobs import check_job
@@ -245,14 +246,20 @@ class JobQueue:
                 job.cancelled.set()
 
     def discard(self, job: Job) -> None:
-        """Removes a job from the list, and its finished segments; results are kept."""
+        """Removes a job from the list, and its finished segments; results are kept.
+
+        Raises:
+          InputError: another run is writing the result.
+        """
         with self._changed:
             if job.state in ACTIVE or job not in self._jobs:
                 return
-            self._jobs.remove(job)
+            target = job.request.target
             if job.state != State.DONE and not job.request.preview:
-                self._folders.check_target(job.request.target)
-                JobFolder(job.request.target, {}, "").remove()
+                self._folders.check_target(target)
+                with Claim(target).held(wait=0.0):  # the command line may have resumed it
+                    JobFolder(target, {}, "").remove()
+            self._jobs.remove(job)
             self._request_file(job).unlink(missing_ok=True)
 
     def _add(self, job: Job) -> None:
