@@ -53,6 +53,7 @@ class VideoControlNet(nnx.Module):
         hint_t: jax.Array | None = None,
         scale: jax.Array | None = None,
         key_index: jax.Array | None = None,
+        added: jax.Array | None = None,
         only_first_level: bool = False,
     ) -> tuple[jax.Array, ...]:
         """Computes the features that are added to the outputs of the prior's encoder.
@@ -68,14 +69,15 @@ class VideoControlNet(nnx.Module):
           hint_t: time step of the noise in the hint, `[B]`.
           scale: upsampling factor of the key frames, `[B]`.
           key_index: index `[B, F]` of each frame in `hint`, -1 for frames to interpolate.
+          added: features `[B, F, h, w, C]` to add where those of the hint are added.
           only_first_level: whether to stop before the first downsampling.
 
         Returns:
           Features `[B, F, h', w', C']` for each output of the encoder.
         """
-        added = None
         if hint is not None and key_index is not None:
-            added = self.place_hints(hint, key_index)
+            hints = self.place_hints(hint, key_index)
+            added = hints if added is None else hints + added
         is_key = jnp.ones(x.shape[:2], bool) if key_index is None else key_index >= 0
         embedding = self.embed(t, hint_t, scale, is_key)
         features = self.encoder(
