@@ -67,7 +67,7 @@ def test_shares_of_one_start_the_last_step_from_the_noised_original(schedule):
         fresh = NOISE(STREAM, i - 1, SHAPE)
         assert found[i].tobytes() == np.asarray(schedule.add_noise(ORIGINAL, fresh, t)).tobytes()
     # The last step is free.
-    np.testing.assert_array_equal(found[-1], denoise(found[-2], TIMES[-1]))
+    np.testing.assert_array_equal(found[-1], denoise(jnp.asarray(found[-2]), TIMES[-1]))
 
 
 def test_each_step_mixes_by_the_share_of_the_time_it_reaches():
@@ -78,7 +78,8 @@ def test_each_step_mixes_by_the_share_of_the_time_it_reaches():
     for i in range(len(TIMES) - 1):
         t = TIMES[i + 1]
         share = 0.25 * (1 - np.cos(np.pi * t / 600))
-        x = steps.c_x[i] * found[i] + steps.c_x0[i] * np.asarray(denoise(found[i], TIMES[i]))
+        x0 = denoise(jnp.asarray(found[i]), TIMES[i])
+        x = steps.c_x[i] * found[i] + steps.c_x0[i] * np.asarray(x0)
         fresh = np.asarray(NOISE(STREAM, i, SHAPE))
         noised = schedule.alphas[t] * np.asarray(ORIGINAL) + schedule.sigmas[t] * fresh
         np.testing.assert_allclose(found[i + 1], (1 - share) * x + share * noised, atol=1e-5)
