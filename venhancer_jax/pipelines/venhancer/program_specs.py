@@ -17,7 +17,7 @@ from venhancer_jax.pipelines.venhancer.decode import (
     decoder_pieces,
 )
 from venhancer_jax.pipelines.venhancer.networks import VEnhancerNetworks
-from venhancer_jax.pipelines.venhancer.options import VEnhancerOptions
+from venhancer_jax.pipelines.venhancer.options import ControlledOptions
 from venhancer_jax.pipelines.venhancer.plan import VEnhancerPlan, plan_steps
 from venhancer_jax.pipelines.venhancer.tiling import encoder_tiling
 from venhancer_jax.sharding.mesh import num_shards
@@ -28,7 +28,7 @@ _LATENTS_HELD = 10
 
 
 def program_specs(
-    system: VEnhancerNetworks, plan: VEnhancerPlan, options: VEnhancerOptions
+    system: VEnhancerNetworks, plan: VEnhancerPlan, options: ControlledOptions
 ) -> list[ProgramSpec]:
     """Lists the programs of an enhancement, in the order of the run.
 
@@ -68,7 +68,7 @@ def program_specs(
     chunk, decoded, calls, buffers = _decoding(
         plan, decoder_pieces(system.vae.config, options), latent[:2], pieces
     )
-    encoded = plan.time.frames if options.interpolation == "flow" else plan.clip.frames
+    encoded = plan.time.frames if options.encodes_interpolated else plan.clip.frames
     step = StepPlan() if options.guided else StepPlan(difference=None)
     steps = plan_steps(system.schedule, options)
     network_calls = math.ceil(plan.window_count / windows) * count_network_calls(steps)
