@@ -20,9 +20,9 @@ def get_config() -> ConfigDict:
     config.vae = str(demo_weights() / "vae")
     config.start = "published"
     config.dtype = "float32"
-    config.batch = 8
+    config.batch = 4
     config.frames = 3
-    config.height = 64
+    config.height = 32
     config.width = 64
     config.augment.strides = (1,)
     config.augment.scales = (8.0,)

@@ -14,7 +14,7 @@ _ROWS = 128
 _SPEED = 6
 
 
-def synthetic(seed: int, frames: int, side: int) -> np.ndarray:
+def synthetic(seed: int, frames: int, size: tuple[int, int]) -> np.ndarray:
     """Draws a clip: soft colours that move, each with a texture too fine for the low-quality clip.
 
     Two textures, stripes or dots of random direction, period and colour, belong to the two sides of
@@ -23,29 +23,29 @@ def synthetic(seed: int, frames: int, side: int) -> np.ndarray:
     Args:
       seed: seed of the clip.
       frames: number of frames.
-      side: rows and columns of a frame, in pixels.
+      size: rows and columns of a frame, in pixels.
 
     Returns:
-      uint8 `[F, side, side, 3]`.
+      uint8 `[F, H, W, 3]`.
     """
     rng = np.random.default_rng(seed)
     margin = _SPEED * (frames - 1)
-    size = side + margin
-    cells = size // 12
-    soft = cv2.resize(rng.normal(size=(cells, cells)), (size, size), interpolation=cv2.INTER_CUBIC)
+    height, width = (n + margin for n in size)
+    cells = rng.normal(size=(height // 12, width // 12))
+    soft = cv2.resize(cells, (width, height), interpolation=cv2.INTER_CUBIC)
     share = 1 / (1 + np.exp(-6 * soft))[..., None]
-    first, second = (_texture(rng, size) for _ in range(2))
+    first, second = (_texture(rng, (height, width)) for _ in range(2))
     canvas = share * first + (1 - share) * second
     step = rng.integers(-_SPEED, _SPEED, 2, endpoint=True)
     start = np.where(step < 0, margin, 0)
     corners = [start + np.sign(step) * np.abs(step) * i for i in range(frames)]
-    clip = [canvas[y : y + side, x : x + side] for y, x in corners]
+    clip = [canvas[y : y + size[0], x : x + size[1]] for y, x in corners]
     return to_uint8(np.stack(clip).astype(np.float32))
 
 
-def _texture(rng: np.random.Generator, size: int) -> np.ndarray:
-    """Draws stripes or dots `[size, size, 3]` around a colour."""
-    rows, columns = np.mgrid[:size, :size]
+def _texture(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
+    """Draws stripes or dots `[*size, 3]` around a colour."""
+    rows, columns = np.mgrid[: size[0], : size[1]]
     angle, period, phases = rng.uniform(0, np.pi), rng.uniform(5, 8), rng.uniform(0, 6, 2)
     along = (np.cos(angle) * columns + np.sin(angle) * rows) * 2 * np.pi / period
     across = (np.cos(angle) * rows - np.sin(angle) * columns) * 2 * np.pi / period
@@ -57,18 +57,18 @@ def _texture(rng: np.random.Generator, size: int) -> np.ndarray:
     return colour + contrast * wave[..., None]
 
 
-def real(folder: Path, count: int, frames: int, side: int, seed: int) -> np.ndarray:
+def real(folder: Path, count: int, frames: int, size: tuple[int, int], seed: int) -> np.ndarray:
     """Crops clips from the videos of a folder, in turn.
 
     Args:
       folder: folder of videos.
       count: number of clips.
       frames: number of frames of a clip.
-      side: rows and columns of a frame, in pixels.
+      size: rows and columns of a frame, in pixels.
       seed: seed of positions.
 
     Returns:
-      uint8 `[count, F, side, side, 3]`.
+      uint8 `[count, F, H, W, 3]`.
     """
     rng, clips = np.random.default_rng(seed), []
     paths = list_videos(folder)
@@ -81,8 +81,11 @@ def real(folder: Path, count: int, frames: int, side: int, seed: int) -> np.ndar
         seconds = float(start / info.rate)
         read = np.stack([*read_frames(info, start_time=seconds, max_frames=span)][::2])
         small = shrink_to_cover(read, _ROWS, _ROWS)
-        top, left = (rng.integers(0, n - side, endpoint=True) for n in small.shape[1:3])
-        clips.append(small[:frames, top : top + side, left : left + side])
+        top, left = (
+            int(rng.integers(0, whole - part, endpoint=True))
+            for whole, part in zip(small.shape[1:3], size, strict=True)
+        )
+        clips.append(small[:frames, top : top + size[0], left : left + size[1]])
     return np.stack(clips)
 
 

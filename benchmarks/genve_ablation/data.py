@@ -14,7 +14,8 @@ from venhancer_jax.files import atomic_file
 from venhancer_jax.training.objective import Batch
 from venhancer_jax.training.tasks import Task
 
-SCALE = 8
+# Frames of a clip, their rows and columns, and how much smaller the low-quality clip is.
+FRAMES, SIZE, SCALE = 3, (32, 64), 8
 KINDS = ("synthetic", "real")
 # Clips that are encoded together.
 _AT_ONCE = 16
@@ -64,15 +65,7 @@ def joined(parts: list[Examples]) -> Examples:
 
 
 def load(
-    path: Path,
-    task: Task,
-    kind: str,
-    count: int,
-    frames: int,
-    side: int,
-    *,
-    held_out: bool,
-    folder: Path | None,
+    path: Path, task: Task, kind: str, count: int, *, held_out: bool, folder: Path | None
 ) -> Examples:
     """Loads examples, or creates and stores them.
 
@@ -81,8 +74,6 @@ def load(
       task: task with the VAE.
       kind: one of `KINDS`.
       count: number of clips.
-      frames: number of frames of a clip.
-      side: rows and columns of a frame, in pixels.
       held_out: whether the clips are others than those of training.
       folder: folder of the real clips.
     """
@@ -91,14 +82,14 @@ def load(
             return Examples(**arrays)
     if kind == "synthetic":
         first = 10**6 if held_out else 0
-        target = np.stack([clips.synthetic(first + i, frames, side) for i in range(count)])
+        target = np.stack([clips.synthetic(first + i, FRAMES, SIZE) for i in range(count)])
     else:
         assert folder is not None
         part = folder / ("heldout" if held_out else "train")
-        target = clips.real(part, count, frames, side, seed=int(held_out))
+        target = clips.real(part, count, FRAMES, SIZE, seed=int(held_out))
     low = np.stack([clips.degraded(clip, SCALE) for clip in target])
     latents = dict(_encoded(task, target, low))
-    flow = np.stack([flows_to(frames // 2, clip, latents["low"].shape[2:4]) for clip in low])
+    flow = np.stack([flows_to(FRAMES // 2, clip, latents["low"].shape[2:4]) for clip in low])
     examples = Examples(latents["video"], latents["low"], flow, target)
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_file(path) as partial, partial.open("wb") as file:

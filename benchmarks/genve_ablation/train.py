@@ -14,6 +14,8 @@ from ml_collections import ConfigDict
 from benchmarks.genve_ablation.data import Examples
 from configs.train_genve_ablation import get_config
 from venhancer_jax.models.functional import Params
+from venhancer_jax.training.diffusion import Diffusion
+from venhancer_jax.training.genve.conditioning import Conditioning
 from venhancer_jax.training.state import make_optimizer
 from venhancer_jax.training.tasks import Task, task_of
 
@@ -74,14 +76,16 @@ def fit(
     """
     task = row_task(row, **changes)
     frozen = dict(task.frozen) | {"denoiser": start["denoiser"]}
-    step, optimizer = _step(row, steps, **changes)
+    step, optimizer = _step(row_config(row, **changes).reference.fusion, steps, **changes)
     # Copies, which the step may overwrite.
     params = {name: jnp.array(x) for name, x in start["params"].items()}
     state, losses, since = optimizer.init(params), [], time.perf_counter()
     arrays = {name: jnp.asarray(x) for name, x in vars(examples).items() if name != "frames"}
-    key = jax.random.key(seed)
+    key, encode = jax.random.key(seed), _encode(row, **changes)
     for i in range(steps):
-        params, state, loss = step(params, state, frozen, arrays, jax.random.fold_in(key, i))
+        of_step = jax.random.fold_in(key, i)
+        example = encode(frozen, arrays, of_step)
+        params, state, loss = step(params, state, frozen, example, of_step)
         losses.append(loss)
         if i % 50 == 49 or i == steps - 1:
             mean = np.mean([float(x) for x in losses[-50:]])
@@ -90,12 +94,32 @@ def fit(
     return params
 
 
-# Compiled once for all seeds of a row.
 @functools.cache
-def _step(row: str, steps: int, **changes: Any) -> tuple[Any, optax.GradientTransformation]:
-    """Returns the compiled step of a row, and its optimizer."""
-    task, config = row_task(row, **changes), row_config(row, **changes)
+def _encode(row: str, **changes: Any) -> Any:
+    """Returns the compiled function from all latents to the encoded examples of a step."""
+    conditioning, config = conditioning_of(row_task(row, **changes)), row_config(row, **changes)
     low, high = config.augment.noise_levels
+
+    @jax.jit
+    def encode(frozen, arrays, key):
+        draw, noise, own = jax.random.split(key, 3)
+        index = jax.random.randint(draw, (config.batch,), 0, len(arrays["video"]))
+        level = jax.random.randint(noise, (config.batch,), low, high + 1)
+        batch = Examples(**arrays, frames=np.zeros(0)).batch(index, level)
+        return conditioning.example(frozen, batch, own)
+
+    return encode
+
+
+# Rows of one fusion differ in their examples only, and share the program that takes long to
+# compile.
+@functools.cache
+def _step(fusion: str, steps: int, **changes: Any) -> tuple[Any, optax.GradientTransformation]:
+    """Returns the compiled step of all rows with a kind of fusion, and its optimizer."""
+    row = next(row for row, settings in ROWS.items() if settings["fusion"] == fusion)
+    task, config = row_task(row, **changes), row_config(row, **changes)
+    assert isinstance(task.objective, Diffusion)
+    objective = task.objective
     optimizer = make_optimizer(
         learning_rate=config.learning_rate,
         warmup_steps=min(config.warmup_steps, steps // 2),
@@ -105,17 +129,19 @@ def _step(row: str, steps: int, **changes: Any) -> tuple[Any, optax.GradientTran
     )
 
     @functools.partial(jax.jit, donate_argnums=(0, 1))
-    def step(params, state, frozen, arrays, key):
-        draw, noise, own = jax.random.split(key, 3)
-        index = jax.random.randint(draw, (config.batch,), 0, len(arrays["video"]))
-        level = jax.random.randint(noise, (config.batch,), low, high + 1)
-        data = Examples(**arrays, frames=np.zeros(0)).batch(index, level)
-
+    def step(params, state, frozen, example, key):
         def loss_of(params: Params) -> jax.Array:
-            return task.objective.loss(params, frozen, data, own)[0]
+            return objective.loss_of(params, frozen, example, key)[0]
 
         loss, gradients = jax.value_and_grad(loss_of)(params)
         updates, state = optimizer.update(gradients, state, params)
         return optax.apply_updates(params, updates), state, loss
 
     return step, optimizer
+
+
+def conditioning_of(task: Task) -> Conditioning:
+    """Returns the networks of a task, and what happens to a reference."""
+    assert isinstance(task.objective, Diffusion)
+    assert isinstance(task.objective.conditioning, Conditioning)
+    return task.objective.conditioning
