@@ -76,16 +76,19 @@ def fit(
     """
     task = row_task(row, **changes)
     frozen = dict(task.frozen) | {"denoiser": start["denoiser"]}
-    step, optimizer = _step(row_config(row, **changes).reference.fusion, steps, **changes)
+    config = row_config(row, **changes)
+    optimizer, update = _optimizer(config.learning_rate, config.warmup_steps, steps)
     # Copies, which the step may overwrite.
     params = {name: jnp.array(x) for name, x in start["params"].items()}
     state, losses, since = optimizer.init(params), [], time.perf_counter()
     arrays = {name: jnp.asarray(x) for name, x in vars(examples).items() if name != "frames"}
     key, encode = jax.random.key(seed), _encode(row, **changes)
+    gradients_of = _gradients(config.reference.fusion)
     for i in range(steps):
         of_step = jax.random.fold_in(key, i)
         example = encode(frozen, arrays, of_step)
-        params, state, loss = step(params, state, frozen, example, of_step)
+        loss, gradients = gradients_of(params, frozen, example, of_step)
+        params, state = update(params, state, gradients)
         losses.append(loss)
         if i % 50 == 49 or i == steps - 1:
             mean = np.mean([float(x) for x in losses[-50:]])
@@ -114,30 +117,40 @@ def _encode(row: str, **changes: Any) -> Any:
 # Rows of one fusion differ in their examples only, and share the program that takes long to
 # compile.
 @functools.cache
-def _step(fusion: str, steps: int, **changes: Any) -> tuple[Any, optax.GradientTransformation]:
-    """Returns the compiled step of all rows with a kind of fusion, and its optimizer."""
+def _gradients(fusion: str) -> Any:
+    """Returns the compiled loss and gradients of all rows with a kind of fusion."""
     row = next(row for row, settings in ROWS.items() if settings["fusion"] == fusion)
-    task, config = row_task(row, **changes), row_config(row, **changes)
-    assert isinstance(task.objective, Diffusion)
-    objective = task.objective
+    objective = row_task(row).objective
+    assert isinstance(objective, Diffusion)
+
+    @jax.jit
+    def gradients(params, frozen, example, key):
+        def loss_of(params: Params) -> jax.Array:
+            return objective.loss_of(params, frozen, example, key)[0]
+
+        return jax.value_and_grad(loss_of)(params)
+
+    return gradients
+
+
+@functools.cache
+def _optimizer(
+    learning_rate: float, warmup_steps: int, steps: int
+) -> tuple[optax.GradientTransformation, Any]:
+    """Returns the optimizer of a run and its compiled update."""
     optimizer = make_optimizer(
-        learning_rate=config.learning_rate,
-        warmup_steps=min(config.warmup_steps, steps // 2),
-        clip_norm=config.clip_norm,
-        weight_decay=config.weight_decay,
+        learning_rate=learning_rate,
+        warmup_steps=min(warmup_steps, steps // 2),
+        weight_decay=0.0,
         decay_steps=steps,
     )
 
     @functools.partial(jax.jit, donate_argnums=(0, 1))
-    def step(params, state, frozen, example, key):
-        def loss_of(params: Params) -> jax.Array:
-            return objective.loss_of(params, frozen, example, key)[0]
-
-        loss, gradients = jax.value_and_grad(loss_of)(params)
+    def update(params, state, gradients):
         updates, state = optimizer.update(gradients, state, params)
-        return optax.apply_updates(params, updates), state, loss
+        return optax.apply_updates(params, updates), state
 
-    return step, optimizer
+    return optimizer, update
 
 
 def conditioning_of(task: Task) -> Conditioning:
