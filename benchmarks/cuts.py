@@ -130,6 +130,8 @@ def sequences(videos: dict[str, Clip]) -> dict[str, list[Clip]]:
     rng = np.random.default_rng(0)
     by_video = [list(_shots(*clip)) for clip in videos.values()]
     by_video = [shots for shots in by_video if shots]
+    if not by_video:
+        raise app.UsageError(f"--videos={VIDEOS.value}: no scene has {_SHOT} frames")
     size = HEIGHT.value * 16 // 9, HEIGHT.value
     by_video = [
         [[cv2.resize(x, size, interpolation=cv2.INTER_AREA) for x in s] for s in shots]

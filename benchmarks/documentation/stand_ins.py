@@ -23,7 +23,7 @@ _CHECKPOINTS = (
     ("diffusion_pytorch_model.safetensors", _VAE, "svd"),
     ("open_clip_pytorch_model.bin", _TEXT, "open_clip"),
 )
-_CUTS = "video,cuts\ndog.mp4,20\n"
+_CUTS = "video,cuts\ndog.mp4,30\n"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -164,7 +164,7 @@ def write_stand_ins() -> None:
         write_checkpoints("upscale_a_video", upscale_a_video.INPUTS)
 
 
-def _write_waves(path: Path, *, height: int, width: int, frames: int = 40) -> None:
+def _write_waves(path: Path, *, height: int, width: int, frames: int = 60) -> None:
     """Writes two scenes of waves, which run in one direction and then in the other."""
     y, x = np.mgrid[:height, :width]
     with VideoWriter(path, width=width, height=height, rate=Fraction(30)) as out:
