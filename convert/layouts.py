@@ -52,9 +52,10 @@ def most_alike(names: Collection[str]) -> str:
             continue
         rules = layouts.tables[layout](config).values()
         known = {name for rule in rules for name in getattr(rule, "names", ())}
-        shared[network] = len(layers & known)
+        # Of networks that have all of the names, the one that has the least others.
+        shared[network] = len(layers & known), -len(known)
     best = max(shared, key=lambda network: shared[network])
-    return best if 2 * shared[best] > len(layers) else ""
+    return best if 2 * shared[best][0] > len(layers) else ""
 
 
 def layout_constants(network: str, config: catalog.Config, layout: str) -> dict[str, Constant]:
