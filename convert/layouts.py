@@ -46,14 +46,15 @@ def most_alike(names: Collection[str]) -> str:
     layers = {name.rpartition(".")[0] for name in names}
     shared = {}
     for network, layouts in all_layouts().items():
+        published = catalog.config_class(network)()
         try:
-            config, layout = layouts.detect(catalog.config_class(network)(), names)
+            config, layout = layouts.detect(published, names)
         except InputError:
             continue
         rules = layouts.tables[layout](config).values()
         known = {name for rule in rules for name in getattr(rule, "names", ())}
-        # Of networks that have all of the names, the one that has the least others.
-        shared[network] = len(layers & known), -len(known)
+        # Of networks that have as many of the names, the one whose sizes need no change.
+        shared[network] = len(layers & known), config == published
     best = max(shared, key=lambda network: shared[network])
     return best if 2 * shared[best][0] > len(layers) else ""
 
