@@ -1,13 +1,15 @@
 """VEnhancer's network with attention to a reference: what is added, and that nothing else is."""
 
+import dataclasses
 import functools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from models import tiny_networks
 from models.genve.tiny_attention import fresh_attention
-from models.tiny_networks import CONDITIONS, CONFIG, SHAPE, TEXT, T, X, controlled, normal
+from models.tiny_networks import CONDITIONS, SHAPE, TEXT, T, X, normal
 from pipelines.tiny_system import random_params
 
 from venhancer_jax.models.functional import (
@@ -17,11 +19,14 @@ from venhancer_jax.models.functional import (
     functionalize,
 )
 from venhancer_jax.models.genve.config import GenVEConfig
+from venhancer_jax.models.genve.local_attention import LocalAwareCrossAttention
 from venhancer_jax.models.genve.network import GuidedUNet
 from venhancer_jax.models.layers.text_kv_cache import compute_text_kv
+from venhancer_jax.models.venhancer.controlnet import ControlledUNet
 from venhancer_jax.models.venhancer.unet3d import UNet3DConfig
 from venhancer_jax.sharding.flops import count_flops
 
+CONFIG = dataclasses.replace(tiny_networks.CONFIG, attention_levels=())
 REFERENCE = normal(7, *SHAPE)
 
 
@@ -30,10 +35,18 @@ def guided(**changes) -> FunctionalModule:
 
 
 @functools.cache
+def controlled() -> tuple[FunctionalModule, Params]:
+    """VEnhancer's network, and parameters under which every input matters."""
+    network = functionalize(Constructor(ControlledUNet, CONFIG))
+    return network, random_params(network)
+
+
+@functools.cache
 def params() -> Params:
-    """Parameters of VEnhancer's networks, and those of the attention under which it matters."""
-    lca = {n: x for n, x in random_params(guided()).items() if n.startswith("lca.")}
-    return controlled()[1] | lca
+    """Parameters of VEnhancer's networks, and those of an attention that matters."""
+    config = GenVEConfig.from_unet(CONFIG)
+    lca = random_params(functionalize(Constructor(LocalAwareCrossAttention, config)))
+    return controlled()[1] | {f"lca.{name}": x for name, x in lca.items()}
 
 
 def predict(network: FunctionalModule, params: Params, conditions: dict, **reused):
