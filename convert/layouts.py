@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 
-from venhancer_jax.convert import clip, raft, vae
+from venhancer_jax.convert import clip, raft, sd21, vae
 from venhancer_jax.convert.constants import Constant
 from venhancer_jax.convert.hub import HubFile
 from venhancer_jax.convert.rules import Entry, Layouts, constants, entries
@@ -12,13 +12,14 @@ from venhancer_jax.pipelines import catalog, registry
 
 def all_layouts() -> dict[str, Layouts]:
     """Returns the checkpoint layouts of every network that can be converted, by network."""
-    shared = vae.LAYOUTS | clip.LAYOUTS | raft.LAYOUTS
+    shared = vae.LAYOUTS | clip.LAYOUTS | raft.LAYOUTS | sd21.LAYOUTS
     return shared | registry.merged("conversion", "LAYOUTS")
 
 
 def all_published() -> dict[str, HubFile]:
     """Returns the published checkpoints by their short names, such as `openclip`."""
-    return vae.PUBLISHED | clip.PUBLISHED | registry.merged("conversion", "PUBLISHED")
+    shared = vae.PUBLISHED | clip.PUBLISHED | sd21.PUBLISHED
+    return shared | registry.merged("conversion", "PUBLISHED")
 
 
 def layout_entries(network: str, config: catalog.Config, layout: str) -> list[Entry]:

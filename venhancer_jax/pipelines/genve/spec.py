@@ -129,4 +129,5 @@ SPEC = SystemSpec(
     load=load,
     load_abstract=load_abstract,
     planned_scale=_PLANNED_SCALE,
+    training="venhancer_jax.training.genve",
 )
