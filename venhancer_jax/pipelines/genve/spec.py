@@ -1,5 +1,6 @@
 """GenVE in the registry: options, networks, presets, and how they are loaded."""
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,16 +25,18 @@ from venhancer_jax.pipelines.venhancer.spec import PRESETS as VENHANCER_PRESETS
 _PLANNED_SCALE = 4
 
 
-def _preset(name: str, raft: RaftConfig) -> dict[str, Any]:
+def _preset(name: str, raft: RaftConfig, image: SD21Config) -> dict[str, Any]:
     shared = dict(VENHANCER_PRESETS[name])
-    return {"genve": GenVEConfig.from_unet(shared.pop("venhancer")), **shared, "raft": raft}
+    unet = GenVEConfig.from_unet(shared["venhancer"])
+    image = dataclasses.replace(image, context_width=unet.context_width)
+    return {"genve": unet, **shared, "raft": raft, "sd21": image}
 
 
 PRESETS: dict[str, dict[str, Any]] = {
-    "debug": _preset("debug", RaftConfig.tiny()),
-    "tiny": _preset("tiny", RaftConfig.tiny()),
-    "demo": _preset("demo", RaftConfig()),
-    "genve": _preset("venhancer", RaftConfig()),
+    "debug": _preset("debug", RaftConfig.tiny(), SD21Config.tiny()),
+    "tiny": _preset("tiny", RaftConfig.tiny(), SD21Config.tiny()),
+    "demo": _preset("demo", RaftConfig(), SD21Config()),
+    "genve": _preset("venhancer", RaftConfig(), SD21Config()),
 }
 
 
@@ -72,6 +75,7 @@ def checkpoints(weights: GenVEWeights) -> Mapping[str, str]:
         "vae": weights.vae_checkpoint or "svd_vae",
         "text": weights.text_checkpoint or "openclip",
         "raft": weights.flow_checkpoint,
+        "sd21": weights.image_checkpoint,
     }
     if weights.preset == "demo":
         from venhancer_jax.assets import demo_weights
@@ -105,6 +109,7 @@ def load(folders: Mapping[str, epath.PathLike], weights: GenVEWeights, *, mesh: 
         folders["vae"],
         folders.get("text"),
         folders.get("raft"),
+        folders.get("sd21"),
         kind=kind,
         dtype=weights.dtype,
         weights=weights.weights,
