@@ -88,7 +88,7 @@ def test_every_rule_of_the_commands_is_used():
 
 
 def test_benchmarks_get_the_flags_that_they_need_and_no_others():
-    commands = [rule_of(command).applied(command) for _, command in ALL]
+    commands = [rule_of(c).applied(c) for _, c in ALL if not rule_of(c).reason]
     named = [re.search(r"python -m benchmarks\.(\w+)( .*)?$", command) for command in commands]
     found = [match.groups("") for match in named if match]
     assert len(found) > 15

@@ -90,6 +90,7 @@ RULES = (
         for kind in ("gcloud", "xpk", "on_all", "export ", "gs://", "srun ", "process_id")
     ),
     *(Rule(kind, reason=_EVERYTHING) for kind in ("'.[test]'", ".ci/run", "pre-commit")),
+    Rule("benchmarks.documentation", reason="runs all others"),
     Rule("-m venv"),
     Rule("pip install", add="--dry-run --quiet"),
     Rule("pytest -m slow", add="--collect-only --quiet"),
