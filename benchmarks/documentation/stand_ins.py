@@ -12,7 +12,6 @@ import numpy as np
 from benchmarks.make_checkpoint import size_arguments
 from benchmarks.wrong_inputs import upscale_a_video, venhancer
 from benchmarks.wrong_inputs.shared import write_checkpoints, write_inputs
-from venhancer_jax.assets import demo_clip
 from venhancer_jax.convert.checkpoint import convert_back
 from venhancer_jax.pipelines.registry import find_system
 from venhancer_jax.video import VideoWriter
@@ -61,7 +60,6 @@ _TRAIN = {"configs/train_venhancer.py": "configs/train_debug.py"}
 _UPSCALE = {
     "configs/train_upscale_a_video.py": "configs/train_upscale_a_video_debug.py",
     "configs/train_upscale_a_video_decoder.py": "configs/train_upscale_a_video_decoder_debug.py",
-    "=RUN/weights": "=upscaler/weights/unet",
     "=WEIGHTS/x4_upscaler": "=upscaler/weights/unet",
     "=WEIGHTS/x4_vae": "=upscaler/weights/vae",
     "=WEIGHTS/x4_text": "=upscaler/weights/text_encoder",
@@ -119,6 +117,7 @@ RULES = (
     Rule("convert text", add=_small("text")),
     Rule("convert back FOLDER", {"FOLDER FILE": f"{_DENOISER} back.pt"}),
     Rule("convert upscale_a_video", reason="needs the published folder, as a whole"),
+    Rule("--reference=", {"=reference.mp4": "=out.mp4"}),
     Rule("venhancer_jax.app", add=_SERVED),
     Rule("benchmarks.denoise_step",
          add="--preset=debug --frames=3 --height=10 --width=8 --repeats=1"),
@@ -159,7 +158,6 @@ def write_stand_ins() -> None:
         _write_waves(Path(f"VIDEOS/{name}.mp4"), height=720, width=1280)
     _write_waves(Path("CLIPS/dog.mp4"), height=288, width=432)
     shutil.copyfile("CLIPS/dog.mp4", "VIDEO")
-    shutil.copyfile(demo_clip(), "reference.mp4")
     with contextlib.chdir("upscaler"):
         write_inputs(upscale_a_video.INPUTS.files)
         write_checkpoints("upscale_a_video", upscale_a_video.INPUTS)

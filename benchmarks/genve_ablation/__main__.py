@@ -99,7 +99,7 @@ def first_stage(seen: data.Examples) -> Params:
     steps = PRIOR_STEPS.value
     prior = train.fit("A", start, seen, steps=steps, seed=2**20, log=say, **settings)
     with atomic_file(path) as partial, partial.open("wb") as file:
-        np.savez(file, **{name: np.asarray(x) for name, x in prior.items()})
+        np.savez(file, allow_pickle=False, **{n: np.asarray(x) for n, x in prior.items()})
     return prior
 
 

@@ -13,6 +13,7 @@ from venhancer_jax.models.genve.config import GenVEConfig
 from venhancer_jax.models.genve.network import GuidedUNet
 from venhancer_jax.models.genve.sd21 import SD21Config
 from venhancer_jax.models.raft.raft import RaftConfig
+from venhancer_jax.models.upscale_a_video.unet import UpscaleUNet
 from venhancer_jax.pipelines.genve.key_frames import check_key_frame
 from venhancer_jax.pipelines.genve.options import GenVEOptions, GenVEWeights
 from venhancer_jax.pipelines.genve.picture import check_picture
@@ -128,7 +129,10 @@ SPEC = SystemSpec(
     name="genve",
     options=GenVEOptions,
     weights=GenVEWeights,
-    networks={"genve": NetworkKind(config=GenVEConfig, module=GuidedUNet)},
+    networks={
+        "genve": NetworkKind(config=GenVEConfig, module=GuidedUNet),
+        "sd21": NetworkKind(config=SD21Config, module=UpscaleUNet),
+    },
     presets=PRESETS,
     output=plan_output,
     checkpoints=checkpoints,
@@ -136,4 +140,5 @@ SPEC = SystemSpec(
     load_abstract=load_abstract,
     planned_scale=_PLANNED_SCALE,
     training="venhancer_jax.training.genve",
+    conversion="venhancer_jax.convert.sd21",
 )
