@@ -10,8 +10,10 @@ import pytest
 from pipelines.genve.tiny_genve import CONFIG, RATE, options, tiny_genve
 from pipelines.jax_events import COMPILE, events
 from pipelines.tiny_system import clip, random_params, tiny_system
+from video.video_clips import make_video
 
 from benchmarks.genve_noise import measure
+from venhancer_jax.configs import genve
 from venhancer_jax.diffusion.noise import CounterNoise
 from venhancer_jax.errors import InputError
 from venhancer_jax.models.genve.sd21 import SD21Config
@@ -21,6 +23,7 @@ from venhancer_jax.pipelines.genve import conditions as conditions_module
 from venhancer_jax.pipelines.genve import system as system_module
 from venhancer_jax.pipelines.genve.conditions import ReferencedConditions
 from venhancer_jax.pipelines.genve.system import GenVE
+from venhancer_jax.pipelines.jobs import check_jobs
 from venhancer_jax.pipelines.pieces import take
 from venhancer_jax.pipelines.system import LoadedNetwork
 from venhancer_jax.pipelines.venhancer.options import VEnhancerOptions
@@ -234,3 +237,17 @@ def test_another_image_network():
     wide = dataclasses.replace(image, config=dataclasses.replace(config, latent_channels=16))
     with pytest.raises(InputError, match=r"latents of 16 channels, expected 4"):
         dataclasses.replace(SYSTEM, image=wide).prepare([chosen])
+
+
+def test_results_follow_from_the_content_of_the_picture(
+    picture: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(picture.parent)
+    make_video(Path("in.mp4"), clip(2))
+    config = genve.get_config()
+    config.update(input="in.mp4", output="out.mp4", reference=str(picture))
+    before = check_jobs(config)[0][0].facts()
+    cv2.imwrite(str(picture), np.zeros((48, 64, 3), np.uint8))
+    after = check_jobs(config)[0][0].facts()
+    changed = [name for name, value in after.items() if before[name] != value]
+    assert changed == [f"content of {picture}"]
