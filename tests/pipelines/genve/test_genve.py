@@ -9,16 +9,23 @@ import numpy as np
 import pytest
 from pipelines.genve.tiny_genve import CONFIG, RATE, options, tiny_genve
 from pipelines.jax_events import COMPILE, events
-from pipelines.tiny_system import clip, tiny_system
+from pipelines.tiny_system import clip, random_params, tiny_system
+from video.video_clips import make_video
 
+from benchmarks.genve_noise import measure
+from venhancer_jax.configs import genve
 from venhancer_jax.diffusion.noise import CounterNoise
 from venhancer_jax.errors import InputError
+from venhancer_jax.models.genve.sd21 import SD21Config
+from venhancer_jax.pipelines import catalog
 from venhancer_jax.pipelines.continuation import WHOLE_CLIP, Place
 from venhancer_jax.pipelines.genve import conditions as conditions_module
 from venhancer_jax.pipelines.genve import system as system_module
 from venhancer_jax.pipelines.genve.conditions import ReferencedConditions
 from venhancer_jax.pipelines.genve.system import GenVE
+from venhancer_jax.pipelines.jobs import check_jobs
 from venhancer_jax.pipelines.pieces import take
+from venhancer_jax.pipelines.system import LoadedNetwork
 from venhancer_jax.pipelines.venhancer.options import VEnhancerOptions
 from venhancer_jax.pipelines.venhancer.plan import hint_noise
 from venhancer_jax.video.resize import to_signed
@@ -206,3 +213,41 @@ def test_what_networks_cannot_do():
         dataclasses.replace(SYSTEM, raft=None).prepare([options(flow="raft")])
     with pytest.raises(InputError, match="key_frame 3: expected an index below 3"):
         enhance(key_frame=3)
+
+
+def test_distances_of_results(picture: Path):
+    found = measure(SYSTEM, clip(3), RATE, options(), levels=(100, 300), references=[str(picture)])
+    assert found["noise"].keys() == {100, 300}
+    assert found["references"].keys() == {"prior", str(picture), "none"}
+    assert len(found["apart"]) == 3 and min(found["apart"].values()) > 0
+    enlarged = np.stack(clip(3)).astype(float)
+    expected = np.sqrt(np.mean((enhance(reference="none") - enlarged) ** 2))
+    np.testing.assert_allclose(found["references"]["none"], expected, rtol=1e-5)
+
+
+def test_another_image_network():
+    config = SD21Config.tiny(context_width=CONFIG.context_width)
+    network = catalog.build("sd21", config)
+    image = LoadedNetwork(config, network, random_params(network))
+    system, chosen = dataclasses.replace(SYSTEM, image=image), options(reference="sd21")
+    system.check_weights(chosen)
+    assert system.image_diffuser(chosen).denoiser is image
+    with pytest.raises(InputError, match=r"weights of Stable Diffusion 2.1.*reference=prior"):
+        SYSTEM.check_weights(chosen)
+    wide = dataclasses.replace(image, config=dataclasses.replace(config, latent_channels=16))
+    with pytest.raises(InputError, match=r"latents of 16 channels, expected 4"):
+        dataclasses.replace(SYSTEM, image=wide).prepare([chosen])
+
+
+def test_results_follow_from_the_content_of_the_picture(
+    picture: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(picture.parent)
+    make_video(Path("in.mp4"), clip(2))
+    config = genve.get_config()
+    config.update(input="in.mp4", output="out.mp4", reference=str(picture))
+    before = check_jobs(config)[0][0].facts()
+    cv2.imwrite(str(picture), np.zeros((48, 64, 3), np.uint8))
+    after = check_jobs(config)[0][0].facts()
+    changed = [name for name, value in after.items() if before[name] != value]
+    assert changed == [f"content of {picture}"]

@@ -28,20 +28,21 @@ from venhancer_jax.pipelines.genve.flow import direct_flows
 from venhancer_jax.pipelines.genve.image_diffuser import LatentDiffuser, prior_diffuser
 from venhancer_jax.pipelines.genve.key_frames import KeyFrames, check_key_frame, choose_key_frames
 from venhancer_jax.pipelines.genve.options import GenVEOptions
-from venhancer_jax.pipelines.genve.picture import prepare_picture, read_picture, shrink_picture
+from venhancer_jax.pipelines.genve.picture import read_picture, shrink_picture
 from venhancer_jax.pipelines.genve.program_specs import program_specs
 from venhancer_jax.pipelines.genve.sd21 import sd21_diffuser
 from venhancer_jax.pipelines.progress import Progress
 from venhancer_jax.pipelines.spilled import LazyNoise
 from venhancer_jax.pipelines.system import LoadedNetwork, ProgramSpec
 from venhancer_jax.pipelines.venhancer.conditions import Conditions, source_frames
-from venhancer_jax.pipelines.venhancer.encode import EncodedClip
+from venhancer_jax.pipelines.venhancer.encode import EncodedClip, resize_frame
 from venhancer_jax.pipelines.venhancer.options import ControlledOptions
 from venhancer_jax.pipelines.venhancer.plan import VEnhancerPlan, hint_noise
 from venhancer_jax.pipelines.venhancer.prompts import texts_of
 from venhancer_jax.pipelines.venhancer.system import VEnhancer
 from venhancer_jax.pipelines.venhancer.tiling import encoder_tiling
 from venhancer_jax.sharding.mesh import put_sharded
+from venhancer_jax.video import resize
 
 
 @dataclasses.dataclass(frozen=True)
@@ -233,7 +234,9 @@ class GenVE(VEnhancer):
         size = plan.clip.height, plan.clip.width
         picture = read_picture(options.picture, *size)
         tiling = encoder_tiling(self.vae, options)
-        posterior = encode_frames(self.vae, [prepare_picture(picture, plan.space)], tiling.windows)
+        resized = resize_frame(picture, plan.space.size, options)
+        padded = resize.pad(resized, plan.space.padding)
+        posterior = encode_frames(self.vae, [padded], tiling.windows)
         latents = self.vae.config.scaling_factor * posterior.mean[0]
         return latents, shrink_picture(picture, size)
 
