@@ -99,12 +99,8 @@ def first_stage(seen: data.Examples) -> Params:
     steps = PRIOR_STEPS.value
     prior = train.fit("A", start, seen, steps=steps, seed=2**20, log=say, **settings)
     with atomic_file(path) as partial, partial.open("wb") as file:
-<<<<<<< HEAD
-        np.savez(file, allow_pickle=False, **{n: np.asarray(x) for n, x in prior.items()})
-=======
         arrays = {name: np.asarray(x) for name, x in prior.items()}
         np.savez(file, **arrays)  # pyright: ignore[reportArgumentType]  (its stub)
->>>>>>> train
     return prior
 
 
