@@ -135,7 +135,7 @@ RULES = (
     Rule("benchmarks.space_time", {"=DATA/heldout": "=CLIPS"}, "--metrics=psnr,ssim"),
     Rule("benchmarks.app_memory", {"=20": "=2"}),
     Rule("benchmarks.cheaper_steps", {"=FOLDER": "=CLIPS", "=8": "=2"}, "--repeats=1"),
-    Rule("benchmarks.fits", {"=FOLDER": "=plans"}, "--only=720x1280x16-v5e-8"),
+    Rule("benchmarks.fits", {"=FOLDER": "=plans"}, "--only=720x1280x16-v5e-8 --preset=debug"),
     Rule("benchmarks.seams", add="--frames=20 --window=8 --segments=0,1"),
     Rule("benchmarks.long_clip", {"=1,10": "=.02,.04"},
          "--width=64 --height=48 --settings=window=4,segment_windows=1"),
