@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +12,7 @@ from models import tiny_networks
 from models.genve.tiny_attention import fresh_attention
 from models.tiny_networks import CONDITIONS, SHAPE, TEXT, T, X, normal
 from pipelines.tiny_system import random_params
+from training import forked
 
 from venhancer_jax.models.functional import (
     Constructor,
@@ -21,10 +23,12 @@ from venhancer_jax.models.functional import (
 from venhancer_jax.models.genve.config import GenVEConfig
 from venhancer_jax.models.genve.local_attention import LocalAwareCrossAttention
 from venhancer_jax.models.genve.network import GuidedUNet
+from venhancer_jax.models.int8 import quantised
 from venhancer_jax.models.layers.text_kv_cache import compute_text_kv
 from venhancer_jax.models.venhancer.controlnet import ControlledUNet
 from venhancer_jax.models.venhancer.unet3d import UNet3DConfig
 from venhancer_jax.sharding.flops import count_flops
+from venhancer_jax.sharding.mesh import inference_mesh
 
 CONFIG = dataclasses.replace(tiny_networks.CONFIG, attention_levels=())
 REFERENCE = normal(7, *SHAPE)
@@ -198,3 +202,59 @@ def test_the_gradient_keeps_latents_alone():
     one = 4 * 16 * 8 * 8 * CONFIG.width  # features of all patches
     assert kept_bytes("none") > 4 * one
     assert kept_bytes("blocks") <= one
+
+
+@pytest.mark.slow
+def test_integers_fold_texture_and_leave_the_attention_alone():
+    config = GenVEConfig.from_unet(CONFIG)
+    integers, quantities = quantised(guided(), params(), config)
+    of_integers = {n.split(".")[1] for n in integers.shapes if "lca" in n and "qvalue" in n}
+    assert of_integers == {"fold_patches"}
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def run(network: FunctionalModule, params: Params):
+        module = network.bind(params)
+        texture = module.texture(X, REFERENCE)
+        text = compute_text_kv(module, jnp.asarray(TEXT))
+        return texture, module.with_features(X, T, text, CONDITIONS | {"texture": texture})[0]
+
+    (texture, v), (same, near) = run(guided(), params()), run(integers, quantities)
+
+    np.testing.assert_allclose(same, texture, atol=1e-6)
+    assert 1e-3 < tiny_networks.distance(near, v) < 0.1
+
+
+@pytest.mark.slow
+def test_eight_devices_predict_what_one_predicts(tmp_path: Path):
+    path = tmp_path / "found.npz"
+    forked.run(tmp_path / "output.txt", write_predictions, path, devices=8)
+    one = predicted({})
+    for name, x in np.load(path).items():
+        assert np.linalg.norm(x - one) < 1e-5 * np.linalg.norm(one), name
+
+
+def predicted(sizes: dict[str, int]) -> np.ndarray:
+    """Predicts v of two videos of five frames, one without reference, on a mesh."""
+    shape = (2, 5, 12, 8, 4)
+    x, hint, reference = (normal(i, *shape) for i in range(3))
+    conditions = {"hint": hint, "hint_t": T.repeat(2), "key_index": np.arange(5)[None].repeat(2, 0)}
+
+    @jax.jit
+    def run(params: Params) -> jax.Array:
+        network = guided().bind(params)
+        texture = network.texture(hint, reference)
+        has = {"texture": texture, "has_texture": jnp.array([True, False])}
+        return network.with_features(x, T.repeat(2), TEXT.repeat(2, 0), conditions | has)[0]
+
+    with jax.set_mesh(inference_mesh(jax.devices()[: None if sizes else 1], sizes)):
+        return np.asarray(run(params()))
+
+
+def write_predictions(path: Path) -> None:
+    meshes = (
+        {"data": 2, "context": 4},
+        {"data": 1, "context": 8},
+        {"data": 1, "fsdp": 2, "context": 1, "rows": 4},
+        {"data": 2, "context": 2, "rows": 2},
+    )
+    np.savez(path, **{str(sizes): predicted(sizes) for sizes in meshes})
