@@ -49,7 +49,7 @@ def test_programs_of_a_reference():
     assert list(plain) == ["text", "encode", "denoise", "decode"]
     more = found["denoise"].resident_bytes - plain["denoise"].resident_bytes
     raft = sum(math.prod(x.shape) * 4 for x in found["flow"].arguments[0].values())
-    latents = 4 * 20 * 4 * math.prod(side // 2 for side in (32, 48))
+    latents = 4 * 20 * 4 * math.prod(side // 4 for side in (32, 48))
     waiting = (windows - 1) * math.prod(texture.shape) * texture.dtype.itemsize
     assert more == raft + latents + waiting
 
