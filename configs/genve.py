@@ -12,7 +12,7 @@ Upscale-A-Video); --config.flow=dis needs no weights. Without a reference VEnhan
 --config.reference=none --config.checkpoint=venhancer_v2; with --config.enlargement=bilinear results
 are those of VEnhancer with the same settings.
 
-A window of 32 frames at 720p takes the 28 network calls of VEnhancer, 258 TFLOP each, and 30 of a
+A window of 32 frames at 720p takes the 28 network calls of VEnhancer, 258 TFLOP each, and 60 of a
 single frame.
 """
 

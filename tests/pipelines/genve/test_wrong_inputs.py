@@ -7,7 +7,14 @@ import pytest
 from venhancer_jax.startup import CACHE_VARIABLE
 
 # Those with a network that is loaded: in the slow test of all systems.
-LOADED = ("flow=raft", "reference=sd21", "checkpoint=weights", "preset=demo", "image_checkpoint")
+LOADED = (
+    "flow=raft",
+    "reference=sd21",
+    "checkpoint=weights",
+    "checkpoint=other",
+    "preset=demo",
+    "image_checkpoint",
+)
 
 
 def test_wrong_inputs_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
