@@ -54,8 +54,13 @@ def convert(
     # Names of a network that was saved inside a data-parallel wrapper.
     wrapper = WRAPPER if all(name.startswith(WRAPPER) for name in whole) else ""
     tensors = whole.part(wrapper).part(layouts.prefix)
+    requested = config or catalog.config_class(network)()
     try:
-        stored, layout = layouts.detect(config or catalog.config_class(network)(), tensors)
+        layouts.refuse(requested, tensors.shapes)
+    except InputError as error:
+        raise InputError(f"{source}: {error}") from None
+    try:
+        stored, layout = layouts.detect(requested, tensors)
         entries = layout_entries(network, stored, layout)
         constants = layout_constants(network, stored, layout)
         check(entries, tensors.shapes, ignored=layouts.ignored, constants=constants)

