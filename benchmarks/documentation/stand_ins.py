@@ -110,7 +110,7 @@ RULES = (
     Rule("=configs/genve.py", {"=FOLDER": "=guided/weights/genve"}, _SMALL_GUIDED),
     Rule("sample --config=venhancer ...", {"...": f"--config.input=in.mp4 {_SMALL_WEIGHTS}"}),
     Rule("enhance_beam", {"=...": "=configs/venhancer.py", "input=DIR": "input=CLIPS",
-         "output=DIR": "output=enhanced"}, _SMALL_WEIGHTS),
+         "output=DIR": "output=enhanced"}, f"{_SMALL_WEIGHTS} --config.up_scale=1"),
     Rule("train_venhancer", _TRAIN | _PRIOR, "--config.steps=1"),
     Rule("train_genve", {"configs/train_genve.py": "configs/train_genve_debug.py"} | _PRIOR,
          "--config.steps=1"),
