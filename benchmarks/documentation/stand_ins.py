@@ -98,7 +98,7 @@ RULES = (
     Rule("benchmarks.documentation", reason="runs all others"),
     Rule("-m venv"),
     Rule("pip install", add="--dry-run --quiet"),
-    Rule("pytest -m slow", add="--collect-only --quiet"),
+    Rule("pytest -m slow", add="tests/report/test_browser.py"),
     Rule("pytest", add="tests/test_files.py"),
     Rule("sample.py --config=configs/venhancer.py --plan=", {"720x1280x32": "128x128x4"},
          f"--plan_effort=quick --config.preset=debug --config.checkpoint={_DENOISER}"),
