@@ -10,15 +10,16 @@ from venhancer_jax.video import list_videos, probe, read_frames
 
 # Rows that real clips are shrunk to before a crop.
 _ROWS = 128
-# Largest motion of a synthetic clip between neighbouring frames, in pixels.
-_SPEED = 6
+# Pixels after which the texture of a synthetic clip repeats, its motion from frame to frame along
+# each axis, which may also be 0, and the size of its areas.
+TILE, _STEP, _CELL = 8, 4, 20
 
 
 def synthetic(seed: int, frames: int, size: tuple[int, int]) -> np.ndarray:
-    """Draws a clip: soft colours that move, each with a texture too fine for the low-quality clip.
+    """Draws a clip: two colours that move, each with a texture that the low-quality clip lacks.
 
-    Two textures, stripes or dots of random direction, period and colour, belong to the two sides of
-    the soft colours, so that the low-quality clip shows where each texture is and how it moves.
+    A texture repeats every `TILE` pixels, so that averages over as many pixels show its colour
+    alone. The clip moves by whole latents, the middle frame has its tiles at their places.
 
     Args:
       seed: seed of the clip.
@@ -29,32 +30,32 @@ def synthetic(seed: int, frames: int, size: tuple[int, int]) -> np.ndarray:
       uint8 `[F, H, W, 3]`.
     """
     rng = np.random.default_rng(seed)
-    margin = _SPEED * (frames - 1)
-    height, width = (n + margin for n in size)
-    cells = rng.normal(size=(height // 12, width // 12))
+    # Whole tiles around the middle frame.
+    margin = -(-_STEP * (frames // 2) // TILE) * TILE
+    height, width = (n + 2 * margin for n in size)
+    cells = rng.normal(size=(height // _CELL, width // _CELL))
     soft = cv2.resize(cells, (width, height), interpolation=cv2.INTER_CUBIC)
-    share = 1 / (1 + np.exp(-6 * soft))[..., None]
-    first, second = (_texture(rng, (height, width)) for _ in range(2))
+    share = 1 / (1 + np.exp(-8 * soft))[..., None]
+    tiles = (np.tile(_texture(rng), (height // TILE, width // TILE, 1)) for _ in range(2))
+    first, second = tiles
     canvas = share * first + (1 - share) * second
-    step = rng.integers(-_SPEED, _SPEED, 2, endpoint=True)
-    start = np.where(step < 0, margin, 0)
-    corners = [start + np.sign(step) * np.abs(step) * i for i in range(frames)]
+    step = _STEP * rng.integers(-1, 1, 2, endpoint=True)
+    corners = [margin + step * (i - frames // 2) for i in range(frames)]
     clip = [canvas[y : y + size[0], x : x + size[1]] for y, x in corners]
     return to_uint8(np.stack(clip).astype(np.float32))
 
 
-def _texture(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
-    """Draws stripes or dots `[*size, 3]` around a colour."""
-    rows, columns = np.mgrid[: size[0], : size[1]]
-    angle, period, phases = rng.uniform(0, np.pi), rng.uniform(5, 8), rng.uniform(0, 6, 2)
-    along = (np.cos(angle) * columns + np.sin(angle) * rows) * 2 * np.pi / period
-    across = (np.cos(angle) * rows - np.sin(angle) * columns) * 2 * np.pi / period
-    wave = np.sin(along + phases[0])
+def _texture(rng: np.random.Generator) -> np.ndarray:
+    """Draws a tile `[TILE, TILE, 3]`: stripes or dots around a colour."""
+    rows, columns = 2 * np.pi * np.mgrid[:TILE, :TILE] / TILE
+    kinds = [(0, 1), (1, 0), (1, 1), (1, -1)]
+    i, j = kinds[rng.integers(len(kinds))]
+    wave = np.sin(i * rows + j * columns + rng.uniform(0, 2 * np.pi))
     if rng.random() < 0.5:
-        wave = wave * np.sin(across + phases[1])
-    colour, contrast = rng.uniform(70, 185, 3), rng.uniform(-60, 60, 3)
-    contrast *= 60 / np.abs(contrast).max()
-    return colour + contrast * wave[..., None]
+        wave = wave * np.sin(j * rows - i * columns + rng.uniform(0, 2 * np.pi)) * 1.4
+    contrast = rng.uniform(-1, 1, 3)
+    contrast *= rng.uniform(50, 70) / np.abs(contrast).max()
+    return rng.uniform(75, 180, 3) + contrast * wave[..., None]
 
 
 def real(folder: Path, count: int, frames: int, size: tuple[int, int], seed: int) -> np.ndarray:

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.genve_ablation.data import Examples
+from benchmarks.genve_ablation.data import GAIN, Examples
 from benchmarks.genve_ablation.train import ROWS, conditioning_of, row_task
 from venhancer_jax.data.resample import to_uint8
 from venhancer_jax.diffusion.guidance import v_to_x0
@@ -127,5 +127,5 @@ def _decoder() -> tuple[Any, Mapping[str, jax.Array], Any, Params]:
     """Returns the compiled decoder and LPIPS, with their parameters."""
     task = row_task("A")
     conditioning = conditioning_of(task)
-    decode = jax.jit(lambda vae, x: jnp.clip(conditioning.decode({"vae": vae}, x), -1, 1))
+    decode = jax.jit(lambda vae, x: jnp.clip(conditioning.decode({"vae": vae}, x / GAIN), -1, 1))
     return decode, task.frozen["vae"], jax.jit(perceptual_distance), perceptual_params()
