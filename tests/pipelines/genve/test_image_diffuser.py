@@ -148,6 +148,14 @@ def test_the_controlnet_has_no_part_in_it():
     assert found.tobytes() == sharpened().tobytes()
 
 
+def test_a_prior_that_is_built_again_compiles_nothing():
+    again = prior_diffuser(denoiser(), pixels=2).denoiser.network
+
+    assert again == prior().denoiser.network
+    assert hash(again) == hash(prior().denoiser.network)
+    assert again != denoiser().network
+
+
 def test_guidance_of_one_needs_no_negative_prompt():
     options = Options(image_guidance=1.0)
     both = prior().sharpen(Z, TEXT, options, noise=NOISE)
