@@ -22,7 +22,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from absl import app, flags
+from absl import app, flags, logging
 
 from benchmarks.genve_ablation import data, measure, train
 from benchmarks.genve_ablation.table import checks, table
@@ -37,7 +37,7 @@ PRIOR_STEPS = flags.DEFINE_integer("prior_steps", 600, "steps of the first stage
 STEPS = flags.DEFINE_integer("steps", 300, "steps of a row, of 4 clips")
 RATE = flags.DEFINE_float("rate", 3e-3, "learning rate of a row")
 SEEDS = flags.DEFINE_integer("seeds", 3, "number of seeds")
-EXAMPLES = flags.DEFINE_integer("examples", 256, "clips of each kind in training")
+EXAMPLES = flags.DEFINE_integer("examples", 512, "clips of training, a quarter of them real")
 UNSEEN = flags.DEFINE_integer("unseen", 24, "clips of each kind that are measured")
 TABLE = flags.DEFINE_bool("table", False, "print what is finished, and compute nothing")
 SAVE = flags.DEFINE_string("save", None, "file to write the results to")
@@ -52,6 +52,7 @@ def say(line: str) -> None:
 
 def main(argv: list[str]) -> None:
     del argv
+    logging.set_verbosity(logging.WARNING)
     folder = Path(WORKDIR.value)
     if not TABLE.value:
         (folder / "results").mkdir(parents=True, exist_ok=True)
@@ -79,7 +80,8 @@ def main(argv: list[str]) -> None:
 
 def examples(kind: str, *, held_out: bool) -> data.Examples:
     """Loads the clips of training, or unseen ones."""
-    count = UNSEEN.value if held_out else EXAMPLES.value
+    share = {"synthetic": 3, "real": 1}[kind] if CLIPS.value else 4
+    count = UNSEEN.value if held_out else EXAMPLES.value * share // 4
     path = Path(WORKDIR.value) / "examples" / f"{kind}_{'unseen' if held_out else 'seen'}.npz"
     clips = Path(CLIPS.value) if CLIPS.value else None
     found = data.load(path, train.row_task("A"), kind, count, held_out=held_out, folder=clips)

@@ -17,8 +17,8 @@ from venhancer_jax.training.tasks import Task
 # Frames of a clip, their rows and columns, and how much smaller the low-quality clip is.
 FRAMES, SIZE, SCALE = 3, (32, 64), 8
 KINDS = ("synthetic", "real")
-# Factor of the latents, whose standard deviation on these clips is a half.
-GAIN = 2.0
+# Factor of the latents, by which their standard deviation on either kind is about 1.
+GAIN = {"synthetic": 2.0, "real": 1.0}
 # Clips that are encoded together.
 _AT_ONCE = 16
 
@@ -32,12 +32,14 @@ class Examples:
       low: latents of the low-quality clip, `[N, F, h, w, C]`.
       flow: displacements `[N, F, h, w, 2]` from each frame to the middle one, in latents.
       frames: target `[N, F, H, W, 3]` uint8.
+      gain: factor of the latents `[N]`.
     """
 
     video: np.ndarray
     low: np.ndarray
     flow: np.ndarray
     frames: np.ndarray
+    gain: np.ndarray
 
     def batch(self, index: jax.Array | slice, noise_aug: jax.Array) -> Batch:
         """Selects examples as a batch of the objective.
@@ -90,9 +92,10 @@ def load(
         part = folder / ("heldout" if held_out else "train")
         target = clips.real(part, count, FRAMES, SIZE, seed=int(held_out))
     low = np.stack([clips.degraded(clip, SCALE) for clip in target])
-    latents = dict(_encoded(task, target, low))
+    latents = {name: GAIN[kind] * x for name, x in _encoded(task, target, low)}
     flow = np.stack([flows_to(FRAMES // 2, clip, latents["low"].shape[2:4]) for clip in low])
-    examples = Examples(latents["video"], latents["low"], flow, target)
+    gain = np.full(count, GAIN[kind])
+    examples = Examples(latents["video"], latents["low"], flow, target, gain)
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_file(path) as partial, partial.open("wb") as file:
         np.savez(file, **vars(examples))
@@ -107,7 +110,7 @@ def _encoded(task: Task, target: np.ndarray, low: np.ndarray) -> Iterator[tuple[
     params: Mapping[str, jax.Array] = task.frozen["vae"]
     for number, (name, frames) in enumerate({"video": target, "low": low}.items()):
         parts = [
-            GAIN * np.asarray(encode(params, frames[i : i + _AT_ONCE], jax.random.key(i + number)))
+            np.asarray(encode(params, frames[i : i + _AT_ONCE], jax.random.key(i + number)))
             for i in range(0, len(frames), _AT_ONCE)
         ]
         yield name, np.concatenate(parts)

@@ -81,7 +81,7 @@ def fit(
     # Copies, which the step may overwrite.
     params = {name: jnp.array(x) for name, x in start["params"].items()}
     state, losses, since = optimizer.init(params), [], time.perf_counter()
-    arrays = {name: jnp.asarray(x) for name, x in vars(examples).items() if name != "frames"}
+    arrays = {name: jnp.asarray(getattr(examples, name)) for name in ("video", "low", "flow")}
     key, encode = jax.random.key(seed), _encode(row, **changes)
     gradients_of = _gradients(config.reference.fusion)
     for i in range(steps):
@@ -108,7 +108,7 @@ def _encode(row: str, **changes: Any) -> Any:
         draw, noise, own = jax.random.split(key, 3)
         index = jax.random.randint(draw, (config.batch,), 0, len(arrays["video"]))
         level = jax.random.randint(noise, (config.batch,), low, high + 1)
-        batch = Examples(**arrays, frames=np.zeros(0)).batch(index, level)
+        batch = Examples(**arrays, frames=np.zeros(0), gain=np.zeros(0)).batch(index, level)
         return conditioning.example(frozen, batch, own)
 
     return encode

@@ -2,13 +2,17 @@
 
 import dataclasses
 import functools
+import json
 from collections.abc import Callable
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from pipelines.genve import image_on_devices
 from pipelines.tiny_system import CONFIGS, random_params
+from training import forked
 
 from venhancer_jax.diffusion.calibration import calibration_weights
 from venhancer_jax.diffusion.noise import CounterNoise
@@ -144,6 +148,14 @@ def test_the_controlnet_has_no_part_in_it():
     assert found.tobytes() == sharpened().tobytes()
 
 
+def test_a_prior_that_is_built_again_compiles_nothing():
+    again = prior_diffuser(denoiser(), pixels=2).denoiser.network
+
+    assert again == prior().denoiser.network
+    assert hash(again) == hash(prior().denoiser.network)
+    assert again != denoiser().network
+
+
 def test_guidance_of_one_needs_no_negative_prompt():
     options = Options(image_guidance=1.0)
     both = prior().sharpen(Z, TEXT, options, noise=NOISE)
@@ -165,16 +177,27 @@ def test_integers_serve_as_well():
 
 
 def test_tiles_have_the_sizes_that_the_network_takes():
-    boxes = prior().boxes((50, 60), Options(tile=32, tile_overlap=4))
+    boxes = prior().boxes((54, 66), Options(tile=32, tile_overlap=4))
 
     assert len(boxes) > 4
     assert {(box.shape[1] % 2, box.shape[2] % 2) for box in boxes} == {(0, 0)}
-    total = np.zeros((50, 60))
+    total = np.zeros((54, 66))
     for box in boxes:
         rows, columns = box.rows, box.columns
         weights = np.outer(rows.weights, columns.weights)
         total[rows.start : rows.stop, columns.start : columns.stop] += weights
     np.testing.assert_allclose(total, 1, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_eight_devices_sharpen_as_one(tmp_path: Path):
+    path = tmp_path / "report.json"
+    forked.run(tmp_path / "output.txt", image_on_devices.write, path, devices=8)
+    report = json.loads(path.read_text())
+
+    assert len(report) == 4
+    assert all(boxes > 4 for name, (boxes, _) in report.items() if "tiles" in name)
+    assert max(distance for _, distance in report.values()) < 1e-5
 
 
 def test_progress_counts_the_steps():
