@@ -141,13 +141,11 @@ def test_without_noise_and_motion_each_frame_gets_the_picture(
 
 
 def test_the_video_keeps_its_hint_and_the_reference_has_noise_of_its_own(picture: Path):
+    plain_options, noise = options(reference="none"), CounterNoise(options().seed)
+    encoded, plan = SYSTEM._encode(clip(5), RATE, plain_options, WHOLE_CLIP, lambda *_: None)
+    text = jnp.zeros((2, 1, CONFIG.context_width))
     plain = SYSTEM.conditions(
-        *SYSTEM._encode(clip(5), RATE, options(reference="none"), WHOLE_CLIP, lambda *_: None),
-        jnp.zeros((2, 1, CONFIG.context_width)),
-        *[CounterNoise(options().seed)] * 2,
-        options(reference="none"),
-        WHOLE_CLIP,
-        lambda *_: None,
+        encoded, plan, text, noise, noise, plain_options, WHOLE_CLIP, lambda *_: None
     )
     found = conditions_of(reference=str(picture))
     np.testing.assert_array_equal(found.hint, plain.hint)
@@ -194,10 +192,10 @@ def test_a_picture_of_another_segment(monkeypatch: pytest.MonkeyPatch, picture: 
         return np.zeros((len(frames), 12, 16, 2), np.float32)
 
     monkeypatch.setattr(system_module, "direct_flows", flows)
-    later, chosen = Place(start=5, first=5, alone=False), {"reference": str(picture)}
-    here = conditions_of(key_frame=1, **chosen)
-    elsewhere = conditions_of(later, key_frame=1, **chosen)
-    conditions_of(**chosen)
+    later = Place(start=5, first=5, alone=False)
+    here = conditions_of(key_frame=1, reference=str(picture))
+    elsewhere = conditions_of(later, key_frame=1, reference=str(picture))
+    conditions_of(reference=str(picture))
     np.testing.assert_array_equal(keys[0][0], clip(5)[1])
     np.testing.assert_array_equal(keys[1][0], keys[2][0])
     assert keys[1][0].shape == (24, 32, 3) and (keys[1][0] != keys[0][0]).any()
