@@ -10,6 +10,8 @@ from venhancer_jax.video import list_videos, probe, read_frames
 
 # Rows that real clips are shrunk to before a crop.
 _ROWS = 128
+# Number of textures.
+TEXTURES = 6
 # Pixels after which the texture of a synthetic clip repeats, its motion from frame to frame along
 # each axis, which may also be 0, and the size of its areas.
 TILE, _STEP, _CELL = 8, 4, 20
@@ -18,8 +20,9 @@ TILE, _STEP, _CELL = 8, 4, 20
 def synthetic(seed: int, frames: int, size: tuple[int, int]) -> np.ndarray:
     """Draws a clip: two colours that move, each with a texture that the low-quality clip lacks.
 
-    A texture repeats every `TILE` pixels, so that averages over as many pixels show its colour
-    alone. The clip moves by whole latents, the middle frame has its tiles at their places.
+    Textures are few, so that a small prior knows all of them, and the reference tells which they
+    are. They repeat every `TILE` pixels, so that averages over as many pixels show colours alone.
+    The clip moves by whole latents, the middle frame has its tiles at their places.
 
     Args:
       seed: seed of the clip.
@@ -36,8 +39,10 @@ def synthetic(seed: int, frames: int, size: tuple[int, int]) -> np.ndarray:
     cells = rng.normal(size=(height // _CELL, width // _CELL))
     soft = cv2.resize(cells, (width, height), interpolation=cv2.INTER_CUBIC)
     share = 1 / (1 + np.exp(-8 * soft))[..., None]
-    tiles = (np.tile(_texture(rng), (height // TILE, width // TILE, 1)) for _ in range(2))
-    first, second = tiles
+    first, second = (
+        rng.uniform(75, 180, 3) + np.tile(_texture(kind), (height // TILE, width // TILE, 1))
+        for kind in rng.permutation(TEXTURES)[:2]
+    )
     canvas = share * first + (1 - share) * second
     step = _STEP * rng.integers(-1, 1, 2, endpoint=True)
     corners = [margin + step * (i - frames // 2) for i in range(frames)]
@@ -45,17 +50,13 @@ def synthetic(seed: int, frames: int, size: tuple[int, int]) -> np.ndarray:
     return to_uint8(np.stack(clip).astype(np.float32))
 
 
-def _texture(rng: np.random.Generator) -> np.ndarray:
-    """Draws a tile `[TILE, TILE, 3]`: stripes or dots around a colour."""
-    rows, columns = 2 * np.pi * np.mgrid[:TILE, :TILE] / TILE
-    kinds = [(0, 1), (1, 0), (1, 1), (1, -1)]
-    i, j = kinds[rng.integers(len(kinds))]
-    wave = np.sin(i * rows + j * columns + rng.uniform(0, 2 * np.pi))
-    if rng.random() < 0.5:
-        wave = wave * np.sin(j * rows - i * columns + rng.uniform(0, 2 * np.pi)) * 1.4
-    contrast = rng.uniform(-1, 1, 3)
-    contrast *= rng.uniform(50, 70) / np.abs(contrast).max()
-    return rng.uniform(75, 180, 3) + contrast * wave[..., None]
+def _texture(kind: int) -> np.ndarray:
+    """Draws a tile `[TILE, TILE, 1]` of stripes or dots, with values about 0."""
+    rows, columns = 2 * np.pi * (np.mgrid[:TILE, :TILE] + 0.5) / TILE
+    waves = [rows, columns, rows + columns, rows - columns]
+    stripes = [np.sin(wave) for wave in waves]
+    dots = [2 * stripes[0] * stripes[1], 2 * stripes[2] * stripes[3]]
+    return 60 * [*stripes, *dots][kind].clip(-1, 1)[..., None]
 
 
 def real(folder: Path, count: int, frames: int, size: tuple[int, int], seed: int) -> np.ndarray:
