@@ -200,7 +200,7 @@ def test_frames_between_are_held_to_both_key_frames():
 
 def test_scale_of_the_official_program_is_apart_from_the_sizes(calls):
     for scale in (8, 2):
-        enhance(**OFFICIAL, official_scale=scale)
+        denoised(clip(3), **OFFICIAL, official_scale=scale)
     assert [float(call["scale"][0]) for call in calls[::2]] == [8, 2]
 
 
@@ -216,23 +216,23 @@ def test_text_features_have_precedence_over_the_prompt():
 
 
 def test_scale_is_that_of_the_sizes(calls):
-    enhance(clip(3, 12, 16), up_scale=2.0)
-    enhance(clip(3, 12, 16), target_size=(24, 28))
+    denoised(clip(3, 12, 16), up_scale=2.0)
+    denoised(clip(3, 12, 16), target_size=(24, 28))
     assert [float(call["scale"][0]) for call in calls[::2]] == pytest.approx([2, 3.5**0.5])
 
 
 def test_guidance_of_1_uses_one_branch(calls):
-    enhance(guidance_scale=1.0)
+    denoised(clip(3), guidance_scale=1.0)
     assert {call["text"].shape[0] for call in calls} == {1}
     guided = len(calls)
-    enhance(guidance_scale=3.0, guidance_rescale=0.25)
+    denoised(clip(3), guidance_scale=3.0, guidance_rescale=0.25)
     assert {call["text"].shape[0] for call in calls[guided:]} == {2}
     assert calls[-1]["guidance"] == (3.0, 0.25)
 
 
 def test_prompt_comes_before_the_negative_prompt(calls):
     for changes in ({}, {"prompt": "a cat"}, {"negative_prompt": "a cat"}):
-        enhance(steps=1, **changes)
+        denoised(clip(3), steps=1, **changes)
     usual, prompt, negative = (np.asarray(call["text"]) for call in calls)
     assert [(usual[i] == prompt[i]).all() for i in (0, 1)] == [False, True]
     assert [(usual[i] == negative[i]).all() for i in (0, 1)] == [True, False]
@@ -241,7 +241,7 @@ def test_prompt_comes_before_the_negative_prompt(calls):
 def test_hint_is_the_noised_video(calls):
     keys = encoded(clip(3)).mean
     for noise_aug in (0, 1, 300):
-        enhance(noise_aug=noise_aug, seed=7)
+        denoised(clip(3), noise_aug=noise_aug, seed=7)
         t = max(noise_aug - 1, 0)
         noise = CounterNoise(7)("hint", 0, keys.shape)
         alpha, sigma = SYSTEM.schedule.alphas[t], SYSTEM.schedule.sigmas[t]
@@ -253,7 +253,7 @@ def test_hint_is_the_noised_video(calls):
 @pytest.mark.parametrize("share", [1.0, 0.25, 0.0])
 def test_start_is_the_noised_video(calls, share: float):
     mean = encoded(clip(2)).mean
-    enhance(clip(2), target_fps=RATE * 2, start_noise=share)
+    denoised(clip(2), target_fps=RATE * 2, start_noise=share)
     noise = CounterNoise(666)("start", 0, (1, 3, *mean.shape[2:]))
     alpha, sigma = SYSTEM.schedule.alphas[899], SYSTEM.schedule.sigmas[899]
     # The frame between starts from the key frame before it.
@@ -263,10 +263,10 @@ def test_start_is_the_noised_video(calls, share: float):
 
 def test_frames_between_start_from_the_motion(calls):
     """The flow fills in the start; the hints stay those of the key frames."""
-    frames = [np.roll(np.tile(clip(1)[0], (2, 2, 1)), 2 * i, axis=1) for i in range(3)]
+    frames = [np.roll(clip(1)[0], 2 * i, axis=1) for i in range(3)]
     found = {}
     for interpolation in ("previous", "flow"):
-        enhance(
+        denoised(
             frames,
             target_fps=RATE * 2,
             start_noise=0.0,
@@ -287,7 +287,7 @@ def test_frames_between_start_from_the_motion(calls):
 
 
 def test_windows_have_the_hints_of_their_key_frames(calls):
-    enhance(clip(3), target_fps=RATE * 2, window=3, noise_aug=0)
+    denoised(clip(3), target_fps=RATE * 2, window=3, noise_aug=0)
     whole = encoded(clip(3)).mean
     first, second = calls[:2]
     assert len(calls) == 4
@@ -369,7 +369,7 @@ def test_official():
 def test_official_draws_every_frame_from_the_posterior(calls):
     found = encoded(clip(2), **OFFICIAL)
     mean, std = found.mean, found.std
-    enhance(clip(2), target_fps=RATE * 2, noise_aug=1, **OFFICIAL)
+    denoised(clip(2), target_fps=RATE * 2, noise_aug=1, **OFFICIAL)
     at = jnp.array([0, 0, 1])
     drawn = mean[:, at] + std[:, at] * CounterNoise(666)("vae", 0, (1, 3, *mean.shape[2:]))
     alpha, sigma = SYSTEM.schedule.alphas[0], SYSTEM.schedule.sigmas[0]
