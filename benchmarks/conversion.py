@@ -2,12 +2,14 @@
 
     python -m benchmarks.conversion --folder=/tmp/conversion
     python -m benchmarks.conversion --system=upscale_a_video --folder=/tmp/conversion
+    python -m benchmarks.conversion --preset=debug --folder=/tmp/conversion
 
 Makes the checkpoints of a system in their published layouts with generated weights, converts them,
-converts them back, and compares every tensor bit by bit. Each conversion runs in a process of its
-own. The folder keeps the checkpoints and the converted weights.
+converts them back, and compares every tensor bit by bit. With a preset they have its sizes. Each
+conversion runs in a process of its own. The folder keeps the checkpoints and the converted weights.
 """
 
+import dataclasses
 import json
 import multiprocessing
 import os
@@ -18,20 +20,21 @@ from typing import Any
 
 from absl import app, flags
 
-from benchmarks.make_checkpoint import make_checkpoint
+from benchmarks.make_checkpoint import make_checkpoint, size_arguments
 from venhancer_jax.convert.read import open_state_dict
 from venhancer_jax.convert.release import Part, all_releases
-from venhancer_jax.pipelines.registry import DEFAULT_SYSTEM
+from venhancer_jax.pipelines.registry import DEFAULT_SYSTEM, find_system
 
 SYSTEM = flags.DEFINE_enum("system", DEFAULT_SYSTEM, sorted(all_releases()), "whose checkpoints")
 FOLDER = flags.DEFINE_string("folder", None, "where to work; needs 25 GB", required=True)
+PRESET = flags.DEFINE_string("preset", None, "preset of sizes; by default the published ones")
 DTYPE = flags.DEFINE_enum("dtype", "float32", ["float32", "float16"], "of the checkpoints")
 
 
 def main(argv: list[str]) -> None:
     del argv
     folder = Path(FOLDER.value)
-    parts = [_measured(part, folder) for part in all_releases()[SYSTEM.value].parts]
+    parts = [_measured(_sized(part), folder) for part in all_releases()[SYSTEM.value].parts]
     facts = {
         "system": SYSTEM.value,
         "tensors": sum(part["tensors"] for part in parts),
@@ -40,6 +43,15 @@ def main(argv: list[str]) -> None:
         "parts": parts,
     }
     print(json.dumps(facts, indent=2))
+
+
+def _sized(part: Part) -> Part:
+    """Returns a network of the system in the sizes of the preset."""
+    if not PRESET.value:
+        return part
+    role = "video_vae" if part.folder == "vae_video" else part.network
+    config = find_system(SYSTEM.value).presets[PRESET.value][role]
+    return dataclasses.replace(part, config=config)
 
 
 def _measured(part: Part, folder: Path) -> dict[str, Any]:
@@ -56,7 +68,8 @@ def _measured(part: Part, folder: Path) -> dict[str, Any]:
     )
     maker.start()
     maker.join()
-    there = _run(part.network, str(source), str(weights))
+    sizes = size_arguments(part.network, part.config) if PRESET.value else []
+    there = _run(part.network, str(source), str(weights), *sizes)
     again = _run("back", str(weights), str(back))
     first, second = open_state_dict(source), open_state_dict(back)
     facts = {

@@ -56,6 +56,13 @@ def make_checkpoint(
     torch.save(content, path)
 
 
+def size_arguments(network: str, config: catalog.Config) -> list[str]:
+    """Returns the arguments of `python -m convert` for sizes other than the published ones."""
+    published = catalog.config_to_dict(catalog.config_class(network)())
+    sizes = catalog.config_to_dict(config).items()
+    return [f"--size={name}={value!r}" for name, value in sizes if value != published[name]]
+
+
 def main(argv: list[str]) -> None:
     del argv
     make_checkpoint(_NETWORK.value, _LAYOUT.value, Path(_FILE.value), _DTYPE.value)

@@ -54,8 +54,13 @@ def convert(
     # Names of a network that was saved inside a data-parallel wrapper.
     wrapper = WRAPPER if all(name.startswith(WRAPPER) for name in whole) else ""
     tensors = whole.part(wrapper).part(layouts.prefix)
+    requested = config or catalog.config_class(network)()
     try:
-        stored, layout = layouts.detect(config or catalog.config_class(network)(), tensors)
+        layouts.refuse(requested, tensors.shapes)
+    except InputError as error:
+        raise InputError(f"{source}: {error}") from None
+    try:
+        stored, layout = layouts.detect(requested, tensors)
         entries = layout_entries(network, stored, layout)
         constants = layout_constants(network, stored, layout)
         check(entries, tensors.shapes, ignored=layouts.ignored, constants=constants)
@@ -85,7 +90,8 @@ def convert_back(folder: str | Path, target: str | Path, *, layout: str | None =
     Args:
       folder: weight folder.
       target: file to write, in place of an older one.
-      layout: name of a layout of the network, by default the one of the converted checkpoint.
+      layout: name of a layout of the network, by default the one of the converted checkpoint, or
+        the only one of the network.
 
     Raises:
       InputError: not a weight folder, or an unknown layout or suffix.
@@ -96,9 +102,12 @@ def convert_back(folder: str | Path, target: str | Path, *, layout: str | None =
     about = weights.read_about(folder)
     network = about["network"]
     tables = all_layouts()[network].tables
-    layout = layout or str(about.get("layout", ""))
+    layout = layout or about.get("layout") or (next(iter(tables)) if len(tables) == 1 else "")
     if not layout:
-        raise InputError(f"{folder}: says nothing of the layout it came from: set --layout=NAME")
+        raise InputError(
+            f"{folder}: trained weights, which came in no layout: set --layout to one of"
+            f" {', '.join(tables)}"
+        )
     if layout not in tables:
         raise InputError(f"layout {layout!r}: expected one of {', '.join(tables)}")
     if target.suffix not in (".pt", ".pth", ".ckpt", ".bin", ".safetensors"):

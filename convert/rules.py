@@ -153,6 +153,8 @@ class Layouts:
       tables: functions from the network's config to its table, by name of the layout.
       detect: function from the requested config and the names of all tensors to the config with
         the parts that are stored, and the name of the layout.
+      refuse: function from the requested config and the shapes of all tensors, which raises
+        InputError for checkpoints of models with the same names of tensors.
       prefix: start of the network's tensor names in checkpoints of several networks.
       ignored: starts of tensor names that belong to other networks.
       beside: function from a config and the path of a checkpoint to the config that files beside
@@ -161,6 +163,7 @@ class Layouts:
 
     tables: Mapping[str, Callable[[Any], Table]]
     detect: Callable[[Any, Collection[str]], tuple[Any, str]]
+    refuse: Callable[[Any, Mapping[str, tuple[int, ...]]], None] = lambda config, shapes: None
     prefix: str = ""
     ignored: tuple[str, ...] = ()
     beside: Callable[[Any, Path], Any] = lambda config, path: config

@@ -10,6 +10,7 @@ what was run; commands of clouds and clusters are listed with the reason why the
 Exit codes: 0 all commands that were run succeeded, 1 otherwise.
 """
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -17,7 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from absl import app, flags
+from absl import app, flags, logging
 
 from benchmarks.documentation.pages import PAGES, ROOT, commands_of
 from benchmarks.documentation.stand_ins import rule_of, write_stand_ins
@@ -29,8 +30,8 @@ _LINKED = ("sample.py", "train.py", "configs", "convert", "benchmarks", "tests",
            "pyproject.toml", "README.md", "LICENSE")  # fmt: skip
 
 
-def run_page(page: str, only: str, seconds: float) -> list[str]:
-    """Runs the commands of a page in the current folder, which must be empty.
+def run_page(page: str, only: str, seconds: float) -> list[int | str]:
+    """Runs the commands of a page in the current folder, which must be empty, and prints rows.
 
     Args:
       page: path of the page from the root of the checkout.
@@ -38,35 +39,39 @@ def run_page(page: str, only: str, seconds: float) -> list[str]:
       seconds: seconds that a command may take.
 
     Returns:
-      Rows of the table.
+      Exit code of each command, or `not run`.
     """
     for name in _LINKED:
         Path(name).symlink_to(ROOT / name)
     write_stand_ins()
-    rows = []
+    codes = []
     for command in commands_of((ROOT / page).read_text()):
         if only not in command:
             continue
         rule = rule_of(command)
         if rule.reason:
-            rows.append(_row(page, command, "not run", "", rule.reason))
-            continue
-        run = rule.applied(command)
-        started = time.perf_counter()
-        code, last = _run(run, seconds)
-        took = f"{time.perf_counter() - started:.0f} s"
-        rows.append(_row(page, run, str(code), took, "" if code == 0 else last))
-        print(rows[-1], flush=True)
-    return rows
+            code, took, last = "not run", "", rule.reason
+        else:
+            command, started = rule.applied(command), time.perf_counter()
+            code, last = _run(command, seconds)
+            took = f"{time.perf_counter() - started:.0f} s"
+        print(_row(page, command, code, took, last if code else ""), flush=True)
+        codes.append(code)
+    return codes
 
 
 def _run(command: str, seconds: float) -> tuple[int, str]:
     """Runs a command in a shell; returns its exit code and the last line that it printed."""
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = os.environ | {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": str(ROOT),
+        # Most commands compile more than they compute.
+        "XLA_FLAGS": f"--xla_backend_optimization_level=0 {os.environ.get('XLA_FLAGS', '')}",
+    }
     try:
         done = subprocess.run(
             ["bash", "-c", command],
-            env=os.environ | {"PATH": path},
+            env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -77,27 +82,26 @@ def _run(command: str, seconds: float) -> tuple[int, str]:
     return done.returncode, (done.stdout.strip().splitlines() or [""])[-1]
 
 
-def _row(*cells: str) -> str:
-    page, command, *others = cells
-    escaped = [cell.replace("|", "\\|") for cell in (page, f"`{command}`", *others)]
+def _row(page: str, command: str, *others: object) -> str:
+    escaped = [str(cell).replace("|", "\\|") for cell in (page, f"`{command}`", *others)]
     return f"| {' | '.join(escaped)} |"
 
 
 def main(argv: list[str]) -> None:
     del argv
-    rows = ["| page | command | exit code | time | |", "| --- | --- | --- | --- | --- |"]
+    logging.set_verbosity(logging.WARNING)
+    codes: list[int | str] = []
+    started = time.perf_counter()
+    print("| page | command | exit code | time | |\n| --- | --- | --- | --- | --- |", flush=True)
     for page in _PAGES.value:
-        with tempfile.TemporaryDirectory() as folder:
-            before = Path.cwd()
-            os.chdir(folder)
-            try:
-                rows += run_page(page, _ONLY.value, _SECONDS.value)
-            finally:
-                os.chdir(before)
-    print("\n".join(rows))
-    codes = [row.split(" | ")[2] for row in rows[2:]]
-    failed = sum(code not in ("0", "not run") for code in codes)
-    print(f"{len(codes)} commands, {codes.count('not run')} not run, {failed} failed")
+        with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+            codes += run_page(page, _ONLY.value, _SECONDS.value)
+    failed = sum(code not in (0, "not run") for code in codes)
+    minutes = (time.perf_counter() - started) / 60
+    print(
+        f"\n{len(codes)} commands in {minutes:.0f} minutes: {codes.count('not run')} not run,"
+        f" {failed} failed"
+    )
     raise SystemExit(failed > 0)
 
 

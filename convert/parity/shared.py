@@ -1,4 +1,4 @@
-"""Replays of what systems share: autoencoders, the text tower, colour correction."""
+"""Replays of what systems share: autoencoders, the text tower, an image UNet, colours."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,9 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from venhancer_jax.convert.layouts import layout_entries
-from venhancer_jax.convert.parity.case import BLOCK, Case, compare, equal
+from venhancer_jax.convert.parity.case import BLOCK, FULL_SIZE, Case, compare, equal
 from venhancer_jax.convert.parity.recording import Recording, channels_last
 from venhancer_jax.models.autoencoders.config import VAEConfig
+from venhancer_jax.models.genve.sd21 import SD21Config
 from venhancer_jax.models.text.clip import ClipTextConfig
 from venhancer_jax.pipelines import catalog
 from venhancer_jax.text.tokenizer import tokenize
@@ -60,6 +61,24 @@ def replay_text(recording: Recording) -> list[Case]:
         tokens = tokenize(info["texts"])
         cases.append(equal(f"{recording.name}/tokens", tokens, tensors["tokens"]))
     return cases
+
+
+def replay_sd21(recording: Recording) -> list[Case]:
+    """Replays the image UNet of Stable Diffusion 2.1."""
+    tensors, sizes = recording.tensors, recording.info["config"]
+    config = SD21Config(
+        channels=tuple(sizes["block_out_channels"]),
+        blocks_per_level=sizes["layers_per_block"],
+        # The "attention_head_dim" of diffusers is the number of heads.
+        heads=tuple(sizes["attention_head_dim"]),
+        context_width=sizes["cross_attention_dim"],
+    )
+    network = catalog.build("sd21", config)
+    params = recording.params(layout_entries("sd21", config, "diffusers"))
+    x = channels_last(tensors["sample"])[:, None]
+    v = jax.jit(network.__call__)(params, x, tensors["t"], tensors["ctx"])
+    tolerance = FULL_SIZE if config == SD21Config() else BLOCK
+    return [compare(f"{recording.name}/y", v[:, 0], channels_last(tensors["y"]), tolerance)]
 
 
 def replay_colour(recording: Recording) -> list[Case]:
@@ -128,5 +147,6 @@ KINDS: dict[str, Callable[[Recording], list[Case]]] = {
     "vae_temporal": replay_vae,
     "vae_kl": replay_vae,
     "text": replay_text,
+    "sd21": replay_sd21,
     "color": replay_colour,
 }

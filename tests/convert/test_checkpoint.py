@@ -25,10 +25,12 @@ from venhancer_jax.convert.checkpoint import convert, convert_back
 from venhancer_jax.convert.read import open_state_dict
 from venhancer_jax.errors import InputError
 from venhancer_jax.models.autoencoders.config import VAEConfig
+from venhancer_jax.models.raft.raft import RaftConfig
 from venhancer_jax.models.text.clip import ClipTextConfig
 from venhancer_jax.models.venhancer.unet3d import UNet3DConfig
+from venhancer_jax.pipelines import catalog
 from venhancer_jax.pipelines.catalog import Config
-from venhancer_jax.weights import is_weights, iterate_weights, read_about
+from venhancer_jax.weights import is_weights, iterate_weights, read_about, save_weights
 
 UNET = UNet3DConfig.tiny(multipliers=(1, 2), attention_levels=(0,), blocks_per_level=1)
 SVD = VAEConfig.tiny(channels=(8, 16), groups=4)
@@ -212,6 +214,20 @@ def test_back_to_what_is_not_there(tmp_path: Path, folder: Path):
     with pytest.raises(InputError, match="other holds no converted weights"):
         convert_back(tmp_path / "other", tmp_path / "back.pt")
     assert sorted(os.listdir(tmp_path)) == ["source.pt", "weights"]
+
+
+def test_trained_weights_take_the_only_layout_or_the_one_that_is_named(tmp_path: Path):
+    for network, config in (("raft", RaftConfig.tiny()), ("text", TEXT)):
+        shapes = catalog.build(network, config).shapes
+        params = ((name, np.zeros(spec.shape, np.float32)) for name, spec in shapes.items())
+        about = {"network": network, "config": catalog.config_to_dict(config)}
+        save_weights(tmp_path / network, params, about)
+
+    convert_back(tmp_path / "raft", tmp_path / "back.pt")
+    assert "fnet.conv1.weight" in open_state_dict(tmp_path / "back.pt").shapes
+    with pytest.raises(InputError, match="set --layout to one of open_clip, transformers"):
+        convert_back(tmp_path / "text", tmp_path / "text.pt")
+    convert_back(tmp_path / "text", tmp_path / "text.pt", layout="open_clip")
 
 
 def test_a_failure_on_the_way_back_leaves_the_old_file(

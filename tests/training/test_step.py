@@ -86,6 +86,14 @@ def test_the_rate_falls_along_a_cosine():
     np.testing.assert_allclose(rates, expected, rtol=1e-3)
 
 
+def test_a_short_run_with_cosine_decay_ends_in_its_warmup():
+    for steps in (1, 4):
+        _, metrics = _run([np.ones(3)] * steps, cosine_decay=True, steps=steps, warmup_steps=4)
+
+        rates = [float(m["update_norm"]) / np.sqrt(3) for m in metrics]
+        np.testing.assert_allclose(rates, 0.0025 * np.arange(steps), rtol=1e-3, atol=1e-9)
+
+
 def test_the_average_is_that_of_the_new_parameters_without_the_start():
     states, _ = _run([np.ones(3)] * 5, ema_decay=0.9)
 

@@ -7,6 +7,7 @@ import dataclasses
 import itertools
 import math
 from fractions import Fraction
+from typing import Literal
 
 import numpy as np
 
@@ -14,7 +15,9 @@ from venhancer_jax.data import degrade as real_world
 from venhancer_jax.data.resample import METHODS, resample, shrink_to_cover, to_uint8
 from venhancer_jax.errors import InputError
 from venhancer_jax.text.tokenizer import tokenize
+from venhancer_jax.video.flow import dis_flow
 from venhancer_jax.video.motion import FRAME_INTERPOLATIONS, FrameInterpolation, interpolate_frames
+from venhancer_jax.video.resize import resize_area
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -48,6 +51,9 @@ class AugmentConfig:
       text_dropout: share of examples without text, 0 to 1.
       real_world: share of examples degraded by `degrade` in place of plain shrinking, 0 to 1; the
         paper has none.
+      flow_pixels: rows and columns of pixels to each vector of the flows to a key frame that
+        examples have, as for pixels of a latent; 0 for examples without flows.
+      flow_key_frame: key frame of the flows, `middle` or `random`.
     """
 
     frames: int = 25
@@ -66,6 +72,8 @@ class AugmentConfig:
     noise_levels: tuple[int, int] = (1, 300)
     text_dropout: float = 0.1
     real_world: float = 0.0
+    flow_pixels: int = 0
+    flow_key_frame: Literal["middle", "random"] = "random"
 
     def __post_init__(self):
         if min(self.frames, self.height, self.width) < 1:
@@ -292,6 +300,7 @@ def augment(
       `noise_aug`: int32, t'.
       `stride`: int32, m.
       `tokens`: int32 `[77]` of the caption, or of the empty text.
+      With `config.flow_pixels` also `key_frame`, int32, and `flow`, float32 of `flows_to`.
     """
     params = sample_augment_params(config, rng)
     keys = key_frames(len(frames), params.stride, last_is_key=config.last_is_key)
@@ -305,15 +314,43 @@ def augment(
         low = _enlarge(low, size, config)
     key_index = np.full(len(frames), -1, np.int32)
     key_index[keys] = keys
-    return {
+    low = _interpolated(low, keys, len(frames), config.interpolation)
+    example = {
         "video": frames,
-        "low": _interpolated(low, keys, len(frames), config.interpolation),
+        "low": low,
         "key_index": key_index,
         "scale": np.asarray(params.scale, np.float32),
         "noise_aug": np.asarray(params.noise_aug, np.int32),
         "stride": np.asarray(params.stride, np.int32),
         "tokens": tokenize(["" if params.drop_text else caption])[0],
     }
+    if config.flow_pixels:
+        count, middle = len(frames), config.flow_key_frame == "middle"
+        key = count // 2 if middle else int(rng.integers(count))
+        example["key_frame"] = np.asarray(key, np.int32)
+        example["flow"] = flows_to(
+            key, low, (size[0] // config.flow_pixels, size[1] // config.flow_pixels)
+        )
+    return example
+
+
+def flows_to(key: int, frames: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Computes the direct flow from each frame to one of them, by dense inverse search.
+
+    Args:
+      key: index of the frame that all flows lead to.
+      frames: pictures, uint8 `[F, H, W, 3]`, of 16 rows and columns or more.
+      size: height and width of the result, whose vectors are averages.
+
+    Returns:
+      float32 `[F, *size, 2]`: columns, then rows, in pixels of the result; 0 at `key`.
+    """
+    flows = np.zeros((*frames.shape[:3], 2), np.float32)
+    for i in range(len(frames)):
+        if i != key:
+            flows[i] = dis_flow(frames[i], frames[key])
+    ratios = size[1] / frames.shape[2], size[0] / frames.shape[1]
+    return resize_area(flows, size) * np.array(ratios, np.float32)
 
 
 def _interpolated(

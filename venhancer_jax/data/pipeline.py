@@ -35,7 +35,7 @@ _AHEAD = 2
 _PATIENCE = 100
 _LATENT_KEYS = ("video", "low", "key_index", "scale", "stride", "tokens")
 # Arrays of precomputed examples that some objectives store besides.
-OPTIONAL_KEYS = ("latents",)
+OPTIONAL_KEYS = ("latents", "flow", "key_frame")
 
 
 def training_pipeline(

@@ -99,6 +99,11 @@ class SchedulerConfig:
             set_alpha_to_one=to_one,
         )
 
+    @classmethod
+    def sd21(cls) -> "SchedulerConfig":
+        """Returns the scheduler of Stable Diffusion 2.1, which predicts v."""
+        return cls(beta_start=0.00085, beta_end=0.012)
+
     @property
     def schedule(self) -> Schedule:
         """Returns the noise schedule."""

@@ -18,6 +18,7 @@ from venhancer_jax.diffusion.schedule import Schedule
 
 Denoise = Callable[[jax.Array, np.integer], jax.Array]
 Refine = Callable[[jax.Array, int], jax.Array]
+Adjust = Callable[[jax.Array, int], jax.Array]
 OnStep = Callable[[int, int], None]
 STREAM = "solver"
 
@@ -230,6 +231,7 @@ def solve(
     on_step: OnStep | None = None,
     *,
     refine: Refine | None = None,
+    adjust: Adjust | None = None,
     store: Callable[[Any], Any] | None = None,
 ) -> Any:
     """Runs a solver from noised to clean latents.
@@ -243,6 +245,8 @@ def solve(
       refine: function from x0 and the index of the step to the x0 that enters the step, while the
         estimate of the noise keeps the x0 of the network; it returns its argument where it changes
         nothing. For solvers with one network call per step.
+      adjust: function from the latents that a step has computed and the index of the step to those
+        that the next step starts from, or that are returned.
       store: function that stores latents which are computed when they are read, after each step.
 
     Returns:
@@ -260,6 +264,8 @@ def solve(
             x, last = linear_step(denoise, steps, i, x, last, fresh, refine)
         else:
             x, last = heun_step(denoise, steps, i, x, last, fresh)
+        if adjust is not None:
+            x = adjust(x, i)
         if store is not None:
             x = store(x)
         if on_step is not None:

@@ -200,8 +200,10 @@ class EnhanceJob:
     def facts(self) -> dict[str, Any]:
         """Returns what the output follows from besides the weights, as JSON values by name."""
         settings = dataclasses.asdict(self.files) | dataclasses.asdict(self.options)
+        files = {f"content of {path}": content_digest(path) for path in self.options.files}
         return {
             "input": content_digest(self.source),
+            **files,
             "version": __version__,
             **{name: str(value) for name, value in settings.items() if name not in _NO_FACTS},
         }

@@ -3,7 +3,8 @@
 import dataclasses
 import numbers
 from fractions import Fraction
-from typing import Any
+from pathlib import Path
+from typing import Any, Self
 
 from venhancer_jax.errors import InputError
 from venhancer_jax.settings import (
@@ -152,6 +153,20 @@ class EnhanceOptions:
 
     def __post_init__(self):
         normalise(self)
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Returns the files that results follow from besides the input."""
+        return ()
+
+    def part(self, first: int) -> Self:
+        """Returns the options of a part of the clip.
+
+        Args:
+          first: first frame of the part.
+        """
+        del first
+        return self
 
     def check_output_size(self, height: int, width: int) -> None:
         """Checks that an output beyond 4K is requested by name.

@@ -99,14 +99,16 @@ def cut_pieces(job: EnhanceJob) -> list[EnhanceJob]:
     if ".mp4" not in (ENCODERS[codec].suffixes if codec in ENCODERS else ()):
         codec = "h265" if job.info.picture.is_hdr else "h264"
         files = dataclasses.replace(files, codec=codec, codec_options="", pixel_format="auto")
+    starts = [round(i * (frames - length) / max(1, count - 1)) for i in range(count)]
     return [
         dataclasses.replace(
             job,
-            first=job.first + round(i * (frames - length) / max(1, count - 1)),
+            first=job.first + start,
             clip=dataclasses.replace(job.clip, frames=length),
+            options=job.options.part(start),
             files=files,
         )
-        for i in range(count)
+        for start in starts
     ]
 
 

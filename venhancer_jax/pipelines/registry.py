@@ -12,6 +12,7 @@ from venhancer_jax.pipelines.system import SystemSpec
 SYSTEMS = {
     "venhancer": "venhancer_jax.pipelines.venhancer.spec",
     "upscale_a_video": "venhancer_jax.pipelines.upscale_a_video.spec",
+    "genve": "venhancer_jax.pipelines.genve.spec",
 }
 # System of configs that name none, as those of earlier versions.
 DEFAULT_SYSTEM = next(iter(SYSTEMS))

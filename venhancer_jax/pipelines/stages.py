@@ -11,7 +11,7 @@ import jax
 
 Item = TypeVar("Item")
 # In the order of a run; the threads of reading, computing and writing work at the same time.
-STAGES = ("read", "encode", "denoise", "decode", "write")
+STAGES = ("read", "encode", "image", "denoise", "decode", "write")
 _STATUS = Path("/proc/self/status")
 # Least time between two looks at the memory, which take a tenth of a millisecond.
 _SAMPLE_SECONDS = 0.05

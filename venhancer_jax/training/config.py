@@ -24,6 +24,8 @@ from venhancer_jax.settings import (
 from venhancer_jax.settings import text as string
 
 STARTS = ("prior", "published")
+# Keys that configs of earlier versions lack.
+_LATER = ("system", "start", "max_skipped", "discriminator", "reference")
 _MODEL, _LOSS, _DATA = "networks", "objective", "data and augmentation"
 _OPTIMIZER, _OUTPUT, _VALIDATION = "optimizer", "logs and checkpoints", "validation and profile"
 _MANY = 2**31
@@ -90,6 +92,18 @@ class TrainOptions:
         about={
             "width": "channels of the first convolution (decoder)",
             "learning_rate": "learning rate after the warm-up (decoder)",
+        },
+    )  # fmt: skip
+    reference: dict[str, Any] = table(
+        {"fusion": "local", "noise": True, "temporal": True, "mask": 0.5, "dropout": 0.1},
+        group=_LOSS,
+        about={
+            "fusion": "attention to the reference (genve): none, cross, or local, which prefers"
+            " near patches and shuffles them",
+            "noise": "add the video's level of noise to the reference (genve)",
+            "temporal": "warp the reference to each frame (genve)",
+            "mask": "largest share of masked patches of the reference (genve); 0: none",
+            "dropout": "share of clips without a reference (genve)",
         },
     )  # fmt: skip
     one_step_start: int = whole(
@@ -241,8 +255,7 @@ def checked_config(config: ConfigDict) -> ConfigDict:
         print(f"note: config.copy_prior is now config.start={checked.start}", file=sys.stderr)
         del checked.copy_prior
     for key, default in training_config().items():
-        # Configs of earlier versions have no such keys.
-        if key in ("system", "start", "max_skipped", "discriminator") and key not in checked:
+        if key in _LATER and key not in checked:
             checked[key] = default
         if key not in checked:
             raise InputError(f"the config lacks {key}: start from training_config()")

@@ -48,6 +48,9 @@ def batches(
       InputError: wrong values, or no data there.
     """
     augment = augment_config(config)
+    if pixels := objective_spec(config).pixels_of_flow(config):
+        key_frame = "middle" if held_out else "random"
+        augment = dataclasses.replace(augment, flow_pixels=pixels, flow_key_frame=key_frame)
     count = jax.process_count()
     if config.batch % count:
         raise InputError(f"batch {config.batch}: expected a multiple of the {count} processes")
@@ -76,12 +79,23 @@ def batch_shapes(config: ConfigDict) -> dict[str, jax.ShapeDtypeStruct]:
     video = jax.ShapeDtypeStruct((b, f, config.height, config.width, 3), np.uint8)
     low = jax.ShapeDtypeStruct((b, f, *augment_config(config).low_size, 3), np.uint8)
     stored = {}
+    spec = objective_spec(config)
+    if pixels := spec.pixels_of_flow(config):
+        size = config.height // pixels, config.width // pixels
+        stored["flow"] = jax.ShapeDtypeStruct((b, f, *size, 2), np.float32)
+        stored["key_frame"] = jax.ShapeDtypeStruct((b,), np.int32)
     if isinstance(source := _source(config.data), LatentSource):
         arrays = source[0].load()
+        missing = [name for name in stored if name not in arrays]
+        if missing:
+            raise InputError(
+                f"data {config.data!r} lacks the arrays {', '.join(missing)}: precompute latents"
+                f" with config.system={config.system}"
+            )
         names = ("video", "low", *(name for name in OPTIONAL_KEYS if name in arrays))
         stored = {n: jax.ShapeDtypeStruct((b, *arrays[n].shape), arrays[n].dtype) for n in names}
         holds_frames = stored["video"].dtype == np.uint8
-        if not holds_frames and objective_spec(config).needs_frames(config):
+        if not holds_frames and spec.needs_frames(config):
             raise InputError(
                 f"data {config.data!r} holds latents, but objective {config.objective!r} with"
                 " these weights of the loss needs frames"

@@ -1,6 +1,7 @@
 """The v-prediction objective of latent diffusion."""
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -34,8 +35,21 @@ class Diffusion:
         `count_by_time [10]` is the number of clips in each tenth of the time steps, by which
         `loss_by_time` is to be divided. Arguments as `Objective.loss` documents.
         """
+        example = self.conditioning.example(frozen, batch, key)
+        return self.loss_of(params, frozen, example, key)
+
+    def loss_of(
+        self, params: Params, frozen: Frozen, example: Any, key: jax.Array
+    ) -> tuple[jax.Array, Metrics]:
+        """Computes loss and metrics of `loss` for a batch that is encoded already.
+
+        Args:
+          params: parameters that train.
+          frozen: all other parameters, by network.
+          example: result of `conditioning.example`.
+          key: random key of the step.
+        """
         conditioning = self.conditioning
-        example = conditioning.example(frozen, batch, key)
         t = self.draw_times(stream(key, "time"), len(example.clean))
         noised, noise = conditioning.diffuse(example.clean, t, stream(key, "noise"))
         prediction = conditioning.predict(params, frozen, example, noised, t)

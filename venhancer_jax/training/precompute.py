@@ -3,8 +3,8 @@
     python -m venhancer_jax.training.precompute --config=configs/train_X.py --output=DIR \
         --examples=1000 --config.data=DATA --config.vae=VAE
 
-Then train with `--config.data=DIR`. Crops, strides and scales are drawn here; noise levels, text
-dropout and noise at each use. One process. Exit codes: 0 done, 2 wrong input.
+Then train with `--config.data=DIR`. Crops, strides, scales and key frames are drawn here; noise
+levels, text dropout and noise at each use. One process. Exit codes: 0 done, 2 wrong input.
 """
 
 import sys
@@ -24,7 +24,7 @@ from venhancer_jax.training.config import TRAIN_SETTINGS, checked_config
 from venhancer_jax.training.data import batches
 from venhancer_jax.training.tasks import task_of
 
-_STORED = ("key_index", "scale", "stride", "tokens")
+_STORED = ("key_index", "scale", "stride", "tokens", "flow", "key_frame")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -82,7 +82,7 @@ def precompute(config: ConfigDict, folder: Path, examples: int) -> None:
 def _encoded(encode, frozen, data, seed: int) -> Iterator[dict[str, np.ndarray]]:
     for step, batch in enumerate(data):
         key = jax.random.fold_in(jax.random.key(seed), step)
-        stored = {name: batch[name] for name in _STORED}
+        stored = {name: batch[name] for name in _STORED if name in batch}
         stored |= jax.device_get(encode(frozen, batch, key))
         for i in range(len(stored["video"])):
             yield {name: np.asarray(x[i]) for name, x in stored.items()}

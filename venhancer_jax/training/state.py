@@ -96,10 +96,10 @@ def make_optimizer(
       clip_norm: largest global norm of a gradient.
       weight_decay: decoupled weight decay.
       decay_steps: number of updates, with the warm-up, after which the rate has fallen to zero
-        along a cosine; None keeps the rate.
+        along a cosine; None keeps the rate. A run that ends within its warm-up only rises.
     """
     rate = learning_rate
-    if decay_steps:
+    if decay_steps and decay_steps > warmup_steps:
         rate = optax.warmup_cosine_decay_schedule(0.0, learning_rate, warmup_steps, decay_steps)
     elif warmup_steps:
         rate = optax.linear_schedule(0.0, learning_rate, warmup_steps)

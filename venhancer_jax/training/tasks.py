@@ -130,10 +130,13 @@ class ObjectiveSpec:
     Attributes:
       build: creates the task of a config.
       needs_frames: tells whether a config needs pixels, so that data cannot be latents.
+      pixels_of_flow: returns the rows and columns of pixels to each vector of the flows to a key
+        frame that examples have; 0 for examples without flows.
     """
 
     build: Callable[[ConfigDict, "ParamLoader"], Task]
     needs_frames: Callable[[ConfigDict], bool] = lambda config: True
+    pixels_of_flow: Callable[[ConfigDict], int] = lambda config: 0
 
 
 def objective_spec(config: ConfigDict) -> ObjectiveSpec:

@@ -6,6 +6,7 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 
+from venhancer_jax.errors import InputError
 from venhancer_jax.models.venhancer.unet3d import UNet3DConfig
 
 Fusion = Literal["none", "cross", "local"]
@@ -19,16 +20,28 @@ class GenVEConfig(UNet3DConfig):
     Attributes:
       fusion: how the reference is attended to: `local` prefers near patches, `cross` has no
         preference, `none` has no attention, as VEnhancer.
-      patch: rows and columns of latents in a patch.
+      patch: rows and columns of latents in a patch, 1 or 2: the rows of a frame are even, and
+        mostly no multiple of 4.
       neighbours: rows and columns of patches in a window in which training permutes the
         reference, and the distance in patches at which the local bias starts at -1.
-      radius: distance in patches beyond which no patch is attended to; None for no limit.
+      radius: distance in patches beyond which `local` attends to no patch; None for no limit.
     """
 
     fusion: Fusion = "local"
     patch: int = 2
     neighbours: int = 4
     radius: float | None = None
+
+    def __post_init__(self) -> None:
+        """Checks what is not a size.
+
+        Raises:
+          InputError: unknown fusion, or a patch that does not divide frames.
+        """
+        if self.fusion not in FUSIONS:
+            raise InputError(f"fusion {self.fusion!r}: expected one of {', '.join(FUSIONS)}")
+        if self.patch not in (1, 2):
+            raise InputError(f"patch {self.patch}: expected 1 or 2 latents")
 
     @classmethod
     def from_unet(cls, unet: UNet3DConfig, **changes) -> "GenVEConfig":
@@ -41,6 +54,12 @@ class GenVEConfig(UNet3DConfig):
         """Returns the sizes of UNet and ControlNet alone."""
         names = [field.name for field in dataclasses.fields(UNet3DConfig)]
         return UNet3DConfig(**{name: getattr(self, name) for name in names})
+
+    @property
+    def rows_modulus(self) -> tuple[int, int]:
+        """Returns `(remainder, modulus)` of latent heights of whole patches and levels."""
+        remainder, modulus = super().rows_modulus
+        return remainder, max(modulus, self.patch)
 
     def smallest_inputs(self) -> tuple[jax.Array, dict[str, jax.Array]]:
         """Returns noisy latents `[1, 1, h, w, C]` of the least size, and conditions for them."""

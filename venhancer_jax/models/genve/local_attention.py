@@ -51,7 +51,8 @@ class LocalAwareCrossAttention(nnx.Module):
             width, width * config.patch**2, kernel_init=zeros, dtype=dtype, rngs=rngs
         )
         self.heads, self.patch = heads, config.patch
-        self.neighbours, self.radius = config.neighbours, config.radius
+        self.neighbours = config.neighbours
+        self.radius = config.radius if config.fusion == "local" else None
 
     def __call__(
         self, video: jax.Array, reference: jax.Array, permutation: jax.Array | None = None
@@ -62,34 +63,33 @@ class LocalAwareCrossAttention(nnx.Module):
           video: noise-augmented latents `[B, F, h, w, C]`, `h` and `w` multiples of the patch.
           reference: latents `[B, F, h, w, C]` of the reference, warped to each frame.
           permutation: index `[B, F, N]` of the reference patch that each of the N patches of a
-            frame takes keys and values from (`shuffle.permute_in_windows`); None for its own.
+            frame attends to in place of its own (`shuffle.permute_in_windows`); None for its own.
 
         Returns:
           Features `[B, F, h / patch, w / patch, width]`.
         """
-        queries = self.query(self.video_norm(self.video_patches(self._unfold(video))))
         patches = self.reference_norm(self.reference_patches(self._unfold(reference)))
         rows, columns = patches.shape[2:4]
-        key, value = self.key(patches), self.value(patches)
-        query, key, value = (
-            rearrange(x, "b f h w (heads d) -> b f (h w) heads d", heads=self.heads)
-            for x in (queries, key, value)
-        )
+        patches = rearrange(patches, "b f h w c -> b f (h w) c")
         if permutation is not None:
-            index = permutation[..., None, None]
-            key, value = (jnp.take_along_axis(x, index, axis=2) for x in (key, value))
-        slots = jnp.stack(jnp.mgrid[:rows, :columns], -1).reshape(-1, 2).astype(jnp.float32)
-        # Slots are cut with the queries: each device biases its own rows.
-        axes = ("batch", "frame", "token", None, None)
+            patches = jnp.take_along_axis(patches, permutation[..., None], axis=2)
+        queries = self.query(self.video_norm(self.video_patches(self._unfold(video))))
+        query, key, value = (
+            rearrange(x, "... (heads d) -> ... heads d", heads=self.heads)
+            for x in (queries, self.key(patches), self.value(patches))
+        )
+        slots = jnp.stack(jnp.mgrid[:rows, :columns], -1).astype(jnp.float32)
+        axes = ("batch", "frame", "row", None, None, None)
         keys = ("batch", "frame", None, None, None)
+        # Slots are sharded like queries: each device biases its own rows.
         out = shard_map_over(
             self._attend,
-            (query, key, value, slots, slots),
-            (axes, keys, keys, ("token", None), (None, None)),
+            (query, key, value, slots, slots.reshape(-1, 2)),
+            (axes, keys, keys, ("row", None, None), (None, None)),
             axes,
             params=self.strength(),
         )
-        return rearrange(out, "b f (h w) heads d -> b f h w (heads d)", h=rows)
+        return rearrange(out, "b f h w heads d -> b f h w (heads d)")
 
     def fold(self, texture: jax.Array) -> jax.Array:
         """Computes features `[B, F, h, w, C]` of latents from those of patches."""
@@ -120,25 +120,26 @@ class LocalAwareCrossAttention(nnx.Module):
         query_slots: jax.Array,
         key_slots: jax.Array,
     ) -> jax.Array:
-        """Attends in `[B, F, N, heads, d]` on one device, with bounded scores in memory."""
-        batch, heads = query.shape[0], self.heads
-        # Rows of scores that fit into the memory: all of some frames, or some of one frame.
-        rows = (cache_bytes() or SCORE_BYTES) // (4 * heads * key.shape[2])
+        """Attends in `[B, F, h, w, heads, d]` on one device, with bounded scores in memory."""
+        batch, columns, heads = query.shape[0], query.shape[3], self.heads
+        # Queries whose scores fit into the memory: those of some frames, or some of one frame.
+        most = (cache_bytes() or SCORE_BYTES) // (4 * heads * key.shape[2])
 
-        def frames(q: jax.Array, k: jax.Array, v: jax.Array) -> jax.Array:
+        def attend_frames(q: jax.Array, k: jax.Array, v: jax.Array) -> jax.Array:
             k, v = (rearrange(x, "f m heads d -> (f heads) m d") for x in (k, v))
 
-            def queries(q: jax.Array, slots: jax.Array) -> jax.Array:
+            def attend(q: jax.Array, slots: jax.Array) -> jax.Array:
                 bias = local_bias(slots, key_slots, strength, self.radius)
                 out = dense_attention(rearrange(q, "n f h d -> (f h) n d"), k, v, bias=bias)
                 return rearrange(out, "(f h) n d -> n f h d", h=heads)
 
-            out = map_chunks(queries, (q.swapaxes(0, 1), query_slots), rows // q.shape[0])
-            return out.swapaxes(0, 1)
+            slots = query_slots.reshape(-1, 2)
+            return map_chunks(attend, (q.swapaxes(0, 1), slots), most).swapaxes(0, 1)
 
-        joined = [rearrange(x, "b f n heads d -> (b f) n heads d") for x in (query, key, value)]
-        out = map_chunks(frames, joined, rows // query.shape[2])
-        return rearrange(out, "(b f) n heads d -> b f n heads d", b=batch)
+        query = rearrange(query, "b f h w heads d -> (b f) (h w) heads d")
+        key, value = (rearrange(x, "b f m heads d -> (b f) m heads d") for x in (key, value))
+        out = map_chunks(attend_frames, (query, key, value), most // query.shape[1])
+        return rearrange(out, "(b f) (h w) heads d -> b f h w heads d", b=batch, w=columns)
 
 
 def local_bias(

@@ -9,6 +9,7 @@ from flax import nnx
 from venhancer_jax.models.genve.config import GenVEConfig
 from venhancer_jax.models.genve.local_attention import LocalAwareCrossAttention
 from venhancer_jax.models.layers.text_kv_cache import Text
+from venhancer_jax.models.remat import Remat, rematerialised
 from venhancer_jax.models.venhancer.controlnet import ControlledUNet
 
 
@@ -23,6 +24,7 @@ class GuidedUNet(ControlledUNet):
         super().__init__(config, rngs)
         fuses = config.fusion != "none"
         self.lca = LocalAwareCrossAttention(config, rngs) if fuses else None
+        self.remat: Remat = config.remat
 
     def texture(
         self, hint: jax.Array, reference: jax.Array, permutation: jax.Array | None = None
@@ -41,9 +43,7 @@ class GuidedUNet(ControlledUNet):
         Raises:
           ValueError: a network without attention to a reference.
         """
-        if self.lca is None:
-            raise ValueError("fusion 'none': the network has no attention to a reference")
-        return self.lca(hint, reference, permutation)
+        return rematerialised(self._attention(), self.remat)(hint, reference, permutation)
 
     def with_features(
         self,
@@ -69,13 +69,21 @@ class GuidedUNet(ControlledUNet):
 
         Returns:
           v `[B, F, h, w, C]` float32, and the features `control` and `deep` that were used.
+
+        Raises:
+          ValueError: texture for a network without attention to a reference.
         """
         others = dict(conditions)
         texture, present = others.pop("texture", None), others.pop("has_texture", None)
         if texture is not None and control is None:
-            assert self.lca is not None
-            added = self.lca.fold(texture)
+            added = self._attention().fold(texture)
             if present is not None:
                 added = jnp.where(present[:, None, None, None, None], added, 0)
             others["added"] = added
         return super().with_features(x, t, text, others, control=control, deep=deep)
+
+    def _attention(self) -> LocalAwareCrossAttention:
+        """Returns the attention to the reference, which a network without fusion lacks."""
+        if self.lca is None:
+            raise ValueError("fusion 'none': the network has no attention to a reference")
+        return self.lca

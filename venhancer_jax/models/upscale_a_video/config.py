@@ -104,6 +104,10 @@ class UpscaleUNetConfig:
     def smallest_inputs(self) -> tuple[jax.Array, dict[str, jax.Array]]:
         """Returns noisy latents `[1, 1, h, w, C]` of the least size, and conditions for them."""
         side = 2 ** (len(self.channels) - 1)
-        low_res = jnp.zeros((1, 1, side, side, self.in_channels - self.latent_channels))
         latents = jnp.zeros((1, 1, side, side, self.latent_channels))
-        return latents, {"low_res": low_res, "label": jnp.ones(1, int)}
+        conditions = {}
+        if seen := self.in_channels - self.latent_channels:
+            conditions["low_res"] = jnp.zeros((1, 1, side, side, seen))
+        if self.labels:
+            conditions["label"] = jnp.ones(1, int)
+        return latents, conditions

@@ -127,15 +127,16 @@ class UpscaleUNet(nnx.Module):
           t: time steps `[B]`.
           text: text features `[B, L, D]`, or their keys and values.
           conditions: low_res, noisy low-resolution frames `[B, F, h, w, 3]`; label, their noise
-            levels `[B]`.
+            levels `[B]`; none for a network that sees neither.
           control: features of a ControlNet, which this network has not.
           deep: features below the first level, from an earlier call; None computes them.
 
         Returns:
           v `[B, F, h, w, 4]` float32, None, and the features below the first level.
         """
-        joined = jnp.concatenate([x, conditions["low_res"]], axis=-1)
-        v, deep = self.with_deep(joined, t, text, conditions["label"], deep)
+        if "low_res" in conditions:
+            x = jnp.concatenate([x, conditions["low_res"]], axis=-1)
+        v, deep = self.with_deep(x, t, text, conditions.get("label"), deep)
         return v, None, deep
 
     def embed(self, t: jax.Array, label: jax.Array | None) -> jax.Array:

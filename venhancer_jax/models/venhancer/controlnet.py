@@ -173,7 +173,7 @@ class ControlledUNet(nnx.Module):
           text: text features `[B, L, D]`, or their keys and values.
           conditions: `hint`, `hint_t`, `scale` and `key_index` by name, as for `__call__`.
           control: features of the ControlNet from an earlier call, with `deep` at least those of
-            the first level; None computes them.
+            the first level; an empty tuple for the UNet alone; None computes them.
           deep: features below the first level of the UNet from an earlier call; with them the
             ControlNet computes its first level only. None computes them.
 

@@ -299,7 +299,8 @@ class UNet3D(nnx.Module):
           x: noisy latents `[B, F, h, w, 4]`; `h` is 2 and `w` is 0 modulo 8.
           t: time steps `[B]`, integers or not.
           text: text features `[B, L, D]`, or their keys and values.
-          control: features of `VideoControlNet`, one array for each output of the encoder.
+          control: features of `VideoControlNet`, one array for each output of the encoder; none for
+            the prior alone.
 
         Returns:
           v `[B, F, h, w, 4]` float32.
@@ -334,7 +335,7 @@ class UNet3D(nnx.Module):
         features = self.encoder(
             x, embedding, text_for(text, "encoder"), only_first_level=deep is not None
         )
-        if control is not None:
+        if control:
             added = control[: len(features)]
             features = tuple(y + more for y, more in zip(features, added, strict=True))
         skips, first = list(features), len(self.output_blocks) - self.encoder.first_level

@@ -9,6 +9,7 @@ from venhancer_jax.diffusion.propagation import propagate
 from venhancer_jax.diffusion.solvers import Refine
 from venhancer_jax.errors import InputError
 from venhancer_jax.models.raft.raft import ITERATIONS, STRIDE
+from venhancer_jax.pipelines.flow import LEAST_SIDE, flows_of_pairs
 from venhancer_jax.pipelines.spec_builder import SpecBuilder
 from venhancer_jax.pipelines.system import LoadedNetwork, ProgramSpec
 from venhancer_jax.pipelines.upscale_a_video import flow
@@ -16,9 +17,6 @@ from venhancer_jax.pipelines.upscale_a_video.flow import Flows
 from venhancer_jax.pipelines.upscale_a_video.options import UpscaleAVideoOptions
 from venhancer_jax.pipelines.upscale_a_video.plan import Tile, UpscaleAVideoPlan
 from venhancer_jax.pipelines.upscale_a_video.source import Source, pad
-
-# Frames of this size have more than one pixel on each level of the pyramid of RAFT.
-LEAST_SIDE = 128
 
 
 def check_flow(raft: LoadedNetwork | None, options: UpscaleAVideoOptions) -> None:
@@ -117,13 +115,13 @@ def flow_specs(
     return [
         build.program(
             "flow",
-            flow.flows_of_pairs,
+            flows_of_pairs,
             raft,
             maps,
             maps,
             static=(ITERATIONS,),
             shards=pieces,
-            calls=math.ceil(pairs / pieces),
+            calls=2 * math.ceil(pairs / pieces),
             scales_with=("pixels",),
         )
     ]

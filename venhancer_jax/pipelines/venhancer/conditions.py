@@ -14,7 +14,7 @@ from venhancer_jax.pipelines.pieces import Box, take, whole_span
 from venhancer_jax.pipelines.spilled import LazyNoise, Video, scale_frames
 from venhancer_jax.pipelines.venhancer import buckets
 from venhancer_jax.pipelines.venhancer.encode import EncodedClip
-from venhancer_jax.pipelines.venhancer.options import VEnhancerOptions
+from venhancer_jax.pipelines.venhancer.options import ControlledOptions
 from venhancer_jax.pipelines.venhancer.plan import TimePlan, hint_noise
 
 
@@ -62,7 +62,7 @@ def compute_conditions(
     schedule: Schedule,
     noise: NoiseSource | LazyNoise,
     key_noise: NoiseSource | LazyNoise,
-    options: VEnhancerOptions,
+    options: ControlledOptions,
 ) -> Conditions:
     """Computes start and conditions from the latents of a clip.
 
@@ -75,7 +75,7 @@ def compute_conditions(
       key_noise: source of the noise on the key frames.
       options: options of the user.
     """
-    source = _source_frames(encoded.mean.shape[1], time, options)
+    source = source_frames(encoded.mean.shape[1], time, options)
     latents: Any = encoded.mean[:, source]
     if encoded.std is not None:
         std: Any = encoded.std[:, source]
@@ -93,7 +93,7 @@ def compute_conditions(
     return Conditions(start, hint, hint_t, encoded.space.scale, np.array(time.key_index))
 
 
-def input_latents(encoded: EncodedClip, time: TimePlan, options: VEnhancerOptions) -> Any:
+def input_latents(encoded: EncodedClip, time: TimePlan, options: ControlledOptions) -> Any:
     """Returns the latents of the input `[1, F, h, w, C]` at the time of each frame of the grid.
 
     Between key frames they are those of the motion where it was encoded, else a mix of both.
@@ -105,8 +105,8 @@ def input_latents(encoded: EncodedClip, time: TimePlan, options: VEnhancerOption
     """
     mean: Any = encoded.mean
     count = mean.shape[1]
-    if options.interpolation == "flow" or time.stride == 1:
-        return mean[:, _source_frames(count, time, options)]
+    if options.encodes_interpolated or time.stride == 1:
+        return mean[:, source_frames(count, time, options)]
     key, between = np.divmod(np.arange(time.frames), time.stride)
     index = buckets.mirror_pad_indices(count, int(key[-1]) + 2)
     before, after = mean[:, index[key]], mean[:, index[key + 1]]
@@ -114,10 +114,16 @@ def input_latents(encoded: EncodedClip, time: TimePlan, options: VEnhancerOption
     return before + scale_frames(after - before, share)
 
 
-def _source_frames(encoded: int, time: TimePlan, options: VEnhancerOptions) -> np.ndarray:
-    """Returns the encoded frame that each frame of the grid starts from, `[F]`."""
+def source_frames(encoded: int, time: TimePlan, options: ControlledOptions) -> np.ndarray:
+    """Returns the encoded frame that each frame of the grid starts from, `[F]`.
+
+    Args:
+      encoded: number of encoded frames.
+      time: frames of the grid.
+      options: options of the user.
+    """
     frame = np.arange(time.frames)
-    if options.interpolation == "previous":
+    if not options.encodes_interpolated:
         # Each frame of the grid starts from the key frame at or before its position.
         frame = frame // time.stride
     # Frames that shape buckets add mirror those at the end.

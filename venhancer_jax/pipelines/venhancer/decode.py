@@ -19,7 +19,7 @@ from venhancer_jax.pipelines.pieces import (
 )
 from venhancer_jax.pipelines.spilled import Video
 from venhancer_jax.pipelines.tiles import Tiling, tile_boxes
-from venhancer_jax.pipelines.venhancer.options import VEnhancerOptions
+from venhancer_jax.pipelines.venhancer.options import ControlledOptions
 from venhancer_jax.pipelines.venhancer.tiling import decoder_tiling
 
 # Frames of a chunk of a temporal decoder, and those that neighbours share.
@@ -86,7 +86,7 @@ class PublishedPieces:
         return [Box(whole_span(frames), row, column) for row in rows for column in columns]
 
 
-def decoder_pieces(vae: VAEConfig, options: VEnhancerOptions) -> DecoderPieces | PublishedPieces:
+def decoder_pieces(vae: VAEConfig, options: ControlledOptions) -> DecoderPieces | PublishedPieces:
     """Returns how a clip is cut for a decoder.
 
     A decoder of single frames decodes each by itself, and none twice.

@@ -31,7 +31,7 @@ from venhancer_jax.pipelines.pieces import (
 from venhancer_jax.pipelines.system import Borders, Clip, Output
 from venhancer_jax.pipelines.tiles import Tiling, tile_boxes
 from venhancer_jax.pipelines.venhancer import buckets, official
-from venhancer_jax.pipelines.venhancer.options import VEnhancerOptions
+from venhancer_jax.pipelines.venhancer.options import ControlledOptions, VEnhancerOptions
 
 # The network was trained to interpolate at most 8 frames between two key frames.
 MAX_STRIDE = 9
@@ -177,7 +177,7 @@ class VEnhancerPlan:
 
 
 def plan_clip(
-    clip: Clip, options: VEnhancerOptions, *, rows: tuple[int, int] = (0, 1), columns: int = 1
+    clip: Clip, options: ControlledOptions, *, rows: tuple[int, int] = (0, 1), columns: int = 1
 ) -> VEnhancerPlan:
     """Plans the enhancement of a clip.
 
@@ -198,7 +198,7 @@ def plan_clip(
 
 
 def plan_space(
-    height: int, width: int, options: VEnhancerOptions, rows: tuple[int, int], columns: int
+    height: int, width: int, options: ControlledOptions, rows: tuple[int, int], columns: int
 ) -> SpacePlan:
     """Plans the sizes for frames of `height` by `width` pixels.
 
@@ -233,7 +233,7 @@ def plan_space(
     )
 
 
-def grid_stride(rate: Fraction, options: VEnhancerOptions) -> int:
+def grid_stride(rate: Fraction, options: ControlledOptions) -> int:
     """Returns the frames of the grid for each input frame.
 
     Args:
@@ -253,7 +253,7 @@ def grid_stride(rate: Fraction, options: VEnhancerOptions) -> int:
 
 
 def plan_time(
-    frames: int, rate: Fraction, options: VEnhancerOptions, *, few_lengths: bool = False
+    frames: int, rate: Fraction, options: ControlledOptions, *, few_lengths: bool = False
 ) -> TimePlan:
     """Plans the frames for a clip of `frames` at `rate` per second.
 
@@ -286,7 +286,7 @@ def plan_time(
     )
 
 
-def window_keys(stride: int, options: VEnhancerOptions) -> tuple[int, int]:
+def window_keys(stride: int, options: ControlledOptions) -> tuple[int, int]:
     """Returns the key frames of a window, and those that neighbouring windows share.
 
     Args:
@@ -298,7 +298,7 @@ def window_keys(stride: int, options: VEnhancerOptions) -> tuple[int, int]:
     return intervals + 1, intervals + 1 - step
 
 
-def _overlap(options: VEnhancerOptions) -> int | None:
+def _overlap(options: ControlledOptions) -> int | None:
     """Returns the frames that windows share; None for half of them."""
     if options.compat == "official":
         return None
@@ -307,7 +307,7 @@ def _overlap(options: VEnhancerOptions) -> int | None:
     return options.window_overlap
 
 
-def plan_steps(schedule: Schedule, options: VEnhancerOptions) -> LinearSteps | HeunSteps:
+def plan_steps(schedule: Schedule, options: ControlledOptions) -> LinearSteps | HeunSteps:
     """Computes the step arrays of the requested solver."""
     t_max = options.noise_levels - 1
     if options.solver == "ddim":
@@ -326,7 +326,7 @@ def plan_steps(schedule: Schedule, options: VEnhancerOptions) -> LinearSteps | H
     return steps(schedule, edm_sigmas, official_start=options.quirks.scale_start)
 
 
-def hint_noise(schedule: Schedule, options: VEnhancerOptions) -> tuple[int, float, float]:
+def hint_noise(schedule: Schedule, options: ControlledOptions) -> tuple[int, float, float]:
     """Returns time step, signal level and noise level of the noise augmentation."""
     t = options.noise_aug - 1
     if t < 0 and not options.quirks.zero_means_all_noise:
@@ -335,8 +335,9 @@ def hint_noise(schedule: Schedule, options: VEnhancerOptions) -> tuple[int, floa
 
 
 def _published_space(
-    height: int, width: int, options: VEnhancerOptions, rows: tuple[int, int], columns: int
+    height: int, width: int, options: ControlledOptions, rows: tuple[int, int], columns: int
 ) -> SpacePlan:
+    assert isinstance(options, VEnhancerOptions)
     size = options.target_size or official.target_size(height, width, options.up_scale)
     options.check_output_size(*size)
     padding = official.padding(*size, options.official_pad)

@@ -1,6 +1,7 @@
 """The programs of an enhancement, abstract: shapes and shardings of the calls of `VEnhancer`."""
 
 import math
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -10,14 +11,14 @@ from venhancer_jax.pipelines import programs
 from venhancer_jax.pipelines.denoise import windows_per_call
 from venhancer_jax.pipelines.spec_builder import SpecBuilder, count_network_calls, split
 from venhancer_jax.pipelines.step_cache import StepCache, StepPlan
-from venhancer_jax.pipelines.system import ProgramSpec
+from venhancer_jax.pipelines.system import LoadedNetwork, ProgramSpec
 from venhancer_jax.pipelines.venhancer.decode import (
     DecoderPieces,
     PublishedPieces,
     decoder_pieces,
 )
 from venhancer_jax.pipelines.venhancer.networks import VEnhancerNetworks
-from venhancer_jax.pipelines.venhancer.options import VEnhancerOptions
+from venhancer_jax.pipelines.venhancer.options import ControlledOptions
 from venhancer_jax.pipelines.venhancer.plan import VEnhancerPlan, plan_steps
 from venhancer_jax.pipelines.venhancer.tiling import encoder_tiling
 from venhancer_jax.sharding.mesh import num_shards
@@ -27,8 +28,32 @@ from venhancer_jax.sharding.mesh import num_shards
 _LATENTS_HELD = 10
 
 
+def spec_builder(
+    system: VEnhancerNetworks,
+    plan: VEnhancerPlan,
+    options: ControlledOptions,
+    others: Sequence[LoadedNetwork] = (),
+) -> SpecBuilder:
+    """Returns the builder of the specs of a run.
+
+    Args:
+      system: networks on a mesh, with weights or abstract.
+      plan: plan of the clip.
+      options: options of the enhancement.
+      others: further networks that stay in memory.
+    """
+    assert system.mesh is not None
+    latents = math.prod(plan.working_size) // system.vae.config.pixels_per_latent**2
+    arrays = _LATENTS_HELD + (options.fidelity > 0)
+    held = arrays * 4 * plan.time.frames * latents * system.denoiser.config.latent_channels
+    return SpecBuilder(system.mesh, (system.vae, system.denoiser, *others), held)
+
+
 def program_specs(
-    system: VEnhancerNetworks, plan: VEnhancerPlan, options: VEnhancerOptions
+    system: VEnhancerNetworks,
+    plan: VEnhancerPlan,
+    options: ControlledOptions,
+    others: Sequence[LoadedNetwork] = (),
 ) -> list[ProgramSpec]:
     """Lists the programs of an enhancement, in the order of the run.
 
@@ -36,6 +61,7 @@ def program_specs(
       system: networks on a mesh, with weights or abstract.
       plan: plan of the clip.
       options: options of the enhancement.
+      others: further networks that stay in memory.
     """
     assert system.mesh is not None
     mesh = system.mesh
@@ -50,9 +76,7 @@ def program_specs(
     # The text encoder is freed before the clip is encoded.
     box = max(plan.boxes(), key=lambda box: math.prod(box.shape))
     tile = (*box.shape[1:], channels)
-    arrays = _LATENTS_HELD + (options.fidelity > 0)
-    held = arrays * 4 * plan.time.frames * math.prod(latent)
-    build = SpecBuilder(mesh, (system.vae, system.denoiser), held)
+    build = spec_builder(system, plan, options, others)
     array, program = build.array, build.program
     encoder = system.text.load()
     start, stop = max(plan.time.windows, key=lambda each: each[1] - each[0])
@@ -68,7 +92,7 @@ def program_specs(
     chunk, decoded, calls, buffers = _decoding(
         plan, decoder_pieces(system.vae.config, options), latent[:2], pieces
     )
-    encoded = plan.time.frames if options.interpolation == "flow" else plan.clip.frames
+    encoded = plan.time.frames if options.encodes_interpolated else plan.clip.frames
     step = StepPlan() if options.guided else StepPlan(difference=None)
     steps = plan_steps(system.schedule, options)
     network_calls = math.ceil(plan.window_count / windows) * count_network_calls(steps)

@@ -1,7 +1,7 @@
 """The texts that are encoded for a prompt."""
 
 from venhancer_jax.pipelines.prompts import join_prompt
-from venhancer_jax.pipelines.venhancer.options import VEnhancerOptions
+from venhancer_jax.pipelines.venhancer.options import ControlledOptions
 
 # Every caption is followed by this in the released program, to the letter.
 POSITIVE = (
@@ -17,7 +17,7 @@ NEGATIVE = (
 )
 
 
-def texts_of(options: VEnhancerOptions) -> list[str]:
+def texts_of(options: ControlledOptions) -> list[str]:
     """Returns the texts of an enhancement: the prompt, and with guidance the negative prompt."""
     prompt = join_prompt(options.prompt, POSITIVE, separated=not options.quirks.join_without_space)
     negative = NEGATIVE if options.negative_prompt is None else options.negative_prompt

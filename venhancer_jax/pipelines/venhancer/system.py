@@ -8,7 +8,7 @@ import dataclasses
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -27,11 +27,15 @@ from venhancer_jax.pipelines.segments import SegmentSizes
 from venhancer_jax.pipelines.spilled import LazyNoise, LazyVideo, Video, map_frames
 from venhancer_jax.pipelines.system import Clip, EnhancedSegment, ProgramSpec
 from venhancer_jax.pipelines.venhancer import buckets
-from venhancer_jax.pipelines.venhancer.conditions import compute_conditions, input_latents
+from venhancer_jax.pipelines.venhancer.conditions import (
+    Conditions,
+    compute_conditions,
+    input_latents,
+)
 from venhancer_jax.pipelines.venhancer.decode import decode_stream, decoder_pieces
 from venhancer_jax.pipelines.venhancer.encode import EncodedClip, encode_clip
 from venhancer_jax.pipelines.venhancer.networks import VEnhancerNetworks
-from venhancer_jax.pipelines.venhancer.options import VEnhancerOptions
+from venhancer_jax.pipelines.venhancer.options import ControlledOptions, VEnhancerOptions
 from venhancer_jax.pipelines.venhancer.plan import (
     SpacePlan,
     VEnhancerPlan,
@@ -52,9 +56,9 @@ from venhancer_jax.video.frames import with_dtype
 class VEnhancer(VEnhancerNetworks):
     """The system: frames to enhanced frames."""
 
-    options_class = VEnhancerOptions
+    options_class: ClassVar[type[ControlledOptions]] = VEnhancerOptions
 
-    def plan(self, clip: Clip, options: VEnhancerOptions) -> VEnhancerPlan:
+    def plan(self, clip: Clip, options: ControlledOptions) -> VEnhancerPlan:
         """Plans the enhancement of a clip.
 
         Raises:
@@ -64,7 +68,7 @@ class VEnhancer(VEnhancerNetworks):
         plan = plan_clip(clip, options, rows=rows, columns=columns)
         return dataclasses.replace(plan, space=self._cut(plan.space, options))
 
-    def plan_space(self, height: int, width: int, options: VEnhancerOptions) -> SpacePlan:
+    def plan_space(self, height: int, width: int, options: ControlledOptions) -> SpacePlan:
         """Plans the sizes for an input of `height` by `width` pixels.
 
         Raises:
@@ -72,7 +76,7 @@ class VEnhancer(VEnhancerNetworks):
         """
         return self._cut(plan_space(height, width, options, *self._moduli(options)), options)
 
-    def prepare(self, options: Sequence[VEnhancerOptions]) -> None:
+    def prepare(self, options: Sequence[ControlledOptions]) -> None:
         """Computes the features of all prompts of a run; the text encoder is loaded once."""
         texts = [text for each in options for text in texts_of(each)]
         with self.on_mesh():
@@ -83,7 +87,7 @@ class VEnhancer(VEnhancerNetworks):
         frames: Iterable[np.ndarray],
         *,
         rate: Fraction,
-        options: VEnhancerOptions,
+        options: ControlledOptions,
         noise: NoiseSource | None = None,
         text: jax.Array | None = None,
         progress: Progress | None = None,
@@ -119,7 +123,7 @@ class VEnhancer(VEnhancerNetworks):
         outputs = [(index, tick) for tick, index in enumerate(plan.time.take)]
         yield from (frame for frame, _ in at_output_times(grid, outputs, progress))
 
-    def segment_sizes(self, rate: Fraction, options: VEnhancerOptions) -> SegmentSizes:
+    def segment_sizes(self, rate: Fraction, options: ControlledOptions) -> SegmentSizes:
         """Returns how a clip is cut into segments."""
         stride = grid_stride(rate, options)
         window, overlap = window_keys(stride, options)
@@ -127,7 +131,7 @@ class VEnhancer(VEnhancerNetworks):
         return SegmentSizes(window=window, overlap=overlap, windows=windows, stride=stride)
 
     def output_clock(
-        self, rate: Fraction, time_base: Fraction | None, options: VEnhancerOptions
+        self, rate: Fraction, time_base: Fraction | None, options: ControlledOptions
     ) -> OutputClock:
         """Returns the times at which the frames of the output are shown."""
         stride = grid_stride(rate, options)
@@ -145,7 +149,7 @@ class VEnhancer(VEnhancerNetworks):
         frames: Iterable[np.ndarray],
         *,
         rate: Fraction,
-        options: VEnhancerOptions,
+        options: ControlledOptions,
         place: Place,
         progress: Progress,
     ) -> EnhancedSegment:
@@ -181,7 +185,7 @@ class VEnhancer(VEnhancerNetworks):
         frames: Iterable[np.ndarray],
         *,
         rate: Fraction,
-        options: VEnhancerOptions,
+        options: ControlledOptions,
         noise: NoiseSource | None = None,
         text: jax.Array | None = None,
         place: Place = WHOLE_CLIP,
@@ -215,12 +219,12 @@ class VEnhancer(VEnhancerNetworks):
                 key_noise = LazyNoise(key_noise, encoded.mean.folder)
                 grid_noise = LazyNoise(grid_noise, encoded.mean.folder)
                 store = LazyVideo.stored
-            conditions = compute_conditions(
-                encoded, plan.time, self.schedule, grid_noise, key_noise, options
+            features = self.text(texts_of(options)) if text is None else text
+            conditions = self.conditions(
+                encoded, plan, features, grid_noise, key_noise, options, place, progress
             )
             held = input_latents(encoded, plan.time, options) if options.fidelity else None
             del encoded
-            features = self.text(texts_of(options)) if text is None else text
             text_kv = programs.compute_text_kv(
                 self.denoiser.network, self.denoiser.params, features
             )
@@ -245,8 +249,35 @@ class VEnhancer(VEnhancerNetworks):
             )
         return latents, plan
 
+    def conditions(
+        self,
+        encoded: EncodedClip,
+        plan: VEnhancerPlan,
+        text: jax.Array,
+        noise: NoiseSource | LazyNoise,
+        key_noise: NoiseSource | LazyNoise,
+        options: ControlledOptions,
+        place: Place,
+        progress: Progress,
+    ) -> Conditions:
+        """Computes start and conditions of a clip, to which other systems add theirs.
+
+        Args:
+          encoded: latents of the clip.
+          plan: plan of the clip.
+          text: features of prompt and negative prompt `[2, L, D]`, of the prompt alone without
+            guidance.
+          noise: source of the noise on the frames of the grid.
+          key_noise: source of the noise on the key frames.
+          options: options of the enhancement.
+          place: place of the frames in a longer clip.
+          progress: callback for the progress of each stage.
+        """
+        del text, place, progress
+        return compute_conditions(encoded, plan.time, self.schedule, noise, key_noise, options)
+
     def decode_frames(
-        self, latents: Video, space: SpacePlan, options: VEnhancerOptions
+        self, latents: Video, space: SpacePlan, options: ControlledOptions
     ) -> Iterator[jax.Array]:
         """Decodes latents `[1, F, h, w, C]` to frames `[n, H, W, 3]` in about [-1, 1].
 
@@ -270,7 +301,7 @@ class VEnhancer(VEnhancerNetworks):
             yield piece[0, :, top : top + height, left : left + width]
 
     def _look(
-        self, rate: Fraction, options: VEnhancerOptions, place: Place = WHOLE_CLIP
+        self, rate: Fraction, options: ControlledOptions, place: Place = WHOLE_CLIP
     ) -> InputLook:
         stride = grid_stride(rate, options)
         return InputLook(options, colour=options.colour, start=place.start, stride=stride)
@@ -279,7 +310,7 @@ class VEnhancer(VEnhancerNetworks):
         self,
         latents: Video,
         space: SpacePlan,
-        options: VEnhancerOptions,
+        options: ControlledOptions,
         look: InputLook,
         dtype: np.dtype,
         first: int = 0,
@@ -292,7 +323,7 @@ class VEnhancer(VEnhancerNetworks):
         with self.on_mesh():
             return programs.decode(self.vae.network, self.vae.params, latents)
 
-    def programs(self, plan: VEnhancerPlan, options: VEnhancerOptions) -> list[ProgramSpec]:
+    def programs(self, plan: VEnhancerPlan, options: ControlledOptions) -> list[ProgramSpec]:
         """Lists what an enhancement compiles: text, encode, denoise, decode."""
         return program_specs(self, plan, options)
 
@@ -300,12 +331,12 @@ class VEnhancer(VEnhancerNetworks):
         self,
         frames: Iterable[np.ndarray],
         rate: Fraction,
-        options: VEnhancerOptions,
+        options: ControlledOptions,
         place: Place,
         progress: Progress,
     ) -> tuple[EncodedClip, VEnhancerPlan]:
         stride = grid_stride(rate, options)
-        interpolated = stride - 1 if options.interpolation == "flow" else 0
+        interpolated = stride - 1 if options.encodes_interpolated else 0
         count, size = 0, (0, 0)
 
         def counted() -> Iterator[np.ndarray]:
@@ -319,7 +350,7 @@ class VEnhancer(VEnhancerNetworks):
             counted(),
             plan_space=lambda height, width: self.plan_space(height, width, options),
             tiling=encoder_tiling(self.vae, options),
-            quirks=options.quirks,
+            options=options,
             interpolated=interpolated,
             progress=progress,
             scratch=place.scratch,
@@ -331,14 +362,14 @@ class VEnhancer(VEnhancerNetworks):
             plan = dataclasses.replace(plan, time=time)
         return encoded if plan.spilled else encoded.in_memory(), plan
 
-    def _cut(self, space: SpacePlan, options: VEnhancerOptions) -> SpacePlan:
+    def _cut(self, space: SpacePlan, options: ControlledOptions) -> SpacePlan:
         """Cuts frames into tiles for the denoiser."""
         pixels = self.vae.config.pixels_per_latent
         with self.on_mesh():
             tiling = denoiser_tiling(self.denoiser, pixels, options)
         return space.cut(tiling, pixels)
 
-    def _moduli(self, options: VEnhancerOptions) -> tuple[tuple[int, int], int]:
+    def _moduli(self, options: ControlledOptions) -> tuple[tuple[int, int], int]:
         """Returns `(remainder, modulus)` of working heights, and the modulus of widths."""
         pixels = self.vae.config.pixels_per_latent
         remainder, modulus = self.denoiser.config.rows_modulus

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from venhancer_jax.models.autoencoders.config import VAEConfig
 from venhancer_jax.pipelines.system import LoadedNetwork
 from venhancer_jax.pipelines.tiles import LEAST_AREA, Tiling, latents_that_fit
-from venhancer_jax.pipelines.venhancer.options import VEnhancerOptions
+from venhancer_jax.pipelines.venhancer.options import ControlledOptions
 from venhancer_jax.sharding.mesh import num_shards
 
 # Latents that a tile sees beyond its core. With 4 no pixel of a decoder without attention differs
@@ -20,7 +20,7 @@ _DENOISER_MARGIN = 6
 _DENOISER_ARRAYS, _ENCODER_ARRAYS = 32, 8
 
 
-def denoiser_tiling(denoiser: LoadedNetwork, pixels: int, options: VEnhancerOptions) -> Tiling:
+def denoiser_tiling(denoiser: LoadedNetwork, pixels: int, options: ControlledOptions) -> Tiling:
     """Returns the tiles of the denoiser on the mesh in use; the published program has none.
 
     Args:
@@ -43,7 +43,7 @@ def denoiser_tiling(denoiser: LoadedNetwork, pixels: int, options: VEnhancerOpti
     return auto.requested(options.tile, options.tile_overlap, pixels)
 
 
-def encoder_tiling(vae: LoadedNetwork, options: VEnhancerOptions) -> Tiling:
+def encoder_tiling(vae: LoadedNetwork, options: ControlledOptions) -> Tiling:
     """Returns the tiles of the encoder on the mesh in use; the published program has none."""
     if not options.quirks.equal_tiles:
         return Tiling(margin=0)

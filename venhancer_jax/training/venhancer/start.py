@@ -1,5 +1,6 @@
 """Where a run starts, and which parameters train."""
 
+from collections.abc import Callable
 from typing import Literal
 
 import jax.numpy as jnp
@@ -12,7 +13,10 @@ _UNET, _CONTROLNET, _COPIED = "unet.", "controlnet.", "controlnet.encoder."
 
 
 def starting_params(
-    loader: ParamLoader, source: Source, start: Literal["prior", "published"]
+    loader: ParamLoader,
+    source: Source,
+    start: Literal["prior", "published"],
+    names: Callable[[str], bool] = lambda name: True,
 ) -> Params:
     """Returns the parameters of UNet and ControlNet that a run starts from.
 
@@ -22,13 +26,14 @@ def starting_params(
       start: `published` takes all weights as stored; `prior` takes the UNet, whose encoder the
         ControlNet copies, and starts the other layers of the ControlNet at zero output, so that
         the network answers as the UNet alone (VEnhancer paper, section 3.2).
+      names: tells which of the stored parameters are UNet and ControlNet; by default all.
 
     Raises:
       InputError: missing weights.
     """
     if start == "published":
         try:
-            return loader.params(source, 0, sharded=True)
+            return loader.params(source, 0, sharded=True, names=names)
         except InputError as error:
             raise InputError(f"{error}. config.start=prior starts from a UNet alone") from None
     prior = loader.params(source, 0, sharded=True, names=lambda n: n.startswith(_UNET))

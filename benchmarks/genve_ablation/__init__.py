@@ -1,0 +1,1 @@
+"""What each part of GenVE does, in trainings of the shipped model's size."""

@@ -1,0 +1,28 @@
+"""Trains very small GenVE networks on synthetic clips for a minute or two, to see that it works.
+
+    python train.py --config=configs/train_genve_debug.py --workdir=/tmp/genve_debug
+
+Hardware: any two cores. The UNet is frozen, and the weights are useless.
+"""
+
+from ml_collections import ConfigDict
+
+from venhancer_jax.training.config import training_config
+
+
+def get_config() -> ConfigDict:
+    config = training_config()
+    config.system = "genve"
+    config.preset = "debug"
+    config.batch = 2
+    config.frames = 5
+    config.height = 64
+    config.width = 64
+    config.augment.strides = (1,)
+    config.augment.noise_levels = (1, 500)
+    config.steps = 30
+    config.learning_rate = 1e-3
+    config.warmup_steps = 5
+    config.log_every = 5
+    config.save_every = 10
+    return config.lock()

@@ -1,0 +1,1 @@
+"""GenVE: enhancement guided by a sharp picture of one frame."""
