@@ -345,6 +345,7 @@ def test_a_conversion_whose_process_is_killed_is_redone(tmp_path: Path, conversi
             waiting = threads.submit(weights_of, "text", str(source))
             with pytest.raises(TimeoutError):
                 waiting.result(0.3)
+            assert not conversions  # another one waits
         finally:
             process.kill()
             process.join()
