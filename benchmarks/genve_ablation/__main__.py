@@ -34,7 +34,7 @@ from venhancer_jax.training.initialization import init_sharded_params
 WORKDIR = flags.DEFINE_string("workdir", None, "folder of all that is computed", required=True)
 CLIPS = flags.DEFINE_string("clips", None, "folder with train and heldout; without: synthetic only")
 PRIOR_STEPS = flags.DEFINE_integer("prior_steps", 450, "steps of the first stage, of 8 clips")
-STEPS = flags.DEFINE_integer("steps", 250, "steps of a row, of 4 clips")
+STEPS = flags.DEFINE_integer("steps", 500, "steps of a row, of 4 clips")
 RATE = flags.DEFINE_float("rate", 3e-3, "learning rate of a row")
 SEEDS = flags.DEFINE_integer("seeds", 3, "number of seeds")
 EXAMPLES = flags.DEFINE_integer("examples", 512, "clips of training, a quarter of them real")
