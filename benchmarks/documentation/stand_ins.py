@@ -125,6 +125,8 @@ RULES = (
     Rule("convert vae", add=_small("vae")),
     Rule("convert text", add=_small("text")),
     Rule("convert back FOLDER", {"FOLDER FILE": f"{_DENOISER} back.pt"}),
+    Rule("convert sd21", reason="needs the published checkpoint"),
+    Rule("benchmarks.sd21_parity", {"=FOLDER": "=sd21"}, "--size=reduced"),
     Rule("convert upscale_a_video", reason="needs the published folder, as a whole"),
     Rule("--reference=", {"=reference.mp4": "=out.mp4"}),
     Rule("venhancer_jax.app", add=_SERVED),
