@@ -27,8 +27,6 @@ from benchmarks.measure import release_freed_memory
 from venhancer_jax.startup import use_compilation_cache
 
 use_compilation_cache()
-# Programs of a single operation are seldom compiled again, and take as long to store as to compile.
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 # JAX creates a context of MLIR for each program, a quarter of the time that a small one takes.
 _ir_context = functools.cache(mlir.make_ir_context)
 if version("jaxlib").startswith("0.10."):
@@ -59,6 +57,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True, scope="module")
 def _compiled_programs_end_with_their_module() -> Iterator[None]:
+    # A program of one operation takes as long to store as to compile; commands store them too.
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
     yield
     jax.clear_caches()
     _ir_context.cache_clear()
