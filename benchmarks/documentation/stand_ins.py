@@ -148,7 +148,7 @@ RULES = (
     Rule("benchmarks.media_matrix", add="--only=variable"),
     Rule("benchmarks.dials", {"=FOLDER": "=CLIPS"}),
     Rule("benchmarks.data_pipeline", add="--examples=2 --frames=5 --height=64 --width=96"),
-    Rule("benchmarks.genve_ablation",
+    Rule("benchmarks.genve_ablation", {" --clips=DATA": ""},
          add="--prior_steps=2 --steps=2 --seeds=1 --examples=8 --unseen=4"),
     Rule("benchmarks.data_wait", add="--steps=4"),
 )  # fmt: skip
