@@ -32,7 +32,7 @@ from benchmarks.measure import report
 from venhancer_jax.video import read_frames
 from venhancer_jax.video.scenes.cuts import SIMILARITY, find_cuts
 
-VIDEOS = flags.DEFINE_string("videos", None, "folder of videos")
+VIDEOS = flags.DEFINE_string("videos", None, "folder of videos", required=True)
 LABELS = flags.DEFINE_string(
     "labels", str(Path(__file__).with_suffix(".csv")), "CSV file: video, indices of its cuts"
 )
@@ -95,8 +95,6 @@ DETECTORS = {
 
 
 def main(_: Sequence[str]) -> None:
-    if VIDEOS.value is None:
-        raise app.UsageError("--videos: a folder of videos is needed")
     videos = dict(labelled_videos(Path(VIDEOS.value), Path(LABELS.value)))
     clips: dict[str, list[Clip]] = {"real": [*videos.values()]} | sequences(videos)
     facts: dict[str, object] = {
@@ -132,6 +130,8 @@ def sequences(videos: dict[str, Clip]) -> dict[str, list[Clip]]:
     rng = np.random.default_rng(0)
     by_video = [list(_shots(*clip)) for clip in videos.values()]
     by_video = [shots for shots in by_video if shots]
+    if not by_video:
+        raise app.UsageError(f"--videos={VIDEOS.value}: no scene has {_SHOT} frames")
     size = HEIGHT.value * 16 // 9, HEIGHT.value
     by_video = [
         [[cv2.resize(x, size, interpolation=cv2.INTER_AREA) for x in s] for s in shots]

@@ -3,7 +3,7 @@
     python -m benchmarks.fits --out=FOLDER [--effort=quick] [--only=TEXT]
 
 Every case is one call of `sample.py` or `train.py`, whose `--plan_json` file stays in the folder;
-a case whose file exists is not planned again.
+a case whose file exists is not planned again. Exit code 1 if one could not be planned.
 """
 
 import itertools
@@ -19,6 +19,7 @@ EFFORT = flags.DEFINE_enum("effort", "full", ["full", "quick"], "effort of the c
 ONLY = flags.DEFINE_string(
     "only", "", "text in the names of the cases to plan; others are only shown"
 )
+PRESET = flags.DEFINE_string("preset", None, "sizes of the networks; by default the published ones")
 
 ROOT = Path(__file__).parents[1]
 CHIPS = ("v5e-8", "v6e-8", "v5p-8")
@@ -43,12 +44,17 @@ def cases() -> dict[str, list[str]]:
     return commands
 
 
-def plan(arguments: list[str], file: Path) -> None:
+def plan(arguments: list[str], file: Path) -> bool:
+    """Plans a case; returns whether that was possible."""
     command = [sys.executable, *arguments, f"--plan_effort={EFFORT.value}", f"--plan_json={file}"]
+    if PRESET.value:
+        command.append(f"--config.preset={PRESET.value}")
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     file.with_suffix(".txt").write_text(done.stdout + done.stderr)
-    if done.returncode not in (0, 1):
-        print(f"{file.stem}: exit code {done.returncode}\n{done.stderr[-2000:]}", flush=True)
+    if done.returncode in (0, 1):
+        return True
+    print(f"{file.stem}: exit code {done.returncode}\n{done.stderr[-2000:]}", flush=True)
+    return False
 
 
 def row(name: str, facts: dict, program: str) -> str:
@@ -67,15 +73,17 @@ def main(argv: list[str]) -> None:
     out.mkdir(parents=True, exist_ok=True)
     print("| case | program | GiB a chip | limit | fits | estimated s | compile s |")
     print("| --- | --- | --- | --- | --- | --- | --- |", flush=True)
+    failed = False
     for name, arguments in cases().items():
         file = out / f"{name}.json"
         if not file.exists() and ONLY.value in name:
-            plan(arguments, file)
+            failed |= not plan(arguments, file)
         if file.exists():
             facts = json.loads(file.read_text())
             for program in facts["programs"]:
                 if program != "text":
                     print(row(name, facts, program), flush=True)
+    sys.exit(failed)
 
 
 if __name__ == "__main__":

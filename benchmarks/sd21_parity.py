@@ -90,12 +90,12 @@ def main(argv: list[str]) -> None:
 def _predict_with_diffusers(size: str, source: Path, folder: Path) -> None:
     """Stores the weights of a network of diffusers, and inputs and output of a call."""
     import torch
-    from diffusers import UNet2DConditionModel
+    from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
     from safetensors.torch import save_file
 
     config, latent, tokens, _ = SIZES[size]
     with torch.device("meta"):
-        network = UNet2DConditionModel(**_diffusers_config(config))
+        network: Any = UNet2DConditionModel(**_diffusers_config(config))
     state = {
         name: torch.from_numpy(recipe.weight(name, tuple(x.shape)))
         for name, x in network.state_dict().items()
@@ -105,7 +105,7 @@ def _predict_with_diffusers(size: str, source: Path, folder: Path) -> None:
     network.eval().requires_grad_(False)
     # Double precision shows our own rounding alone; that of the published size needs 7 GB.
     dtype = torch.float64 if size == "reduced" else torch.float32
-    network.to(dtype)
+    network = network.to(dtype=dtype)
     sample = recipe.normal("sd21/sample", (len(TIMES), config.in_channels, *latent))
     ctx = recipe.normal("sd21/ctx", (len(TIMES), tokens, config.context_width))
     y = network(

@@ -8,10 +8,11 @@ is the middle one, and the video prior sharpens it. Your own sharp picture of a 
 clips have a key frame in each segment; more: --config.key_every=16.
 
 The optical flow from the key frame to others is RAFT's, with --config.flow_checkpoint=FILE (that of
-Upscale-A-Video); --config.flow=dis needs no weights. Without a reference VEnhancer's weights serve,
-with the results of VEnhancer: --config.reference=none --config.checkpoint=venhancer_v2.
+Upscale-A-Video); --config.flow=dis needs no weights. Without a reference VEnhancer's weights serve:
+--config.reference=none --config.checkpoint=venhancer_v2; with --config.enlargement=bilinear results
+are those of VEnhancer with the same settings.
 
-A window of 32 frames at 720p takes the 28 network calls of VEnhancer, 258 TFLOP each, and 30 of a
+A window of 32 frames at 720p takes the 28 network calls of VEnhancer, 258 TFLOP each, and 60 of a
 single frame.
 """
 
@@ -23,4 +24,5 @@ from venhancer_jax.pipelines.config import enhancement_config
 def get_config() -> ConfigDict:
     config = enhancement_config("genve")
     config.preset = "genve"
+    config.enlargement = "bicubic"
     return config.lock()

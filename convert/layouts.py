@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 
-from venhancer_jax.convert import clip, raft, sd21, vae
+from venhancer_jax.convert import clip, raft, vae
 from venhancer_jax.convert.constants import Constant
 from venhancer_jax.convert.hub import HubFile
 from venhancer_jax.convert.rules import Entry, Layouts, constants, entries
@@ -12,13 +12,13 @@ from venhancer_jax.pipelines import catalog, registry
 
 def all_layouts() -> dict[str, Layouts]:
     """Returns the checkpoint layouts of every network that can be converted, by network."""
-    shared = vae.LAYOUTS | clip.LAYOUTS | raft.LAYOUTS | sd21.LAYOUTS
+    shared = vae.LAYOUTS | clip.LAYOUTS | raft.LAYOUTS
     return shared | registry.merged("conversion", "LAYOUTS")
 
 
 def all_published() -> dict[str, HubFile]:
     """Returns the published checkpoints by their short names, such as `openclip`."""
-    shared = vae.PUBLISHED | clip.PUBLISHED | sd21.PUBLISHED
+    shared = vae.PUBLISHED | clip.PUBLISHED
     return shared | registry.merged("conversion", "PUBLISHED")
 
 
@@ -46,15 +46,17 @@ def most_alike(names: Collection[str]) -> str:
     layers = {name.rpartition(".")[0] for name in names}
     shared = {}
     for network, layouts in all_layouts().items():
+        published = catalog.config_class(network)()
         try:
-            config, layout = layouts.detect(catalog.config_class(network)(), names)
+            config, layout = layouts.detect(published, names)
         except InputError:
             continue
         rules = layouts.tables[layout](config).values()
         known = {name for rule in rules for name in getattr(rule, "names", ())}
-        shared[network] = len(layers & known)
+        # Of networks that have as many of the names, the one whose sizes need no change.
+        shared[network] = len(layers & known), config == published
     best = max(shared, key=lambda network: shared[network])
-    return best if 2 * shared[best] > len(layers) else ""
+    return best if 2 * shared[best][0] > len(layers) else ""
 
 
 def layout_constants(network: str, config: catalog.Config, layout: str) -> dict[str, Constant]:

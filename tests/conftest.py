@@ -1,3 +1,4 @@
+import functools
 import gc
 import os
 from collections.abc import Iterator
@@ -20,11 +21,16 @@ os.environ["XLA_FLAGS"] = " ".join(
 )
 
 import jax
+from jax._src.interpreters import mlir
 
 from benchmarks.measure import release_freed_memory
 from venhancer_jax.startup import use_compilation_cache
 
 use_compilation_cache()
+# JAX creates a context of MLIR for each program, a quarter of the time that a small one takes.
+_ir_context = functools.cache(mlir.make_ir_context)
+if version("jaxlib").startswith("0.10."):
+    mlir.make_ir_context = _ir_context
 
 
 # Collections of the many objects of a trace cost a tenth of the time; modules end with one.
@@ -51,8 +57,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True, scope="module")
 def _compiled_programs_end_with_their_module() -> Iterator[None]:
+    # A program of one operation takes as long to store as to compile; commands store them too.
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
     yield
     jax.clear_caches()
+    _ir_context.cache_clear()
     gc.collect()
     gc.freeze()  # the next collection does not visit what is left
     release_freed_memory()

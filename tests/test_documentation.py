@@ -1,5 +1,6 @@
 """Links of the documentation lead somewhere, and its commands have the options that they name."""
 
+import ast
 import importlib.util
 import re
 import shlex
@@ -84,3 +85,32 @@ def test_every_rule_of_the_commands_is_used():
     """A rule that no command needs any longer hides what changed."""
     used = {rule_of(command).kind for _, command in ALL}
     assert {rule.kind for rule in RULES} <= used
+
+
+def test_benchmarks_get_the_flags_that_they_need_and_no_others():
+    commands = [rule_of(c).applied(c) for _, c in ALL if not rule_of(c).reason]
+    named = [re.search(r"python -m benchmarks\.(\w+)( .*)?$", command) for command in commands]
+    found = [match.groups("") for match in named if match]
+    assert len(found) > 15
+    for name, arguments in found:
+        required, known = flags_of(name)
+        given = {word[2:].split("=")[0] for word in shlex.split(arguments) if word[:2] == "--"}
+        assert given <= known, (name, given - known)
+        assert required <= given, (name, required - given)
+
+
+def flags_of(benchmark: str) -> tuple[set[str], set[str]]:
+    """Names of the flags that a benchmark requires, and of all, with those of what it imports."""
+    required, known = set(), set()
+    path = ROOT / "benchmarks" / benchmark
+    text = (path / "__main__.py" if path.is_dir() else path.with_suffix(".py")).read_text()
+    for imported in re.findall(r"from benchmarks\.([a-z_]+) import", text):
+        if (module := ROOT / f"benchmarks/{imported}.py").exists():
+            text += module.read_text().split("\nif __name__")[0]
+    for call in ast.walk(ast.parse(text)):
+        if isinstance(call, ast.Call) and ast.unparse(call.func).startswith("flags.DEFINE_"):
+            name = ast.literal_eval(call.args[0])
+            known.add(name)
+            if any(keyword.arg == "required" for keyword in call.keywords):
+                required.add(name)
+    return required, known

@@ -62,11 +62,16 @@ def run_page(page: str, only: str, seconds: float) -> list[int | str]:
 
 def _run(command: str, seconds: float) -> tuple[int, str]:
     """Runs a command in a shell; returns its exit code and the last line that it printed."""
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = os.environ | {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": str(ROOT),
+        # Most commands compile more than they compute.
+        "XLA_FLAGS": f"--xla_backend_optimization_level=0 {os.environ.get('XLA_FLAGS', '')}",
+    }
     try:
         done = subprocess.run(
             ["bash", "-c", command],
-            env=os.environ | {"PATH": path, "PYTHONPATH": str(ROOT)},
+            env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

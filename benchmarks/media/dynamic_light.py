@@ -28,15 +28,17 @@ class _Bits:
         return int(text, 2).to_bytes(len(text) // 8, "big")
 
 
-def dolby_vision(profile: int) -> bytes:
+def dolby_vision(profile: int, *, full_range: bool | None = None) -> bytes:
     """Returns a reference processing unit that changes nothing (ETSI GS CCM 001).
 
     Args:
       profile: 5, whose pictures no other decoder can show, or 8, whose pictures are HDR10.
+      full_range: flag of the full range, by default that of the profile, which 5 has.
     """
+    flag = profile == 5 if full_range is None else full_range
     bits = _Bits().number(2, 6).number(18, 11)  # type and format
     bits.number(0 if profile == 5 else 1, 4).number(0, 4).number(1, 1)
-    bits.number(0, 1).number(0, 2).golomb(23).number(1, 2).number(int(profile == 5), 1)
+    bits.number(0, 1).number(0, 2).golomb(23).number(1, 2).number(int(flag), 1)
     bits.golomb(2).golomb(2).golomb(4)  # 10 bits of the picture and the other layer, 12 of both
     bits.number(0, 1).number(0, 3).number(0, 1).number(1, 1)
     bits.number(0, 1).number(0, 1)  # neither metadata for displays nor the unit before

@@ -34,7 +34,7 @@ class WrongInputs:
     weights: Mapping[str, str]
     arguments: Mapping[str, list[str]]
     cases: tuple[Case, ...]
-    files: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    files: Mapping[str, str | bytes] = dataclasses.field(default_factory=dict)
     copies: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
@@ -74,7 +74,7 @@ SHARED: tuple[Case, ...] = (
     _sample("colour=sepia", "colour 'sepia': expected one of none, wavelet, adain, lab"),
     _sample("window=1", "window 1: expected a whole number from 2"),
     _sample("solver=euler", "solver 'euler': expected one of"),
-    _sample("compat=new", "compat 'new': expected one of default, official"),
+    _sample("compat=new", "compat 'new': expected one of default"),
     _sample("dtype=float8", "dtype 'float8': expected one of auto, float32, bfloat16"),
     _sample("weights=int4", "weights 'int4': expected one of full, int8"),
     _sample("codec=vp9", "codec 'vp9': expected one of h264, h265, av1, prores, ffv1, png, exr"),
@@ -118,7 +118,7 @@ def option_of_another(system: str) -> Case:
     return _sample(f"{key}=1", f"config.{key}: an option of system '{other}'")
 
 
-def write_inputs(files: Mapping[str, str]) -> None:
+def write_inputs(files: Mapping[str, str | bytes]) -> None:
     """Writes videos and texts, good and damaged ones, into the current folder.
 
     Args:
@@ -129,7 +129,7 @@ def write_inputs(files: Mapping[str, str]) -> None:
     Path("cut.mp4").write_bytes(clip[: len(clip) // 2])
     Path("link.mp4").symlink_to(CLIP)
     Path("nothing_here").mkdir()
-    texts = {
+    texts: dict[str, str | bytes] = {
         "empty.mp4": "",
         "text.mp4": "no video\n" * 100,
         "three.txt": "a cat\na dog\na fox\n",
@@ -138,7 +138,7 @@ def write_inputs(files: Mapping[str, str]) -> None:
     }
     for name, content in {**texts, **files}.items():
         Path(name).parent.mkdir(parents=True, exist_ok=True)
-        Path(name).write_text(content)
+        Path(name).write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 def write_checkpoints(system: str, inputs: WrongInputs) -> None:

@@ -100,12 +100,14 @@ def test_settings_that_open_what_is_allowed(work: Path, toy: list[str]):
         "output": "new/out.mkv",
         "cuts": "cuts.txt",
         "codec_options": "crf=20:preset=slow",
+        "prompt": "/etc/passwd, at night: a fox",  # text, which names nothing to open
     }
     ((request,), problems) = make_requests(Folders(work), toy, values)
     assert not problems
     assert (request.source, request.target) == (work / "in.mp4", work / "new" / "out.mkv")
     assert "--config.codec_options=crf=20:preset=slow" in request.arguments
     assert f"--config.cuts={work / 'cuts.txt'}" in request.arguments
+    assert f"--config.prompt={values['prompt']}" in request.arguments
     # Equal to what the app was started with.
     start = [*toy, "--config.codec_options=crf=20:threads=2"]
     make_requests(Folders(work), start, {"input": "in.mp4", "output": "a.mp4"})

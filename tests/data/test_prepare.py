@@ -1,6 +1,5 @@
 import json
 import pickle
-import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
@@ -164,18 +163,13 @@ def test_video_that_breaks_off_is_named(videos, tmp_path, scene):
     assert "cut short" in done.skipped["cut.mp4"]
 
 
-def test_command_line(videos, tmp_path):
-    command = [sys.executable, "-m", "venhancer_jax.data.prepare"]
+def test_command_line(videos, tmp_path, capsys, caplog):
     settings = [f"--input={videos}", f"--output={tmp_path / 'out'}", "--workers=2"]
     limits = ["--min_height=32", "--min_frames=6", "--shard_size=0.005"]
-
-    def run(*arguments):
-        return subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
-
-    first = run(*settings, *limits)
-    assert first.returncode == 0, first.stderr
-    assert "wrote 3 clips" in first.stdout and "1 videos skipped" in first.stdout
-    assert "bad.mp4" in first.stderr
+    assert prepare.main([*settings, *limits]) == 0
+    printed = capsys.readouterr().out
+    assert "wrote 3 clips" in printed and "1 videos skipped" in printed
+    assert "skipped bad.mp4" in caplog.text
     assert len(list((tmp_path / "out" / "clips").rglob("*.array_record*"))) > 1
 
 

@@ -9,7 +9,8 @@ import pytest
 
 from venhancer_jax.convert.parity.recording import find
 from venhancer_jax.convert.parity.upscale_a_video.diffusion import replay_propagation
-from venhancer_jax.diffusion.propagation import consistency_mask, propagate, warp
+from venhancer_jax.diffusion import propagation
+from venhancer_jax.diffusion.propagation import propagate, warp
 
 GOLDEN = Path(__file__).parents[1] / "goldens/upscale_a_video/propagation.safetensors"
 FRAMES, SIZE, STEP = 16, 48, (0, 1)  # rows and columns per frame
@@ -21,6 +22,7 @@ NOISY = CLEAN + 0.5 * rng.standard_normal(CLEAN.shape, np.float32)
 # What moves left and up in the frame: from each frame to the next, and back.
 FORWARD = np.broadcast_to(-np.float32(STEP[::-1]), (FRAMES - 1, SIZE, SIZE, 2))
 BACKWARD = -FORWARD
+consistency_mask = jax.jit(propagation.consistency_mask)
 
 
 def along_flow(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -30,7 +30,7 @@ def test_an_untrained_vae_is_a_blurry_one():
     network = catalog.build(
         "vae", VAEConfig.demo(channels=(8, 8, 8), latent_channels=16, blocks_per_level=0)
     )
-    params = network.init(jax.random.key(0))
+    params = jax.jit(network.init)(jax.random.key(0))
     y, x = np.mgrid[:16, :24] / 24
     wave = 0.5 * np.sin(5 * x + 3 * y)[..., None] + np.array([0.3, 0.0, -0.3])
     frames = jnp.asarray(wave[None, None], jnp.float32)

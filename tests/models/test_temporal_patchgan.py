@@ -20,7 +20,7 @@ NETWORK = functionalize(Constructor(TemporalPatchGAN, TemporalPatchGANConfig(wid
 
 @pytest.fixture(scope="module")
 def params() -> Params:
-    return NETWORK.init(jax.random.key(0))
+    return jax.jit(NETWORK.init)(jax.random.key(0))
 
 
 def test_six_convolutions_of_three_frames_and_five_by_five_pixels():

@@ -64,10 +64,12 @@ def test_chunks_of_frames_share_the_statistics_of_all(monkeypatch: pytest.Monkey
     params = random_params(network)
     # Brighter with every frame, so that statistics of one frame are others.
     x = normal((1, 3, 4, 4, 8)) * jnp.arange(1, 4).reshape(3, 1, 1, 1)
-    whole = network(params, x)
-    alone = jnp.concatenate([network(params, x[:, i : i + 1]) for i in range(3)], axis=1)
+    call = jax.jit(network.__call__)
+    whole = call(params, x)
+    alone = jnp.concatenate([call(params, x[:, i : i + 1]) for i in range(3)], axis=1)
     monkeypatch.setattr(blocks, "_CHUNK_ELEMENTS", 4 * 4 * 8)
-    np.testing.assert_allclose(network(params, x), whole, rtol=1e-5, atol=1e-5)
+    in_chunks = jax.jit(lambda *inputs: network(*inputs))(params, x)
+    np.testing.assert_allclose(in_chunks, whole, rtol=1e-5, atol=1e-5)
     assert relative_error(alone, whole) > 0.05
 
 
@@ -94,16 +96,17 @@ def test_a_3d_convolution_starts_at_zero_and_joins_neighbouring_frames():
         lambda rngs: Conv3dResBlock(8, 8, groups=4, dtype=jnp.float32, rngs=rngs)
     )
     x = normal((1, 4, 4, 4, 8))
-    fresh = network.init(jax.random.key(0))
+    fresh, call = jax.jit(network.init)(jax.random.key(0)), jax.jit(network.__call__)
     plain = functionalize(
         lambda rngs: blocks.SpatialResBlock(
             8, 8, over_frames=True, groups=4, dtype=jnp.float32, rngs=rngs
         )
     )
-    np.testing.assert_array_equal(network(fresh, x), plain({n: fresh[n] for n in plain.shapes}, x))
+    without = jax.jit(plain.__call__)({n: fresh[n] for n in plain.shapes}, x)
+    np.testing.assert_array_equal(call(fresh, x), without)
     # Only the tap of the frame before is set.
     kernel = jnp.zeros((3, 3, 3, 8, 8)).at[0, 1, 1].set(jnp.eye(8))
-    moved = network(fresh | {"conv_3d.kernel": kernel}, x) - network(fresh, x)
+    moved = call(fresh | {"conv_3d.kernel": kernel}, x) - without
     np.testing.assert_array_equal(moved[:, 0], jnp.zeros_like(moved[:, 0]))
     assert float(jnp.abs(moved[:, 1:]).min(axis=(0, 2, 3, 4)).max()) > 0
 
@@ -113,7 +116,8 @@ def test_the_weight_of_the_condition():
         lambda rngs: FeatureTransform(8, 4, groups=4, dtype=jnp.float32, rngs=rngs)
     )
     params, x, condition = random_params(network), normal((1, 2, 4, 4, 8)), normal((1, 2, 4, 4, 4))
-    whole, half, none = (network(params, x, condition, weight) for weight in (1.0, 0.5, 0.0))
+    call = jax.jit(network.__call__)
+    whole, half, none = (call(params, x, condition, weight) for weight in (1.0, 0.5, 0.0))
     np.testing.assert_array_equal(none, x)
     np.testing.assert_allclose(half, (whole + x) / 2, rtol=1e-5, atol=1e-5)
     assert relative_error(whole, x) > 0.1

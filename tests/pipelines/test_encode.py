@@ -8,8 +8,13 @@ from venhancer_jax.models.autoencoders.config import VAEConfig
 from venhancer_jax.pipelines import catalog
 from venhancer_jax.pipelines.system import LoadedNetwork
 from venhancer_jax.pipelines.tiles import Tiling
-from venhancer_jax.pipelines.venhancer.compat import COMPATS
-from venhancer_jax.pipelines.venhancer.encode import EncodedClip, _interpolate, encode_clip
+from venhancer_jax.pipelines.venhancer.encode import (
+    EncodedClip,
+    _interpolate,
+    encode_clip,
+    resize_frame,
+)
+from venhancer_jax.pipelines.venhancer.options import VEnhancerOptions
 from venhancer_jax.pipelines.venhancer.plan import SpacePlan
 
 
@@ -32,7 +37,7 @@ def encode(vae: LoadedNetwork, tiling: Tiling) -> EncodedClip:
             size=(height, width), padding=(0, 0, 0, 0), scale=1.0
         ),
         tiling=tiling,
-        quirks=COMPATS["official"],
+        options=VEnhancerOptions(compat="official"),
         interpolated=0,
         progress=lambda stage, done, total: None,
     )
@@ -55,3 +60,19 @@ def test_frames_between_are_as_fine_as_the_input(dtype: type):
     found = (between + 1) * 127.5
     assert (np.abs(found - np.rint(found)).max() < 0.01) == (dtype == np.uint8)
     assert np.abs(between - levels).max() < 0.02
+
+
+def test_bicubic_enlargement_is_sharper_and_stays_in_range():
+    frame = np.zeros((12, 16, 3), np.uint8)
+    frame[4:8, 6:10] = 255
+    bilinear, bicubic = (
+        resize_frame(frame, (24, 32), VEnhancerOptions(enlargement=name))
+        for name in ("bilinear", "bicubic")
+    )
+    assert np.abs(np.diff(bicubic, axis=0)).max() > 1.1 * np.abs(np.diff(bilinear, axis=0)).max()
+    assert np.abs(bicubic).max() <= 1
+    shrunk = [
+        resize_frame(frame, (6, 8), VEnhancerOptions(enlargement=name))
+        for name in ("bilinear", "bicubic")
+    ]
+    np.testing.assert_array_equal(*shrunk)

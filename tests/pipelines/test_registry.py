@@ -1,4 +1,4 @@
-"""A fourth system is one line in the registry: config keys, help, files and plans follow."""
+"""A further system is one line in the registry: config keys, help, files and plans follow."""
 
 import re
 from pathlib import Path
@@ -107,7 +107,7 @@ def test_keys_are_the_fields_of_the_settings():
 
 def test_unknown_systems():
     with pytest.raises(
-        InputError, match="system 'none': expected one of venhancer, upscale_a_video, toy"
+        InputError, match="system 'none': expected one of venhancer, upscale_a_video, genve, toy"
     ):
         find_system("none")
     with pytest.raises(InputError, match="unknown network 'none': expected one of vae, text"):

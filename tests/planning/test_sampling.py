@@ -69,10 +69,14 @@ def _shapes(tree: Any) -> list[tuple[tuple[int, ...], np.dtype]]:
     "changes",
     [
         {},
-        {"guidance_scale": 1.0, "window": 4},
-        {"target_fps": Fraction(20), "interpolation": "flow", "window": 7},
+        {
+            "guidance_scale": 1.0,
+            "target_fps": Fraction(20),
+            "interpolation": "flow",
+            "window": 7,
+        },
     ],
-    ids=["guided", "unguided", "flow"],
+    ids=["guided", "unguided, flow"],
 )
 def test_what_is_planned_is_what_runs(changes: dict, monkeypatch: pytest.MonkeyPatch):
     """Functions, networks and shapes of a plan are those that a run calls with."""

@@ -84,6 +84,7 @@ def test_an_abstract_task_allocates_nothing(config: ConfigDict):
     assert arrays and all(isinstance(x, jax.ShapeDtypeStruct) for x in arrays)
 
 
+@pytest.mark.usefixtures("config")  # whose networks are least
 @pytest.mark.parametrize("frames", [None, 9])
 def test_frames_are_those_of_the_config(frames: int | None):
     config = train_venhancer.get_config().unlock()

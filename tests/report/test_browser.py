@@ -219,7 +219,13 @@ def test_page_without_scripts(opened: Any):
 
 
 def test_copy_takes_the_command(opened: Any):
-    page = opened("report")
+    page = opened("report", viewport={"width": 360, "height": 800})
+    # An argument that fits is on one line, with both of its hyphens.
+    heights = page.evaluate(
+        "[...document.querySelectorAll('.command span')].filter((e) => e.textContent.length < 28)"
+        ".map((e) => e.offsetHeight)"
+    )
+    assert len(heights) > 4 and max(heights) < 30, heights
     page.locator(".copy").click()
     wait_for(page, "document.querySelector('.copy').textContent !== 'Copy'")
     assert page.locator(".copy").text_content() in ("Copied", "Selected")

@@ -19,6 +19,7 @@ from video.video_clips import level_frames, make_video
 from venhancer_jax.cli.report import main
 from venhancer_jax.cli.sample import parse_sample_config
 from venhancer_jax.errors import InputError
+from venhancer_jax.pipelines.config import enhancement_config
 from venhancer_jax.report import page_path, pictures, write_report
 from venhancer_jax.report.changes import MOST_FRAMES, measure_changes, sampled_runs
 from venhancer_jax.report.clips import open_input, open_output
@@ -134,7 +135,7 @@ def test_facts_stages_seams_and_scores(page: Page):
     assert "inf" in cells
 
 
-def test_changed_settings_come_first(page: Page, pair: tuple[Path, Path]):
+def test_changed_settings_come_first(page: Page, written: Path, pair: tuple[Path, Path]):
     rows = setting_rows(config_of(*pair))
     changed = {row.key for row in rows if row.differs}
     assert changed == {"input", "output", "prompt", "up_scale", "fps_scale"}
@@ -142,6 +143,15 @@ def test_changed_settings_come_first(page: Page, pair: tuple[Path, Path]):
     keys = keys[keys.index("input") :]
     assert set(keys[:5]) == changed
     assert {row.key for row in rows} <= set(keys[5:])
+    first_letters = re.findall(r"instead of <bdi>.*?</bdi>\. (.)", written.read_text())
+    assert len(first_letters) == 5 and "".join(first_letters).isupper()
+
+
+def test_values_that_are_empty_are_called_none():
+    rows = setting_rows(enhancement_config("upscale_a_video"))
+    empty = {row.key for row in rows if row.value == "none"}
+    assert {"input", "propagation_steps"} <= empty
+    assert all(row.value and row.default for row in rows)
 
 
 @pytest.mark.parametrize(

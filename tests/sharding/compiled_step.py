@@ -37,7 +37,7 @@ def write(result: Path, platform: str, frames: int) -> None:
         devices = find_topology("v5e-8").devices
     mesh = inference_mesh(devices)
     config = UNet3DConfig.tiny(
-        width=64, multipliers=(1, 1), blocks_per_level=1, attention_levels=(), dtype="bfloat16"
+        width=64, multipliers=(1,), blocks_per_level=1, attention_levels=(), dtype="bfloat16"
     )
     network = catalog.build("venhancer", config)
     place = NamedSharding(mesh, PartitionSpec())

@@ -1,8 +1,8 @@
 """What training does on four devices, in a process of its own.
 
-`four_steps` writes FOLDER/toy.npz, pictures.npz and tiny.npz one after the other, which
-`test_training_devices.py` compares with one device; `denoised_pictures` writes only those of UNet
-and ControlNet.
+`quick_checks` writes FOLDER/toy.npz and pictures.npz one after the other, which
+`test_training_devices.py` compares with one device; `network_steps` writes FOLDER/tiny.npz, and
+`denoised_pictures` the pictures of UNet and ControlNet.
 """
 
 import dataclasses
@@ -18,14 +18,17 @@ TOY_MESHES = {"4x1": (4, 1), "1x4": (1, 4)}
 TRAINED = (2, 2)
 
 
-def four_steps(weights: Path, folder: Path) -> None:
-    """Writes the results of all quick checks."""
+def quick_checks(weights: Path, folder: Path) -> None:
+    """Writes the results of the toy, and of pictures of a VAE."""
     # The networks are tiny; each sharded parameter costs time to compile.
     _prepare(least_sharded=2**12)
     write(folder / "toy.npz", check_toy(folder))
     _prepare(least_sharded=2**9)
     write(folder / "pictures.npz", check_pictures(weights, folder, "autoencoder"))
-    # Last, as only slow tests wait for it.
+
+
+def network_steps(weights: Path, folder: Path) -> None:
+    """Writes the results of steps of UNet and ControlNet."""
     _prepare(least_sharded=2**12)
     write(folder / "tiny.npz", check_network(weights, folder))
 

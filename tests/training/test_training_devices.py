@@ -1,5 +1,6 @@
 """Training on four devices equals training on one, and each device does its share."""
 
+import contextlib
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -34,10 +35,28 @@ Toy = tuple[list[float], dict[str, np.ndarray]]
 def process(tiny_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Started]:
     """Starts the process with four devices, which works beside the tests of one."""
     folder = tmp_path_factory.mktemp("four")
-    process = start(folder / "output.txt", four_devices.four_steps, tiny_weights, folder, devices=4)
-    yield process, folder
-    process.kill()
-    process.join()
+    with _started(four_devices.quick_checks, tiny_weights, folder) as process:
+        yield process
+
+
+@pytest.fixture(scope="module")
+def network_process(
+    tiny_weights: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Started]:
+    with _started(
+        four_devices.network_steps, tiny_weights, tmp_path_factory.mktemp("network")
+    ) as process:
+        yield process
+
+
+@contextlib.contextmanager
+def _started(function: Callable, weights: Path, folder: Path) -> Iterator[Started]:
+    process = start(folder / "output.txt", function, weights, folder, devices=4)
+    try:
+        yield process, folder
+    finally:
+        process.kill()
+        process.join()
 
 
 def _results(process: Started, part: str) -> dict[str, Any]:
@@ -79,9 +98,9 @@ def test_each_device_works_on_its_share_of_the_batch(mesh: str, process: Started
 
 @pytest.mark.slow
 def test_a_real_network_starts_with_the_loss_of_one_device(
-    tiny_task: Task, tiny_loss: Callable[..., float], process: Started
+    tiny_task: Task, tiny_loss: Callable[..., float], network_process: Started
 ):
-    on_four = _results(process, "tiny")
+    on_four = _results(network_process, "tiny")
     loss = tiny_loss(tiny_task.params)
 
     assert on_four["losses"][0] == pytest.approx(loss, rel=1e-5)
@@ -89,8 +108,8 @@ def test_a_real_network_starts_with_the_loss_of_one_device(
 
 
 @pytest.mark.slow
-def test_a_resumed_real_network_is_bit_equal(process: Started):
-    on_four = _results(process, "tiny")
+def test_a_resumed_real_network_is_bit_equal(network_process: Started):
+    on_four = _results(network_process, "tiny")
     _, second, again = on_four["losses"]
 
     assert again == second

@@ -37,7 +37,7 @@ def test_adain_of_a_constant_is_the_mean_of_the_source():
 
 
 def test_adain_of_large_frames_is_exact():
-    frames = 20 + 50 * rng.random((1, 1080, 1920, 3), np.float32)
+    frames = 20 + 50 * rng.random((1, 1080, 1920, 1), np.float32)
     source = np.flip(frames, 1) ** 2
     found = adain(frames, source).astype(np.float64)
     expected = source.std((1, 2), ddof=1, dtype=np.float64)

@@ -36,6 +36,8 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (SUPPLEMENT, hdr10_plus(), ("HDR10+",), False),
         (DOLBY_VISION, dolby_vision(8), ("Dolby Vision",), False),
         (DOLBY_VISION, dolby_vision(5), ("Dolby Vision",), True),
+        (DOLBY_VISION, dolby_vision(8, full_range=True), ("Dolby Vision",), False),
+        (DOLBY_VISION, dolby_vision(5, full_range=False), ("Dolby Vision",), False),
     ],
 )
 def test_metadata_is_found(

@@ -165,7 +165,7 @@ class Folders:
 
     def _is_name(self, key: str, value: str) -> bool:
         """Returns whether a value is a name, such as `svd_vae` or `auto`, and no path."""
-        if not (key == "cuts" or key.endswith("checkpoint")):
+        if not (key in ("cuts", "reference") or key.endswith("checkpoint")):
             return False
         there = any(folder.joinpath(value).exists() for folder in (Path(), *self.roots))
         return not there and _WORD.fullmatch(value) is not None

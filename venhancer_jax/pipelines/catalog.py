@@ -8,11 +8,9 @@ from venhancer_jax.errors import InputError
 from venhancer_jax.models.autoencoders.config import VAEConfig
 from venhancer_jax.models.autoencoders.vae import VAE
 from venhancer_jax.models.functional import Constructor, FunctionalModule, functionalize
-from venhancer_jax.models.genve.sd21 import SD21Config
 from venhancer_jax.models.raft.raft import Raft, RaftConfig
 from venhancer_jax.models.text.clip import ClipTextConfig, ClipTextEncoder
 from venhancer_jax.models.text.null import NullTextConfig, NullTextEncoder
-from venhancer_jax.models.upscale_a_video.unet import UpscaleUNet
 from venhancer_jax.pipelines.registry import all_systems
 from venhancer_jax.pipelines.system import NetworkKind
 
@@ -26,7 +24,6 @@ _SHARED = {
     "vae": NetworkKind(config=VAEConfig, module=VAE),
     "text": NetworkKind(config=ClipTextConfig, module=ClipTextEncoder),
     "raft": NetworkKind(config=RaftConfig, module=Raft),
-    "sd21": NetworkKind(config=SD21Config, module=UpscaleUNet),
     "no_text": NetworkKind(config=NullTextConfig, module=NullTextEncoder),
 }
 

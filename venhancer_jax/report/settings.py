@@ -129,4 +129,4 @@ def _flag(value: Any) -> str:
 
 
 def _shown(value: Any) -> str:
-    return "none" if value is None or value == "" else _flag(value)
+    return _flag(value) or "none"

@@ -25,6 +25,13 @@ def built(**changes) -> tuple[FunctionalModule, Params]:
     return network, random_params(network)
 
 
+def fresh_attention(config: GenVEConfig) -> Params:
+    """Creates the parameters `lca.*` of a network that has not been trained."""
+    network = functionalize(Constructor(LocalAwareCrossAttention, config))
+    fresh = jax.jit(network.init)(jax.random.key(0))
+    return {f"lca.{name}": x for name, x in fresh.items()}
+
+
 @functools.partial(jax.jit, static_argnums=0)
 def attend(network: FunctionalModule, params: Params, video, reference, permutation=None):
     """Computes the texture."""

@@ -134,7 +134,7 @@ class LocalAwareCrossAttention(nnx.Module):
                 return rearrange(out, "(f h) n d -> n f h d", h=heads)
 
             slots = query_slots.reshape(-1, 2)
-            return map_chunks(attend, (q.swapaxes(0, 1), slots), most // len(q)).swapaxes(0, 1)
+            return map_chunks(attend, (q.swapaxes(0, 1), slots), most).swapaxes(0, 1)
 
         query = rearrange(query, "b f h w heads d -> (b f) (h w) heads d")
         key, value = (rearrange(x, "b f m heads d -> (b f) m heads d") for x in (key, value))

@@ -68,10 +68,9 @@ def compute_texture(
     Returns:
       Features `[n, F, h / patch, w / patch, width]` of patches.
     """
-    texture = network.bind(all_gathered(params)).texture(
+    return network.bind(all_gathered(params)).texture(
         constrain(hint, VIDEO_AXES), constrain(reference, VIDEO_AXES)
     )
-    return constrain(texture, VIDEO_AXES)
 
 
 def add_reference_noise(

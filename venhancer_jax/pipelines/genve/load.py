@@ -8,7 +8,12 @@ from jax.sharding import Mesh
 
 from venhancer_jax.pipelines.genve.options import GenVEWeights
 from venhancer_jax.pipelines.genve.system import GenVE
-from venhancer_jax.pipelines.networks import abstract_network, config_of, load_network
+from venhancer_jax.pipelines.networks import (
+    abstract_network,
+    compute_dtype,
+    config_of,
+    load_network,
+)
 from venhancer_jax.pipelines.venhancer.load import abstract_networks, load_networks
 
 
@@ -17,6 +22,7 @@ def load_genve(
     vae: epath.PathLike,
     text: epath.PathLike | None,
     raft: epath.PathLike | None = None,
+    image: epath.PathLike | None = None,
     *,
     kind: str = "genve",
     dtype: str = "auto",
@@ -30,6 +36,7 @@ def load_genve(
       vae: weight folder of the VAE.
       text: weight folder of the text encoder, or None for a model that has learned no text.
       raft: weight folder of the optical flow; None for enhancements that need none.
+      image: weight folder of the UNet of Stable Diffusion 2.1; None for enhancements without.
       kind: `genve`, or `venhancer` for a denoiser without attention to a reference.
       dtype: type of weights and activations; `auto` is float32 on a CPU and bfloat16 elsewhere. The
         encoder of the VAE, the text encoder and the optical flow stay in float32.
@@ -41,8 +48,12 @@ def load_genve(
         `weights`; `int8` without qwix.
     """
     networks = load_networks(kind, denoiser, vae, text, dtype=dtype, weights=weights, mesh=mesh)
-    flow = None if raft is None else load_network("raft", raft, networks["mesh"])
-    return GenVE(**networks, raft=flow)
+    mesh, compute = networks["mesh"], compute_dtype(dtype)
+    return GenVE(
+        **networks,
+        raft=None if raft is None else load_network("raft", raft, mesh),
+        image=None if image is None else load_network("sd21", image, mesh, dtype=compute),
+    )
 
 
 def abstract_genve(
@@ -57,5 +68,13 @@ def abstract_genve(
       preset: configs of the other networks, by role.
       mesh: devices.
     """
-    raft = abstract_network("raft", config_of("raft", weights.flow_checkpoint, preset), mesh)
-    return GenVE(**abstract_networks(kind, weights, preset, mesh), raft=raft)
+    networks = abstract_networks(kind, weights, preset, mesh)
+    dtype, image = networks["denoiser"].config.dtype, weights.image_checkpoint
+    flow = config_of("raft", weights.flow_checkpoint, preset)
+    return GenVE(
+        **networks,
+        raft=abstract_network("raft", flow, mesh),
+        image=abstract_network("sd21", config_of("sd21", image, preset, dtype=dtype), mesh)
+        if image
+        else None,
+    )

@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 
 from venhancer_jax.errors import InputError
-from venhancer_jax.pipelines.venhancer.plan import SpacePlan
 from venhancer_jax.video import VideoInfo, is_still, probe, read_frames, resize
 
 # Largest difference of width over height between picture and clip.
@@ -52,16 +51,6 @@ def read_picture(path: Path, height: int, width: int) -> np.ndarray:
       InputError: a file that cannot be read, or has another aspect.
     """
     return next(iter(read_frames(check_picture(path, height, width), deep=True)))
-
-
-def prepare_picture(picture: np.ndarray, space: SpacePlan) -> np.ndarray:
-    """Resizes and pads a picture like a frame of the output, float32 in [-1, 1].
-
-    Args:
-      picture: picture `[H, W, 3]`, uint8 or uint16.
-      space: sizes of the output.
-    """
-    return resize.pad(resize.resize_bilinear(resize.to_signed(picture), space.size), space.padding)
 
 
 def shrink_picture(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:

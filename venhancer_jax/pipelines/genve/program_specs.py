@@ -21,7 +21,7 @@ from venhancer_jax.pipelines.system import LoadedNetwork, ProgramSpec
 from venhancer_jax.pipelines.venhancer import program_specs as venhancer
 from venhancer_jax.pipelines.venhancer.networks import VEnhancerNetworks
 from venhancer_jax.pipelines.venhancer.plan import VEnhancerPlan
-from venhancer_jax.sharding.mesh import VIDEO_AXES, partition_spec
+from venhancer_jax.sharding.mesh import num_shards, partition_spec
 
 
 def program_specs(
@@ -47,18 +47,18 @@ def program_specs(
         others.append(image.denoiser)
     specs = venhancer.program_specs(system, plan, options, others)
     build = venhancer.spec_builder(system, plan, options, others)
+    frames, *tile = max((box.shape for box in plan.boxes()), key=math.prod)
     with jax.set_mesh(mesh):
         windows = windows_per_call(guided=options.guided)
-        by_video = NamedSharding(mesh, partition_spec(VIDEO_AXES))
-    frames, *tile = max((box.shape for box in plan.boxes()), key=math.prod)
-
-    def video(*shape: int, dtype: str = "float32") -> jax.ShapeDtypeStruct:
-        return jax.ShapeDtypeStruct(shape, jnp.dtype(dtype), sharding=by_video)
-
-    window = video(windows, frames, *tile, config.latent_channels)
-    patches = [side // config.patch for side in tile]
-    texture = video(windows, frames, *patches, config.width, dtype=config.dtype)
-    texture_bytes = math.prod(by_video.shard_shape(texture.shape)) * texture.dtype.itemsize
+        evenly = frames % num_shards("frame") == 0
+        by_frame = NamedSharding(mesh, partition_spec((None, "frame" if evenly else None)))
+    window = build.array(windows, frames, *tile, config.latent_channels)
+    texture = jax.ShapeDtypeStruct(
+        (windows, frames, *(side // config.patch for side in tile), config.width),
+        jnp.dtype(config.dtype),
+        sharding=by_frame,
+    )
+    texture_bytes = math.prod(by_frame.shard_shape(texture.shape)) * texture.dtype.itemsize
     calls = math.ceil(plan.window_count / windows)
     pixels = system.vae.config.pixels_per_latent
     size = plan.working_size[0] // pixels, plan.working_size[1] // pixels

@@ -1,5 +1,6 @@
 """GenVE in the registry: options, networks, presets, and how they are loaded."""
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,7 +11,9 @@ from venhancer_jax import weights as stored
 from venhancer_jax.errors import InputError
 from venhancer_jax.models.genve.config import GenVEConfig
 from venhancer_jax.models.genve.network import GuidedUNet
+from venhancer_jax.models.genve.sd21 import SD21Config
 from venhancer_jax.models.raft.raft import RaftConfig
+from venhancer_jax.models.upscale_a_video.unet import UpscaleUNet
 from venhancer_jax.pipelines.genve.key_frames import check_key_frame
 from venhancer_jax.pipelines.genve.options import GenVEOptions, GenVEWeights
 from venhancer_jax.pipelines.genve.picture import check_picture
@@ -22,16 +25,18 @@ from venhancer_jax.pipelines.venhancer.spec import PRESETS as VENHANCER_PRESETS
 _PLANNED_SCALE = 4
 
 
-def _preset(name: str, raft: RaftConfig) -> dict[str, Any]:
+def _preset(name: str, raft: RaftConfig, image: SD21Config) -> dict[str, Any]:
     shared = dict(VENHANCER_PRESETS[name])
-    return {"genve": GenVEConfig.from_unet(shared.pop("venhancer")), **shared, "raft": raft}
+    unet = GenVEConfig.from_unet(shared["venhancer"])
+    image = dataclasses.replace(image, context_width=unet.context_width)
+    return {"genve": unet, **shared, "raft": raft, "sd21": image}
 
 
 PRESETS: dict[str, dict[str, Any]] = {
-    "debug": _preset("debug", RaftConfig.tiny()),
-    "tiny": _preset("tiny", RaftConfig.tiny()),
-    "demo": _preset("demo", RaftConfig()),
-    "genve": _preset("venhancer", RaftConfig()),
+    "debug": _preset("debug", RaftConfig.tiny(), SD21Config.tiny()),
+    "tiny": _preset("tiny", RaftConfig.tiny(), SD21Config.tiny()),
+    "demo": _preset("demo", RaftConfig(), SD21Config()),
+    "genve": _preset("venhancer", RaftConfig(), SD21Config()),
 }
 
 
@@ -70,6 +75,7 @@ def checkpoints(weights: GenVEWeights) -> Mapping[str, str]:
         "vae": weights.vae_checkpoint or "svd_vae",
         "text": weights.text_checkpoint or "openclip",
         "raft": weights.flow_checkpoint,
+        "sd21": weights.image_checkpoint,
     }
     if weights.preset == "demo":
         from venhancer_jax.assets import demo_weights
@@ -103,6 +109,7 @@ def load(folders: Mapping[str, epath.PathLike], weights: GenVEWeights, *, mesh: 
         folders["vae"],
         folders.get("text"),
         folders.get("raft"),
+        folders.get("sd21"),
         kind=kind,
         dtype=weights.dtype,
         weights=weights.weights,
@@ -122,7 +129,10 @@ SPEC = SystemSpec(
     name="genve",
     options=GenVEOptions,
     weights=GenVEWeights,
-    networks={"genve": NetworkKind(config=GenVEConfig, module=GuidedUNet)},
+    networks={
+        "genve": NetworkKind(config=GenVEConfig, module=GuidedUNet),
+        "sd21": NetworkKind(config=SD21Config, module=UpscaleUNet),
+    },
     presets=PRESETS,
     output=plan_output,
     checkpoints=checkpoints,
@@ -130,4 +140,5 @@ SPEC = SystemSpec(
     load_abstract=load_abstract,
     planned_scale=_PLANNED_SCALE,
     training="venhancer_jax.training.genve",
+    conversion="venhancer_jax.convert.sd21",
 )

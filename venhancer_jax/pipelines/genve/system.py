@@ -28,19 +28,21 @@ from venhancer_jax.pipelines.genve.flow import direct_flows
 from venhancer_jax.pipelines.genve.image_diffuser import LatentDiffuser, prior_diffuser
 from venhancer_jax.pipelines.genve.key_frames import KeyFrames, check_key_frame, choose_key_frames
 from venhancer_jax.pipelines.genve.options import GenVEOptions
-from venhancer_jax.pipelines.genve.picture import prepare_picture, read_picture, shrink_picture
+from venhancer_jax.pipelines.genve.picture import read_picture, shrink_picture
 from venhancer_jax.pipelines.genve.program_specs import program_specs
+from venhancer_jax.pipelines.genve.sd21 import sd21_diffuser
 from venhancer_jax.pipelines.progress import Progress
 from venhancer_jax.pipelines.spilled import LazyNoise
 from venhancer_jax.pipelines.system import LoadedNetwork, ProgramSpec
 from venhancer_jax.pipelines.venhancer.conditions import Conditions, source_frames
-from venhancer_jax.pipelines.venhancer.encode import EncodedClip
+from venhancer_jax.pipelines.venhancer.encode import EncodedClip, resize_frame
 from venhancer_jax.pipelines.venhancer.options import ControlledOptions
 from venhancer_jax.pipelines.venhancer.plan import VEnhancerPlan, hint_noise
 from venhancer_jax.pipelines.venhancer.prompts import texts_of
 from venhancer_jax.pipelines.venhancer.system import VEnhancer
 from venhancer_jax.pipelines.venhancer.tiling import encoder_tiling
 from venhancer_jax.sharding.mesh import put_sharded
+from venhancer_jax.video import resize
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,9 +62,11 @@ class GenVE(VEnhancer):
 
     Attributes:
       raft: optical flow; None without its weights.
+      image: UNet of Stable Diffusion 2.1; None without its weights.
     """
 
     raft: LoadedNetwork | None = None
+    image: LoadedNetwork | None = None
 
     options_class: ClassVar[type[ControlledOptions]] = GenVEOptions
 
@@ -80,7 +84,8 @@ class GenVE(VEnhancer):
         """Checks that the loaded networks can do what is requested.
 
         Raises:
-          InputError: a reference without a network that attends to it, or without optical flow.
+          InputError: a reference without a network that attends to it, that generates it, or
+            that carries it to frames.
         """
         if options.reference == "none":
             return
@@ -91,6 +96,8 @@ class GenVE(VEnhancer):
                 " reference; expected one that was trained as GenVE (configs/train_genve.py)."
                 " Set --config.reference=none to enhance without"
             )
+        if options.picture is None:
+            self.image_diffuser(options)
         if options.flow == "raft" and self.raft is None:
             raise InputError(
                 "flow 'raft': expected the weights of RAFT; set --config.flow_checkpoint=FILE, or"
@@ -166,10 +173,26 @@ class GenVE(VEnhancer):
         return program_specs(self, raft, image, plan, options)
 
     def image_diffuser(self, options: GenVEOptions) -> LatentDiffuser:
-        """Returns the network that sharpens key frames."""
-        del options
+        """Returns the network that sharpens key frames.
+
+        Raises:
+          InputError: a network that is not loaded, or works on other latents.
+        """
         pixels = self.vae.config.pixels_per_latent
-        return prior_diffuser(self.denoiser, self.schedule, pixels=pixels)
+        if options.reference == "prior":
+            return prior_diffuser(self.denoiser, self.schedule, pixels=pixels)
+        if self.image is None:
+            raise InputError(
+                "reference 'sd21': expected the weights of Stable Diffusion 2.1; set"
+                " --config.image_checkpoint=FILE, or --config.reference=prior, which needs none"
+            )
+        config = self.denoiser.config
+        return sd21_diffuser(
+            self.image,
+            latent_channels=config.latent_channels,
+            context_width=config.context_width,
+            pixels=pixels,
+        )
 
     def _sharpen(
         self,
@@ -211,7 +234,9 @@ class GenVE(VEnhancer):
         size = plan.clip.height, plan.clip.width
         picture = read_picture(options.picture, *size)
         tiling = encoder_tiling(self.vae, options)
-        posterior = encode_frames(self.vae, [prepare_picture(picture, plan.space)], tiling.windows)
+        resized = resize_frame(picture, plan.space.size, options)
+        padded = resize.pad(resized, plan.space.padding)
+        posterior = encode_frames(self.vae, [padded], tiling.windows)
         latents = self.vae.config.scaling_factor * posterior.mean[0]
         return latents, shrink_picture(picture, size)
 

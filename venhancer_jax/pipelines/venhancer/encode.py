@@ -16,7 +16,7 @@ from venhancer_jax.pipelines.progress import Progress
 from venhancer_jax.pipelines.spilled import LazyVideo, StoredFrames, Video
 from venhancer_jax.pipelines.system import LoadedNetwork
 from venhancer_jax.pipelines.tiles import Tiling
-from venhancer_jax.pipelines.venhancer.compat import Compat
+from venhancer_jax.pipelines.venhancer.options import ControlledOptions
 from venhancer_jax.pipelines.venhancer.plan import SpacePlan
 from venhancer_jax.sharding.mesh import num_shards
 from venhancer_jax.video import resize
@@ -53,7 +53,7 @@ def encode_clip(
     *,
     plan_space: Callable[[int, int], SpacePlan],
     tiling: Tiling,
-    quirks: Compat,
+    options: ControlledOptions,
     interpolated: int,
     progress: Progress,
     scratch: Path | None = None,
@@ -65,7 +65,7 @@ def encode_clip(
       frames: uint8 or uint16 RGB frames `[H, W, 3]`, all of one size and type.
       plan_space: computes the sizes from height and width of the input.
       tiling: sizes of tiles, in latents.
-      quirks: choices of the published program.
+      options: options of the user.
       interpolated: frames to add between two frames, moved there by the optical flow.
       progress: callback for the number of frames read.
       scratch: folder for the latents; None for memory.
@@ -74,6 +74,7 @@ def encode_clip(
       InputError: no frames, or frames of several sizes.
     """
     dtype, frames = with_dtype(frames)
+    quirks = options.quirks
     scale = vae.config.scaling_factor
     means, stds = _Latents(scratch), _Latents(scratch)
     space: SpacePlan | None = None
@@ -87,9 +88,7 @@ def encode_clip(
                 size, space = frame.shape, plan_space(frame.shape[0], frame.shape[1])
             if frame.shape != size:
                 raise InputError(f"frame {count - 1} is {frame.shape}, the first one {size}")
-            yield resize.resize_bilinear(
-                resize.to_signed(frame), space.size, antialias=quirks.antialias
-            )
+            yield resize_frame(frame, space.size, options)
 
     waiting: list[np.ndarray] = []
 
@@ -112,6 +111,22 @@ def encode_clip(
         encode_waiting()
     std = scale * stds.joined() if quirks.sample_posterior else None
     return EncodedClip(space, scale * means.joined(), std)
+
+
+def resize_frame(
+    frame: np.ndarray, size: tuple[int, int], options: ControlledOptions
+) -> np.ndarray:
+    """Resizes a frame to that of the output, float32 `[height, width, 3]` in [-1, 1].
+
+    Args:
+      frame: uint8 or uint16 RGB frame `[H, W, 3]`.
+      size: height and width of the output.
+      options: options of the user; `enlargement` is that of frames that are not shrunk.
+    """
+    signed = resize.to_signed(frame)
+    if options.enlargement == "bicubic" and frame.shape[0] < size[0] and frame.shape[1] < size[1]:
+        return resize.resize_bicubic(signed[None], size)[0].clip(-1, 1)
+    return resize.resize_bilinear(signed, size, antialias=options.quirks.antialias)
 
 
 class _Latents:

@@ -50,6 +50,10 @@ class ControlledOptions(GuidedOptions):
         1.0, low=0, high=1, group=LOOK,
         about="share of the first level's noise at the start; 0 for one-step models",
     )  # fmt: skip
+    enlargement: str = choice(
+        "bilinear", ("bilinear", "bicubic"), group=LOOK,
+        about="resampling that enlarges the input before it is encoded; bicubic is sharper",
+    )  # fmt: skip
     controlnet_reuse: int = whole(
         1, low=1, high=MAX_REUSE, group=SPEED,
         about="the ControlNet's features are computed in every k-th step; 1 is off",
@@ -135,6 +139,7 @@ class VEnhancerOptions(ControlledOptions):
         if self.shape_buckets:
             raise InputError("shape_buckets: compat 'official' repeats the published shapes")
         for name, default in (
+            ("enlargement", "bilinear"),
             ("window_overlap", None),
             ("tile", "auto"),
             ("tile_overlap", None),
@@ -143,7 +148,7 @@ class VEnhancerOptions(ControlledOptions):
             if getattr(self, name) != default:
                 raise InputError(
                     f"{name} {getattr(self, name)}: compat 'official' has the published"
-                    f" windows, tiles and chunks; leave {name}, or use compat 'default'"
+                    f" resampling, windows, tiles and chunks; leave {name}, or use compat 'default'"
                 )
 
     @property

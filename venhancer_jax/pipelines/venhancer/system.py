@@ -350,7 +350,7 @@ class VEnhancer(VEnhancerNetworks):
             counted(),
             plan_space=lambda height, width: self.plan_space(height, width, options),
             tiling=encoder_tiling(self.vae, options),
-            quirks=options.quirks,
+            options=options,
             interpolated=interpolated,
             progress=progress,
             scratch=place.scratch,
