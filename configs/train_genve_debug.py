@@ -15,9 +15,9 @@ def get_config() -> ConfigDict:
     config.system = "genve"
     config.preset = "debug"
     config.batch = 2
-    config.frames = 5
-    config.height = 64
-    config.width = 64
+    config.frames = 3
+    config.height = 32
+    config.width = 32
     config.augment.strides = (1,)
     config.augment.noise_levels = (1, 500)
     config.steps = 30
