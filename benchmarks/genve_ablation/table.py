@@ -71,4 +71,4 @@ def checks(results: Results) -> Iterator[str]:
 
 def _verdict(name: str, values: list[float], good: Any) -> str:
     state = "not measured" if not values else "yes" if all(map(good, values)) else "NO"
-    return f"{name}: {' '.join(f'{x:.3f}' for x in values)} {state}"
+    return " ".join([f"{name}:", *(f"{x:.3f}" for x in values), state])
