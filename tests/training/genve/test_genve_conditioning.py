@@ -34,9 +34,9 @@ def draw(genve: Task) -> Callable[..., Example]:
     assert isinstance(conditioning, Conditioning)
     data = on_devices(guided_batch(0))
 
-    def example(**changes) -> Example:
+    def example(key: jax.Array = KEY, **changes) -> Example:
         changed = dataclasses.replace(conditioning, **changes)
-        return changed.example(genve.frozen, data, KEY)
+        return changed.example(genve.frozen, data, key)
 
     return example
 
@@ -98,6 +98,15 @@ def test_patches_are_masked_last(draw: Callable[..., Example]):
     assert not np.array_equal(cells[:, 0], cells[:, 1])
 
 
+def test_a_quarter_is_masked_on_average(draw: Callable[..., Example]):
+    """The share of each video is uniform from 0 to a half."""
+    shares = [
+        np.mean(draw(jax.random.key(i), **PLAIN | {"mask": 0.5}).reference == 0, axis=(1, 2, 3, 4))
+        for i in range(12)
+    ]
+    assert 0.18 < np.mean(shares) < 0.32 and np.min(shares) < 0.1 < 0.35 < np.max(shares)
+
+
 def test_a_video_without_a_reference_has_none_at_all(draw: Callable[..., Example]):
     none, some = draw(dropout=1.0), draw(dropout=0.5)
 
@@ -138,6 +147,7 @@ def test_without_a_reference_the_prediction_is_venhancers(
     params["lca.fold_patches.kernel"] = jax.random.normal(jax.random.key(1), fold.shape)
     conditioning = genve.objective.conditioning  # pyright: ignore
     example = draw(dropout=0.0)
+    assert example.permutation is not None
     absent = dataclasses.replace(example, has_reference=jnp.array([True, False, True, False]))
     x, t = jax.random.normal(KEY, example.clean.shape), jnp.full(BATCH, 400)
 
@@ -153,6 +163,8 @@ def test_without_a_reference_the_prediction_is_venhancers(
     ours, plain = both(params, absent)
     np.testing.assert_allclose(ours[1::2], plain[1::2], atol=1e-6)
     assert np.abs(ours[::2] - plain[::2]).max() > 1e-3
+    own = jnp.broadcast_to(jnp.arange((LATENTS // 2) ** 2), example.permutation.shape)
+    assert np.abs(ours - both(params, dataclasses.replace(absent, permutation=own))[0]).max() > 1e-4
 
 
 @pytest.mark.parametrize(
