@@ -91,7 +91,8 @@ def fit(
     state, losses, since = optimizer.init(params), [], time.perf_counter()
     arrays = {name: jnp.asarray(getattr(examples, name)) for name in ("video", "low", "flow")}
     key, encode = jax.random.key(seed), _encode(row, **changes)
-    gradients_of = _gradients(config.reference.fusion)
+    # A prior has to know all times.
+    gradients_of = _gradients(config.reference.fusion, late=config.trainable == "controlnet")
     for i in range(steps):
         of_step = jax.random.fold_in(key, i)
         example = encode(frozen, arrays, of_step)
@@ -125,10 +126,15 @@ def _encode(row: str, **changes: Any) -> Any:
 # Rows of one fusion differ in their examples only, and share the program that takes long to
 # compile.
 @functools.cache
-def _gradients(fusion: str) -> Any:
-    """Returns the compiled loss and gradients of all rows with a kind of fusion."""
+def _gradients(fusion: str, *, late: bool) -> Any:
+    """Returns the compiled loss and gradients of all rows with a kind of fusion.
+
+    Args:
+      fusion: `reference.fusion` of the rows.
+      late: whether most time steps are late.
+    """
     row = next(row for row, settings in ROWS.items() if settings["fusion"] == fusion)
-    objective = LateDiffusion(conditioning_of(row_task(row)))
+    objective = (LateDiffusion if late else Diffusion)(conditioning_of(row_task(row)))
 
     @jax.jit
     def gradients(params, frozen, example, key):
