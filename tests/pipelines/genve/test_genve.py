@@ -140,7 +140,11 @@ def test_without_noise_and_motion_each_frame_gets_the_picture(
     assert np.abs(to_signed(shrunk) - to_signed(clip(2)[1])).mean() < 0.05
 
 
-def test_the_video_keeps_its_hint_and_the_reference_has_noise_of_its_own(picture: Path):
+def test_the_video_keeps_its_hint_and_the_reference_has_noise_of_its_own(
+    picture: Path, monkeypatch: pytest.MonkeyPatch
+):
+    still = np.zeros((5, 12, 16, 2), np.float32)
+    monkeypatch.setattr(system_module, "direct_flows", lambda *_: still)
     plain_options, noise = options(reference="none"), CounterNoise(options().seed)
     encoded, plan = SYSTEM._encode(clip(5), RATE, plain_options, WHOLE_CLIP, lambda *_: None)
     text = jnp.zeros((2, 1, CONFIG.context_width))
@@ -150,10 +154,13 @@ def test_the_video_keeps_its_hint_and_the_reference_has_noise_of_its_own(picture
     found = conditions_of(reference=str(picture))
     np.testing.assert_array_equal(found.hint, plain.hint)
     np.testing.assert_array_equal(found.start, plain.start)
-    video = CounterNoise(options().seed)("hint", 0, found.hint.shape)
+    video = np.asarray(CounterNoise(options().seed)("hint", 0, found.hint.shape))
     clean = conditions_of(reference=str(picture), noise_aug=0).reference
-    noise = np.asarray(found.reference - clean)
-    assert np.abs(np.corrcoef(noise.ravel(), np.asarray(video).ravel())[0, 1]) < 0.2
+    _, alpha, sigma = hint_noise(SYSTEM.schedule, options())
+    noise = np.asarray((found.reference - alpha * clean) / sigma)
+    assert abs(noise.std() - 1) < 0.1
+    for frame in video[0]:
+        assert np.abs(np.corrcoef(noise[0, 0].ravel(), frame.ravel())[0, 1]) < 0.2
 
 
 def test_the_key_frame_is_sharpened_by_its_own_noise(monkeypatch: pytest.MonkeyPatch):
