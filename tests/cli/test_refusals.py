@@ -85,7 +85,7 @@ def test_wrong_settings(
     [
         (["in.mp4"], "unexpected argument 'in.mp4'"),
         (["--input=in.mp4"], "Unknown command line flag 'input'"),
-        (["--config=gone.py"], "config gone.py: no such file, nor one of demo, train_d"),
+        (["--config=gone.py"], "config gone.py: no such file, nor one of demo, genve"),
         (["--config=broken.py"], "config broken.py: SyntaxError"),
         (
             ["--config=without.py"],
