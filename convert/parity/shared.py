@@ -11,7 +11,6 @@ from venhancer_jax.convert.layouts import layout_entries
 from venhancer_jax.convert.parity.case import BLOCK, FULL_SIZE, Case, compare, equal
 from venhancer_jax.convert.parity.recording import Recording, channels_last
 from venhancer_jax.models.autoencoders.config import VAEConfig
-from venhancer_jax.models.genve.sd21 import SD21Config
 from venhancer_jax.models.text.clip import ClipTextConfig
 from venhancer_jax.pipelines import catalog
 from venhancer_jax.text.tokenizer import tokenize
@@ -66,7 +65,8 @@ def replay_text(recording: Recording) -> list[Case]:
 def replay_sd21(recording: Recording) -> list[Case]:
     """Replays the image UNet of Stable Diffusion 2.1."""
     tensors, sizes = recording.tensors, recording.info["config"]
-    config = SD21Config(
+    sd21 = catalog.config_class("sd21")
+    config = sd21(
         channels=tuple(sizes["block_out_channels"]),
         blocks_per_level=sizes["layers_per_block"],
         # The "attention_head_dim" of diffusers is the number of heads.
@@ -77,7 +77,7 @@ def replay_sd21(recording: Recording) -> list[Case]:
     params = recording.params(layout_entries("sd21", config, "diffusers"))
     x = channels_last(tensors["sample"])[:, None]
     v = jax.jit(network.__call__)(params, x, tensors["t"], tensors["ctx"])
-    tolerance = FULL_SIZE if config == SD21Config() else BLOCK
+    tolerance = FULL_SIZE if config == sd21() else BLOCK
     return [compare(f"{recording.name}/y", v[:, 0], channels_last(tensors["y"]), tolerance)]
 
 

@@ -12,8 +12,8 @@ from venhancer_jax.pipelines import catalog
 from venhancer_jax.pipelines.upscale_a_video.flow import (
     bidirectional_dis_flow,
     bidirectional_flow,
-    resize_flows,
 )
+from venhancer_jax.video.flow import resize_flows
 from venhancer_jax.video.resize import resize_bilinear
 
 NETWORK = catalog.build("raft", RaftConfig.tiny())

@@ -15,9 +15,8 @@ from venhancer_jax.data import degrade as real_world
 from venhancer_jax.data.resample import METHODS, resample, shrink_to_cover, to_uint8
 from venhancer_jax.errors import InputError
 from venhancer_jax.text.tokenizer import tokenize
-from venhancer_jax.video.flow import dis_flow
+from venhancer_jax.video.flow import dis_flow, resize_flows
 from venhancer_jax.video.motion import FRAME_INTERPOLATIONS, FrameInterpolation, interpolate_frames
-from venhancer_jax.video.resize import resize_area
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -349,8 +348,7 @@ def flows_to(key: int, frames: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     for i in range(len(frames)):
         if i != key:
             flows[i] = dis_flow(frames[i], frames[key])
-    ratios = size[1] / frames.shape[2], size[0] / frames.shape[1]
-    return resize_area(flows, size) * np.array(ratios, np.float32)
+    return resize_flows(flows, size)
 
 
 def _interpolated(

@@ -1,10 +1,11 @@
-"""Optical flow by dense inverse search, and warping of pictures."""
+"""Optical flow by dense inverse search, its resizing, and warping of pictures."""
 
 import cv2
 import numpy as np
 
 from venhancer_jax.errors import InputError
 from venhancer_jax.video.colour.levels import luma
+from venhancer_jax.video.resize import resize_area
 
 _LEAST_SIDE = 16
 
@@ -35,6 +36,26 @@ def dis_flow(start: np.ndarray, end: np.ndarray) -> np.ndarray:
     search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     first, second = np.round(luma(np.stack([start, end]))[..., 0] * 255).astype(np.uint8)
     return search.calc(first, second, np.empty(0))
+
+
+def resize_flows(flows: np.ndarray, size: tuple[int, int], *, official: bool = False) -> np.ndarray:
+    """Averages flows over the areas of other pixels, and measures them in those pixels.
+
+    Args:
+      flows: displacements `[..., H, W, 2]`, columns then rows, in pixels.
+      size: height and width of the result.
+      official: whether displacements along both axes are scaled by the ratio of the widths, as in
+        the reference implementation.
+
+    Returns:
+      float32 `[..., height, width, 2]`.
+    """
+    height, width = flows.shape[-3:-1]
+    if (height, width) == tuple(size):
+        return flows
+    of_rows, of_columns = size[0] / height, size[1] / width
+    ratios = np.array([of_columns, of_columns if official else of_rows], np.float32)
+    return resize_area(flows, size) * ratios
 
 
 def warp(picture: np.ndarray, flow: np.ndarray, *, repeat_edge: bool = False) -> np.ndarray:

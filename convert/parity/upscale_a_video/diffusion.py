@@ -16,7 +16,7 @@ from venhancer_jax.diffusion.propagation import consistency_mask, propagate, war
 from venhancer_jax.diffusion.schedule import STEPS, scaled_linear_alphas_cumprod
 from venhancer_jax.diffusion.scheduler_config import SchedulerConfig
 from venhancer_jax.diffusion.solvers import linear_step
-from venhancer_jax.pipelines.upscale_a_video.flow import resize_flows
+from venhancer_jax.video.flow import resize_flows
 
 # Steps of the sampler whose single steps were recorded.
 _STEPS = 30

@@ -26,12 +26,13 @@ from venhancer_jax.models.text.clip import ClipTextConfig
 from venhancer_jax.pipelines import catalog, programs
 from venhancer_jax.pipelines.system import Clip, LoadedNetwork
 from venhancer_jax.pipelines.text import TextFeatures
-from venhancer_jax.pipelines.upscale_a_video.flow import Flows, resize_flows
+from venhancer_jax.pipelines.upscale_a_video.flow import Flows
 from venhancer_jax.pipelines.upscale_a_video.options import UpscaleAVideoOptions
 from venhancer_jax.pipelines.upscale_a_video.plan import plan_clip
 from venhancer_jax.pipelines.upscale_a_video.prompts import texts_of
 from venhancer_jax.pipelines.upscale_a_video.source import Source, read_source
 from venhancer_jax.pipelines.upscale_a_video.system import UpscaleAVideo
+from venhancer_jax.video.flow import resize_flows
 
 _RATE = Fraction(24)
 

@@ -4,6 +4,8 @@ import dataclasses
 
 from venhancer_jax.models.upscale_a_video.config import UpscaleUNetConfig
 
+_SIZES = UpscaleUNetConfig.sd21()
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SD21Config(UpscaleUNetConfig):
@@ -13,13 +15,13 @@ class SD21Config(UpscaleUNetConfig):
     low-resolution frames, and without their noise levels.
     """
 
-    in_channels: int = 4
-    channels: tuple[int, ...] = (320, 640, 1280, 1280)
-    attention_levels: tuple[int, ...] = (0, 1, 2)
-    only_cross_levels: tuple[int, ...] = ()
-    heads: tuple[int, ...] = (5, 10, 20, 20)
-    labels: int = 0
-    temporal: bool = False
+    in_channels: int = _SIZES.in_channels
+    channels: tuple[int, ...] = _SIZES.channels
+    attention_levels: tuple[int, ...] = _SIZES.attention_levels
+    only_cross_levels: tuple[int, ...] = _SIZES.only_cross_levels
+    heads: tuple[int, ...] = _SIZES.heads
+    labels: int = _SIZES.labels
+    temporal: bool = _SIZES.temporal
 
     @classmethod
     def reduced(cls, **changes) -> "SD21Config":

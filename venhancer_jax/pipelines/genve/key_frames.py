@@ -14,7 +14,7 @@ class KeyFrames:
 
     Attributes:
       positions: index of each key frame in the segment, rising.
-      nearest: for each frame `[F]` of the segment, which of the key frames is nearest.
+      nearest: number `[F]` of the key frame nearest to each frame of the segment.
     """
 
     positions: tuple[int, ...]

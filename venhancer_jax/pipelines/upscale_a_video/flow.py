@@ -6,7 +6,6 @@ from venhancer_jax.models.functional import FunctionalModule, Params
 from venhancer_jax.models.raft.raft import ITERATIONS
 from venhancer_jax.pipelines.flow import frame_maps, map_flows
 from venhancer_jax.video.flow import dis_flow
-from venhancer_jax.video.resize import resize_area
 
 Flows = tuple[np.ndarray, np.ndarray]
 
@@ -72,23 +71,3 @@ def bidirectional_dis_flow(frames: np.ndarray) -> Flows:
         forward[i] = dis_flow(pictures[i], pictures[i + 1])
         backward[i] = dis_flow(pictures[i + 1], pictures[i])
     return forward, backward
-
-
-def resize_flows(flows: np.ndarray, size: tuple[int, int], *, official: bool = False) -> np.ndarray:
-    """Averages flows over the areas of other pixels, and measures them in those pixels.
-
-    Args:
-      flows: displacements `[..., H, W, 2]`, columns then rows, in pixels.
-      size: height and width of the result.
-      official: whether displacements along both axes are scaled by the ratio of the widths, as in
-        the reference implementation.
-
-    Returns:
-      float32 `[..., height, width, 2]`.
-    """
-    height, width = flows.shape[-3:-1]
-    if (height, width) == tuple(size):
-        return flows
-    of_rows, of_columns = size[0] / height, size[1] / width
-    ratios = np.array([of_columns, of_columns if official else of_rows], np.float32)
-    return resize_area(flows, size) * ratios
