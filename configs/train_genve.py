@@ -32,6 +32,7 @@ def get_config() -> ConfigDict:
     # No frames are added between frames, and the degradations are those of real videos.
     config.augment.strides = (1,)
     config.augment.real_world = 1.0
+    config.augment.up = "bicubic"
     config.augment.noise_levels = (1, 500)
     config.learning_rate = 1e-5
     config.warmup_steps = 500

@@ -4,8 +4,8 @@
 
 trains all rows with this config, whose `reference` each row changes; steps, learning rate and data
 are settings of that command. The networks have the size of the shipped model but start fresh: its
-weights are of a model of one step, from which the diffusion loss recovers more slowly. Hardware:
-two cores.
+weights are of a model of one step, from which the diffusion loss recovers more slowly. Frames are
+4 patches high, so that windows of 2 are near. Hardware: two cores.
 """
 
 from ml_collections import ConfigDict
@@ -25,6 +25,7 @@ def get_config() -> ConfigDict:
     config.frames = 3
     config.height = 32
     config.width = 64
+    config.reference.neighbours = 2
     config.augment.strides = (1,)
     config.augment.scales = (8.0,)
     config.augment.down = "area"

@@ -14,11 +14,13 @@ def get_config() -> ConfigDict:
     config = training_config()
     config.system = "genve"
     config.preset = "debug"
+    config.trainable = "all"
     config.batch = 2
     config.frames = 3
     config.height = 32
     config.width = 32
     config.augment.strides = (1,)
+    config.augment.up = "bicubic"
     config.augment.noise_levels = (1, 500)
     config.steps = 30
     config.learning_rate = 1e-3

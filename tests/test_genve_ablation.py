@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from benchmarks.genve_ablation import clips
-from benchmarks.genve_ablation.measure import METRICS, REFERENCES
+from benchmarks.genve_ablation.measure import METRICS, NOISE_LEVELS, REFERENCES
 from benchmarks.genve_ablation.table import checks, table
 from benchmarks.genve_ablation.train import ROWS
 
@@ -44,24 +44,28 @@ def _follows(first: np.ndarray, second: np.ndarray, dy: int, dx: int) -> bool:
     return np.array_equal(shifted[4:-4, 4:-4], second[4:-4, 4:-4])
 
 
-def _results(**lpips: float) -> dict:
-    """Makes results of two seeds with equal metrics but for the LPIPS of some references."""
+def _results(**values: float) -> dict:
+    """Makes results of two seeds with equal metrics but for some, by row and case."""
 
     def of(row: str) -> dict:
-        references = REFERENCES if row != "A" else ("none",)
-        return {
-            name: dict.fromkeys(METRICS, 1.0) | {"lpips": lpips.get(f"{row}_{name}", 1.0)}
-            for name in references
-        }
+        cases = [*REFERENCES] if row != "A" else ["none"]
+        cases += [f"noise {level}" for level in NOISE_LEVELS] if row == "C3" else []
+        found = {name: dict.fromkeys(METRICS, 1.0) for name in cases}
+        for name in cases:
+            metric = "change" if name.startswith("noise") else "lpips"
+            found[name][metric] = values.get(f"{row}_{name}", 1.0)
+        return found
 
     return {row: {s: {k: of(row) for k in ("synthetic", "real")} for s in "01"} for row in ROWS}
 
 
 def test_requirements_of_the_ablation():
     good = {"B_true": 0.8, "C_true": 0.9, "C3_other": 1.05, "C_shifted": 1.2, "C2_shifted": 1.1}
+    good |= {"C3_noise 200": 1.1, "C3_noise 300": 1.2}
     lines = [*checks(_results(**good))]
-    assert len(lines) == 6 and all(line.endswith(" yes") for line in lines), lines
-    for name, value in {"B_true": 0.95, "C3_other": 1.1, "C2_shifted": 1.4}.items():
+    assert len(lines) == 10 and all(line.endswith(" yes") for line in lines), lines
+    bad = {"B_true": 0.95, "C3_other": 1.1, "C2_shifted": 1.4, "C3_noise 200": 0.9}
+    for name, value in bad.items():
         wrong = [x for x in checks(_results(**good | {name: value})) if x.endswith(" NO")]
         assert wrong, name
     assert all(line.endswith("not measured") for line in checks({}))

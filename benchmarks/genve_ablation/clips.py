@@ -15,14 +15,17 @@ TEXTURES = 6
 # Pixels after which the texture of a synthetic clip repeats, its motion from frame to frame along
 # each axis, which may also be 0, and the size of its areas.
 TILE, _STEP, _CELL = 8, 4, 20
+# Correlation of the areas of textures with those of colours.
+_ALIKE = 0.7
 
 
 def synthetic(seed: int, frames: int, size: tuple[int, int]) -> np.ndarray:
-    """Draws a clip: two colours that move, each with a texture that the low-quality clip lacks.
+    """Draws a clip of two colours that moves, with two textures that the low-quality clip lacks.
 
     Textures are few, so that a small prior knows all of them, and the reference tells which they
-    are. They repeat every `TILE` pixels, so that averages over as many pixels show colours alone.
-    The clip moves by whole latents, the middle frame has its tiles at their places.
+    are, and where: their areas follow those of the colours in part. They repeat every `TILE`
+    pixels, so that averages over as many pixels show colours alone. The clip moves by whole
+    latents, the middle frame has its tiles at their places.
 
     Args:
       seed: seed of the clip.
@@ -36,18 +39,28 @@ def synthetic(seed: int, frames: int, size: tuple[int, int]) -> np.ndarray:
     # Whole tiles around the middle frame.
     margin = -(-_STEP * (frames // 2) // TILE) * TILE
     height, width = (n + 2 * margin for n in size)
-    cells = rng.normal(size=(height // _CELL, width // _CELL))
-    soft = cv2.resize(cells, (width, height), interpolation=cv2.INTER_CUBIC)
-    share = 1 / (1 + np.exp(-8 * soft))[..., None]
-    first, second = (
-        rng.uniform(75, 180, 3) + np.tile(_texture(kind), (height // TILE, width // TILE, 1))
-        for kind in rng.permutation(TEXTURES)[:2]
+    colour, own = rng.normal(size=(2, height // _CELL, width // _CELL))
+    texture = _ALIKE * colour + np.sqrt(1 - _ALIKE**2) * own
+    colours = rng.uniform(75, 180, (2, 1, 1, 3))
+    tiles = height // TILE, width // TILE, 1
+    textures = [np.tile(_texture(kind), tiles) for kind in rng.permutation(TEXTURES)[:2]]
+    canvas = sum(
+        share * first + (1 - share) * second
+        for share, (first, second) in (
+            (_areas(colour, (height, width)), colours),
+            (_areas(texture, (height, width)), textures),
+        )
     )
-    canvas = share * first + (1 - share) * second
     step = _STEP * rng.integers(-1, 1, 2, endpoint=True)
     corners = [margin + step * (i - frames // 2) for i in range(frames)]
     clip = [canvas[y : y + size[0], x : x + size[1]] for y, x in corners]
     return to_uint8(np.stack(clip).astype(np.float32))
+
+
+def _areas(cells: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Draws areas `[H, W, 1]`, 1 where cells are positive and 0 elsewhere, with soft borders."""
+    soft = cv2.resize(cells, size[::-1], interpolation=cv2.INTER_CUBIC)
+    return 1 / (1 + np.exp(-8 * soft))[..., None]
 
 
 def _texture(kind: int) -> np.ndarray:

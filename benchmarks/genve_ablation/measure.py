@@ -23,9 +23,13 @@ from venhancer_jax.training.loss import perceptual_distance, perceptual_params, 
 from venhancer_jax.training.objective import stream, to_signed
 
 REFERENCES = ("true", "shifted", "other", "none")
-METRICS = ("loss", "psnr", "lpips", "warping_error")
-# Noise of hint and reference, start of the video, steps, and time steps of the loss.
-NOISE_AUG, START, STEPS, LOSS_TIMES = 250, 900, 5, (200, 500, 800)
+# `change` from the input and how far results are `apart` from that of the true reference are root
+# mean squares in levels of 255.
+METRICS = ("loss", "psnr", "lpips", "warping_error", "change", "apart")
+# Noise of hint and reference, and that of the last row besides.
+NOISE_AUG, NOISE_LEVELS = 250, (100, 200, 300)
+# Start of the video, steps, and time steps of the loss.
+START, STEPS, LOSS_TIMES = 900, 5, (200, 500, 800)
 SHIFT = 4  # patches
 _KEY = jax.random.key(2**20)
 
@@ -39,23 +43,32 @@ def measure(row: str, params: Params, examples: Examples) -> dict[str, dict[str,
       examples: unseen clips.
 
     Returns:
-      Value of each of `METRICS` by reference; a row without fusion has `none` only.
+      Value of each of `METRICS` by reference, and for the last row by noise level; a row without
+      fusion has `none` only, and nothing that it is apart from.
     """
     fusion = ROWS[row]["fusion"]
-    found = {}
-    for reference in REFERENCES if fusion != "none" else REFERENCES[-1:]:
-        example = _example(row, examples, reference)
+    cases = dict.fromkeys(REFERENCES if fusion != "none" else REFERENCES[-1:], NOISE_AUG)
+    if row == list(ROWS)[-1]:
+        cases |= {f"noise {level}": level for level in NOISE_LEVELS}
+    found, true = {}, None
+    low = _decoded(examples, examples.low)
+    for name, level in cases.items():
+        example = _example(row, examples, name, level)
         latents, loss = _sample(fusion, params, example)
-        found[reference] = {"loss": loss} | _scores(latents, examples)
+        frames = _decoded(examples, latents)
+        true = frames if name == "true" else true
+        found[name] = {"loss": loss} | _scores(frames, examples) | {"change": _rms(frames, low)}
+        if true is not None:
+            found[name]["apart"] = _rms(frames, true)
     return found
 
 
-def _example(row: str, examples: Examples, reference: str) -> Example:
+def _example(row: str, examples: Examples, reference: str, level: int) -> Example:
     """Encodes unseen clips as inference does: nothing is masked, dropped or shuffled."""
     task = row_task(row)
     count, patch = len(examples.video), row_task(row).source.config.patch
     conditioning = dataclasses.replace(conditioning_of(task), mask=0.0, dropout=0.0)
-    batch = examples.batch(slice(None), jnp.full(count, NOISE_AUG))
+    batch = examples.batch(slice(None), jnp.full(count, level))
     example = conditioning.example(task.frozen, batch, _KEY)
     if example.reference is None:
         return example
@@ -106,10 +119,19 @@ def _network(fusion: str) -> tuple[Conditioning, Any]:
     return conditioning, predict
 
 
-def _scores(latents: np.ndarray, examples: Examples) -> dict[str, float]:
-    """Computes the means over clips of the metrics of frames."""
-    decode, vae, distance, perceptual = _decoder()
-    signed = decode(vae, latents / examples.gain[:, None, None, None, None].astype(np.float32))
+def _decoded(examples: Examples, latents: np.ndarray) -> jax.Array:
+    """Decodes latents `[N, F, h, w, C]` to frames `[N, F, H, W, 3]` in [-1, 1]."""
+    decode, vae, _, _ = _decoder()
+    return decode(vae, latents / examples.gain[:, None, None, None, None].astype(np.float32))
+
+
+def _rms(one: jax.Array, other: jax.Array) -> float:
+    return float(127.5 * jnp.sqrt(jnp.square(one - other).mean()))
+
+
+def _scores(signed: jax.Array, examples: Examples) -> dict[str, float]:
+    """Computes the means over clips of the metrics of frames in [-1, 1]."""
+    _, _, distance, perceptual = _decoder()
     lpips = distance(perceptual, signed, to_signed(jnp.asarray(examples.frames)))
     frames = to_uint8((np.asarray(signed) + 1) * 127.5)
     pairs = list(zip(frames, examples.frames, strict=True))

@@ -1,10 +1,11 @@
 """The results of the ablation as a table, and what is required of them."""
 
+import itertools
 import statistics
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from benchmarks.genve_ablation.measure import METRICS, REFERENCES
+from benchmarks.genve_ablation.measure import METRICS, NOISE_LEVELS
 from benchmarks.genve_ablation.train import ROWS
 
 # row -> seed -> kind of clips -> reference -> metric -> value
@@ -21,20 +22,17 @@ def table(results: Results) -> str:
         lines.append(f"{kind} clips: mean over seeds, and largest distance of a seed")
         lines.append(f"{'row':4}{'reference':10}" + "".join(f"{name:>18}" for name in METRICS))
         for row in ROWS:
-            for reference in REFERENCES:
-                seeds = [
-                    x[kind][reference]
-                    for x in results.get(row, {}).values()
-                    if reference in x.get(kind, {})
-                ]
-                if seeds:
-                    cells = (_cell([x[name] for x in seeds]) for name in METRICS)
-                    lines.append(f"{row:4}{reference:10}" + "".join(f"{x:>18}" for x in cells))
+            seeds = [x[kind] for x in results.get(row, {}).values() if kind in x]
+            for name in seeds[0] if seeds else ():
+                cells = (_cell([x[name][m] for x in seeds if m in x[name]]) for m in METRICS)
+                lines.append(f"{row:4}{name:10}" + "".join(f"{x:>18}" for x in cells))
         lines.append("")
     return "\n".join([*lines, *checks(results)])
 
 
 def _cell(values: list[float]) -> str:
+    if not values:
+        return ""
     mean = statistics.mean(values)
     return f"{mean:.4f} ±{max(abs(x - mean) for x in values):.4f}"
 
@@ -43,14 +41,17 @@ def checks(results: Results) -> Iterator[str]:
     """Yields a line for each requirement, of the seeds that are finished."""
     seeds = sorted({seed for row in results.values() for seed in row})
 
-    def of(row: str, seed: str, reference: str, kind: str = "synthetic") -> float | None:
+    def of(row: str, reference: str, seed: str, kind: str, metric: str) -> float | None:
         found: Any = results.get(row, {}).get(seed, {}).get(kind, {})
-        return found[reference]["lpips"] if reference in found else None
+        return found[reference][metric] if reference in found else None
 
     def ratios(
-        above: tuple[str, str], below: tuple[str, str], kind: str = "synthetic"
+        above: tuple[str, str],
+        below: tuple[str, str],
+        kind: str = "synthetic",
+        metric: str = "lpips",
     ) -> list[float]:
-        pairs = [(of(above[0], s, above[1], kind), of(below[0], s, below[1], kind)) for s in seeds]
+        pairs = [(of(*above, s, kind, metric), of(*below, s, kind, metric)) for s in seeds]
         return [a / b for a, b in pairs if a is not None and b is not None]
 
     for row in ("B", "C"):
@@ -67,6 +68,11 @@ def checks(results: Results) -> Iterator[str]:
         losses = {row: ratios((row, "shifted"), (row, "true"), kind) for row in ("C", "C2")}
         found = [b / a for a, b in zip(losses["C"], losses["C2"], strict=False)]
         yield _verdict(f"LPIPS shifted / true, C2 / C, {kind}, below 1", found, lambda x: x < 1)
+    for kind in ("synthetic", "real"):
+        for less, more in itertools.pairwise(NOISE_LEVELS):
+            found = ratios(("C3", f"noise {more}"), ("C3", f"noise {less}"), kind, "change")
+            name = f"change of C3 from the input, noise {more} / {less}, {kind}, above 1"
+            yield _verdict(name, found, lambda x: x > 1)
 
 
 def _verdict(name: str, values: list[float], good: Any) -> str:

@@ -7,9 +7,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from venhancer_jax.errors import InputError
 from venhancer_jax.models.functional import FunctionalModule, Params
 from venhancer_jax.models.layers.chunking import map_chunks
 from venhancer_jax.models.raft.raft import ITERATIONS, STRIDE
+from venhancer_jax.pipelines.system import LoadedNetwork
 from venhancer_jax.sharding.mesh import constrain, num_shards, put_sharded
 from venhancer_jax.sharding.params import all_gathered
 from venhancer_jax.sharding.shard_map import shard_map_over
@@ -19,6 +21,23 @@ from venhancer_jax.video.resize import resize_bilinear
 LEAST_SIDE = 128
 # Logical axes of frames, their maps and their flows.
 _FRAMES = ("piece", None, None, None)
+
+
+def check_raft(raft: LoadedNetwork | None, setting: str) -> None:
+    """Checks that RAFT is loaded for a setting that needs it.
+
+    Args:
+      raft: optical flow network; None without its weights.
+      setting: name and value of the setting.
+
+    Raises:
+      InputError: RAFT is not loaded.
+    """
+    if raft is None:
+        raise InputError(
+            f"{setting}: expected the weights of RAFT; set --config.flow_checkpoint=FILE, or"
+            " --config.flow=dis, which needs none"
+        )
 
 
 def frame_maps(network: FunctionalModule, params: Params, frames: np.ndarray) -> np.ndarray:

@@ -95,11 +95,20 @@ class TrainOptions:
         },
     )  # fmt: skip
     reference: dict[str, Any] = table(
-        {"fusion": "local", "noise": True, "temporal": True, "mask": 0.5, "dropout": 0.1},
+        {
+            "fusion": "local",
+            "neighbours": 4,
+            "noise": True,
+            "temporal": True,
+            "mask": 0.5,
+            "dropout": 0.1,
+        },
         group=_LOSS,
         about={
             "fusion": "attention to the reference (genve): none, cross, or local, which prefers"
             " near patches and shuffles them",
+            "neighbours": "rows and columns of the windows of patches that are shuffled, and the"
+            " reach of the local preference (genve)",
             "noise": "add the video's level of noise to the reference (genve)",
             "temporal": "warp the reference to each frame (genve)",
             "mask": "largest share of masked patches of the reference (genve); 0: none",
@@ -133,6 +142,7 @@ class TrainOptions:
             "enlarge": True,
             "interpolation": "previous",
             "down": "bilinear",
+            "up": "bilinear",
             "noise_levels": (1, 300),
             "text_dropout": 0.1,
             "real_world": 0.0,
@@ -145,6 +155,7 @@ class TrainOptions:
             "enlarge": "enlarge the low-quality clip to the size of the example",
             "interpolation": "frames between key frames: previous (key frame) or flow",
             "down": "kernel that shrinks: bilinear, bicubic or area",
+            "up": "kernel that enlarges again: bilinear, bicubic or area",
             "noise_levels": "least and largest time step, from 1, of the noise on the input",
             "text_dropout": "share of examples with an empty prompt",
             "real_world": "share of examples with real-world degradations",

@@ -36,12 +36,14 @@ class GenVEConfig(UNet3DConfig):
         """Checks what is not a size.
 
         Raises:
-          InputError: unknown fusion, or a patch that does not divide frames.
+          InputError: unknown fusion, a patch that does not divide frames, or no neighbours.
         """
         if self.fusion not in FUSIONS:
             raise InputError(f"fusion {self.fusion!r}: expected one of {', '.join(FUSIONS)}")
         if self.patch not in (1, 2):
             raise InputError(f"patch {self.patch}: expected 1 or 2 latents")
+        if self.neighbours < 1:
+            raise InputError(f"neighbours {self.neighbours}: expected 1 patch or more")
 
     @classmethod
     def from_unet(cls, unet: UNet3DConfig, **changes) -> "GenVEConfig":

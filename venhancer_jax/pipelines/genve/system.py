@@ -18,6 +18,7 @@ from venhancer_jax.errors import InputError
 from venhancer_jax.models.genve.config import GenVEConfig
 from venhancer_jax.pipelines.continuation import WHOLE_CLIP, Place
 from venhancer_jax.pipelines.encode import encode_frames
+from venhancer_jax.pipelines.flow import check_raft
 from venhancer_jax.pipelines.genve.conditions import (
     ReferencedConditions,
     add_reference_noise,
@@ -98,11 +99,8 @@ class GenVE(VEnhancer):
             )
         if options.picture is None:
             self.image_diffuser(options)
-        if options.flow == "raft" and self.raft is None:
-            raise InputError(
-                "flow 'raft': expected the weights of RAFT; set --config.flow_checkpoint=FILE, or"
-                " --config.flow=dis, which needs none"
-            )
+        if options.flow == "raft":
+            check_raft(self.raft, "flow 'raft'")
 
     def conditions(
         self,

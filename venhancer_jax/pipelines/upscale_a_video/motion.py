@@ -7,9 +7,8 @@ import jax.numpy as jnp
 
 from venhancer_jax.diffusion.propagation import propagate
 from venhancer_jax.diffusion.solvers import Refine
-from venhancer_jax.errors import InputError
 from venhancer_jax.models.raft.raft import ITERATIONS, STRIDE
-from venhancer_jax.pipelines.flow import LEAST_SIDE, flows_of_pairs
+from venhancer_jax.pipelines.flow import LEAST_SIDE, check_raft, flows_of_pairs
 from venhancer_jax.pipelines.spec_builder import SpecBuilder
 from venhancer_jax.pipelines.system import LoadedNetwork, ProgramSpec
 from venhancer_jax.pipelines.upscale_a_video import flow
@@ -25,11 +24,8 @@ def check_flow(raft: LoadedNetwork | None, options: UpscaleAVideoOptions) -> Non
     Raises:
       InputError: propagation without the weights of the optical flow.
     """
-    if options.propagation_steps and options.flow == "raft" and raft is None:
-        raise InputError(
-            f"propagation_steps {options.propagation_steps}: expected the weights of RAFT; set"
-            " --config.flow_checkpoint=FILE, or --config.flow=dis, which needs none"
-        )
+    if options.propagation_steps and options.flow == "raft":
+        check_raft(raft, f"propagation_steps {options.propagation_steps}")
 
 
 def compute_flows(

@@ -29,19 +29,21 @@ def find_denoiser(config: ConfigDict, **runtime: object) -> Source:
     Raises:
       InputError: no weights there, or those of a network with another attention.
     """
-    fusion = config.reference.fusion
-    check_choice("reference.fusion", fusion, FUSIONS)
+    check_choice("reference.fusion", config.reference.fusion, FUSIONS)
+    attention = {name: config.reference[name] for name in ("fusion", "neighbours")}
     if _holds_venhancer(config.prior):
         unet = stored_config(CONTAINED, config.prior, **runtime)
-        sizes = GenVEConfig.from_unet(unet, fusion=fusion)
+        sizes = GenVEConfig.from_unet(unet, **attention)
     else:
         sizes = find_source(config, NAME, config.prior, **runtime).config
-        if config.prior and sizes.fusion != fusion:
-            raise InputError(
-                f"reference.fusion {fusion!r}: {config.prior} holds a network with fusion"
-                f" {sizes.fusion!r}. Set --config.reference.fusion={sizes.fusion}"
-            )
-        sizes = dataclasses.replace(sizes, fusion=fusion)
+        for name, value in attention.items():
+            stored = getattr(sizes, name)
+            if config.prior and stored != value:
+                raise InputError(
+                    f"reference.{name} {value!r}: {config.prior} holds a network with {name}"
+                    f" {stored!r}. Set --config.reference.{name}={stored}"
+                )
+        sizes = dataclasses.replace(sizes, **attention)
     return Source(sizes, catalog.build(NAME, sizes), config.prior)
 
 
