@@ -10,9 +10,9 @@ loss; all rows start there, and train ControlNet and attention for equal steps w
 
 Trained on synthetic clips, whose texture only the reference has, and on real ones; measured on
 unseen clips of both kinds after five steps of DDIM, with the true key frame, with one shifted by
-four patches, with another clip's, and with none, and for the last row at three noise levels (figure 8
-of the paper). Each row and seed is stored when it is finished;
-again with the same DIR, the command resumes. `--table` prints what is finished.
+four patches, with another clip's, and with none; the last row also at three noise levels (figure 8
+of the paper). Each row and seed is stored when it is finished; again with the same DIR, the command
+resumes. `--table` prints what is finished.
 """
 
 import json

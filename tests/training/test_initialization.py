@@ -9,6 +9,7 @@ from venhancer_jax.models.autoencoders.config import VAEConfig
 from venhancer_jax.models.functional import FunctionalModule
 from venhancer_jax.models.text.clip import ClipTextConfig
 from venhancer_jax.pipelines import catalog
+from venhancer_jax.pipelines.registry import find_system
 from venhancer_jax.sharding.mesh import device_mesh
 from venhancer_jax.sharding.params import fsdp_sharding
 from venhancer_jax.training import initialization
@@ -63,3 +64,17 @@ def test_equal_layers_share_a_program_and_differ_in_their_numbers(monkeypatch):
     kernels = [x for n, x in params.items() if n.startswith("blocks.") and x.ndim > 1]
     texts = {np.asarray(x).tobytes() for x in kernels}
     assert len(texts) == len(kernels) > 1
+
+
+@pytest.mark.parametrize("system", ["venhancer", "upscale_a_video", "genve"])
+def test_types_of_parameters_are_strong(system: str):
+    """A weak type becomes strong in the first step, and the second one is compiled again."""
+    presets = find_system(system).presets["debug"]
+    weak = [
+        (network, name)
+        for network, config in presets.items()
+        if network in catalog.networks()
+        for name, leaf in catalog.build(network, config).shapes.items()
+        if leaf.weak_type
+    ]
+    assert not weak

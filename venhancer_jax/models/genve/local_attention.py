@@ -45,7 +45,9 @@ class LocalAwareCrossAttention(nnx.Module):
         self.reference_patches, self.reference_norm = patches(), norm()
         self.query, self.key, self.value = projection(), projection(), projection()
         heads = width // config.head_dim
-        self.locality = nnx.Param(jnp.full(heads, _START)) if config.fusion == "local" else None
+        self.locality = (
+            nnx.Param(jnp.full(heads, _START, jnp.float32)) if config.fusion == "local" else None
+        )
         # A transposed convolution, and the output projection of the attention.
         self.fold_patches = Linear(
             width, width * config.patch**2, kernel_init=zeros, dtype=dtype, rngs=rngs
