@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import jax
 import numpy as np
 import pytest
 from training.genve_tiny import genve_config, guided_batch
@@ -11,10 +12,14 @@ from training.tiny import BATCH, FRAMES
 
 from venhancer_jax.data.augment import AugmentConfig, augment, flows_to
 from venhancer_jax.errors import InputError
+from venhancer_jax.pipelines.genve.options import GenVEOptions
+from venhancer_jax.pipelines.genve.system import GenVE
+from venhancer_jax.sharding.mesh import device_mesh
 from venhancer_jax.training import run
 from venhancer_jax.training.data import batch_shapes, batches
 from venhancer_jax.training.genve.start import split
 from venhancer_jax.training.tasks import export, task_of
+from venhancer_jax.training.venhancer.samples import Enhancement
 from venhancer_jax.weights import iterate_weights, read_about
 
 
@@ -136,6 +141,33 @@ def test_batches_resume_exactly(tiny_weights: Path):
     for name, x in after.items():
         np.testing.assert_array_equal(resumed[name], x)
     assert after["flow"].any()
+
+
+def _sampler(config: Any) -> Enhancement:
+    task, mesh = task_of(config), device_mesh({}, jax.devices()[:1])
+    assert task.sampler is not None
+    params = task.params_by_network(task.params)
+    return task.sampler(params, mesh=mesh, steps=7, interpolation="previous")  # pyright: ignore
+
+
+def test_samples_are_those_of_users(tiny_weights: Path):
+    sampler = _sampler(genve_config(tiny_weights))
+    options = sampler.options
+    assert isinstance(sampler.system, GenVE) and isinstance(options, GenVEOptions)
+    assert (options.reference, options.flow, options.enlargement) == ("prior", "dis", "bicubic")
+    assert (options.steps, options.image_steps, options.guidance_scale) == (7, 7, 7.5)
+    sampler.system.check_weights(options)
+    without = _sampler(genve_config(tiny_weights, reference__fusion="none"))
+    assert without.options.reference == "none"  # pyright: ignore[reportAttributeAccessIssue]
+
+
+@pytest.mark.slow
+def test_a_sample_has_size_and_contrast(tiny_weights: Path):
+    config = genve_config(tiny_weights)
+    example = {name: x[0] for name, x in next(iter(batches(config, "synthetic", seed=0))).items()}
+    sample = _sampler(config)(example)
+    assert sample.output.shape == example["video"].shape
+    assert sample.output.std() > 1
 
 
 @pytest.mark.slow

@@ -1,5 +1,7 @@
 """Training of GenVE: its objectives, registered by `(system, name)`."""
 
+import functools
+
 from ml_collections import ConfigDict
 
 from venhancer_jax.diffusion.schedule import cosine_interpolated_schedule
@@ -7,6 +9,7 @@ from venhancer_jax.errors import InputError
 from venhancer_jax.pipelines.networks import compute_dtype
 from venhancer_jax.training.diffusion import Diffusion
 from venhancer_jax.training.genve.conditioning import Conditioning
+from venhancer_jax.training.genve.samples import make_sampler
 from venhancer_jax.training.genve.start import find_denoiser, split, starting_params
 from venhancer_jax.training.tasks import (
     ObjectiveSpec,
@@ -56,6 +59,7 @@ def _diffusion(config: ConfigDict, loader: ParamLoader) -> Task:
         objective=Diffusion(conditioning),
         params=trains,
         frozen={"denoiser": rest, **frozen},
+        sampler=functools.partial(make_sampler, sources),
         encode=conditioning.encode_clips,
     )
 

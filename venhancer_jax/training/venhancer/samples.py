@@ -14,7 +14,7 @@ from venhancer_jax.models.functional import Params
 from venhancer_jax.pipelines import programs
 from venhancer_jax.pipelines.system import LoadedNetwork
 from venhancer_jax.pipelines.text import TextFeatures
-from venhancer_jax.pipelines.venhancer.options import VEnhancerOptions
+from venhancer_jax.pipelines.venhancer.options import ControlledOptions, VEnhancerOptions
 from venhancer_jax.pipelines.venhancer.plan import MAX_STRIDE
 from venhancer_jax.pipelines.venhancer.prompts import NEGATIVE
 from venhancer_jax.pipelines.venhancer.system import VEnhancer
@@ -23,7 +23,7 @@ from venhancer_jax.training.objective import Objective
 from venhancer_jax.training.tasks import Sample, Source
 from venhancer_jax.training.venhancer.objectives import OneStep
 
-_GUIDANCE = 7.5
+GUIDANCE = 7.5
 
 
 def make_sampler(
@@ -59,7 +59,7 @@ def make_sampler(
         solver="ddim",
         solver_mode="normal",
         steps=steps,
-        guidance_scale=_GUIDANCE,
+        guidance_scale=GUIDANCE,
         interpolation=interpolation,
     )
     if isinstance(objective, OneStep):
@@ -81,7 +81,7 @@ class Enhancement:
     """
 
     system: VEnhancer
-    options: VEnhancerOptions
+    options: ControlledOptions
 
     def __call__(self, example: Mapping[str, np.ndarray]) -> Sample:
         """Enhances one example without its batch axis.
