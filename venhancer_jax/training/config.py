@@ -98,6 +98,7 @@ class TrainOptions:
         {
             "fusion": "local",
             "neighbours": 4,
+            "radius": 0.0,
             "noise": True,
             "temporal": True,
             "mask": 0.5,
@@ -109,6 +110,7 @@ class TrainOptions:
             " near patches and shuffles them",
             "neighbours": "rows and columns of the windows of patches that are shuffled, and the"
             " reach of the local preference (genve)",
+            "radius": "patches beyond which none is attended to (genve); 0: no limit",
             "noise": "add the video's level of noise to the reference (genve)",
             "temporal": "warp the reference to each frame (genve)",
             "mask": "largest share of masked patches of the reference (genve); 0: none",

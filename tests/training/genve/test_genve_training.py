@@ -43,10 +43,22 @@ def test_a_run_starts_from_venhancers_weights(tiny_weights: Path, tmp_path: Path
     again = task_of(genve_config(tiny_weights, prior=str(tmp_path / "genve")))
     for name, x in again.all_params(again.params).items():
         np.testing.assert_array_equal(x, moved[name])
-    with pytest.raises(InputError, match=r"holds a network with fusion 'local'.*fusion=local"):
-        task_of(
-            genve_config(tiny_weights, prior=str(tmp_path / "genve"), reference__fusion="cross")
+    for name, other, stored in (
+        ("fusion", "cross", "local"), ("neighbours", 2, 4), ("radius", 3.0, 0)
+    ):  # fmt: skip
+        config = genve_config(
+            tiny_weights, prior=str(tmp_path / "genve"), **{f"reference__{name}": other}
         )
+        with pytest.raises(InputError, match=f"holds a network with {name}.*{name}={stored}"):
+            task_of(config)
+
+
+def test_the_attention_is_that_of_the_config(tiny_weights: Path):
+    settings = {"fusion": "local", "neighbours": 2, "radius": 3.0}
+    changes = {f"reference__{name}": value for name, value in settings.items()}
+    sizes = task_of(genve_config(tiny_weights, **changes)).source.config
+    assert {name: getattr(sizes, name) for name in settings} == settings
+    assert task_of(genve_config(tiny_weights)).source.config.radius is None
 
 
 def test_a_prior_starts_a_silent_controlnet(tiny_weights: Path):

@@ -36,7 +36,8 @@ class GenVEConfig(UNet3DConfig):
         """Checks what is not a size.
 
         Raises:
-          InputError: unknown fusion, a patch that does not divide frames, or no neighbours.
+          InputError: unknown fusion, a patch that does not divide frames, no neighbours, or a
+            radius that excludes all.
         """
         if self.fusion not in FUSIONS:
             raise InputError(f"fusion {self.fusion!r}: expected one of {', '.join(FUSIONS)}")
@@ -44,6 +45,8 @@ class GenVEConfig(UNet3DConfig):
             raise InputError(f"patch {self.patch}: expected 1 or 2 latents")
         if self.neighbours < 1:
             raise InputError(f"neighbours {self.neighbours}: expected 1 patch or more")
+        if self.radius is not None and self.radius < 0:
+            raise InputError(f"radius {self.radius}: expected 0 patches or more, or None")
 
     @classmethod
     def from_unet(cls, unet: UNet3DConfig, **changes) -> "GenVEConfig":

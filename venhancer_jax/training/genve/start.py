@@ -31,6 +31,7 @@ def find_denoiser(config: ConfigDict, **runtime: object) -> Source:
     """
     check_choice("reference.fusion", config.reference.fusion, FUSIONS)
     attention = {name: config.reference[name] for name in ("fusion", "neighbours")}
+    attention["radius"] = config.reference.radius or None
     if _holds_venhancer(config.prior):
         unet = stored_config(CONTAINED, config.prior, **runtime)
         sizes = GenVEConfig.from_unet(unet, **attention)
@@ -41,7 +42,7 @@ def find_denoiser(config: ConfigDict, **runtime: object) -> Source:
             if config.prior and stored != value:
                 raise InputError(
                     f"reference.{name} {value!r}: {config.prior} holds a network with {name}"
-                    f" {stored!r}. Set --config.reference.{name}={stored}"
+                    f" {stored!r}. Set --config.reference.{name}={stored or 0}"
                 )
         sizes = dataclasses.replace(sizes, **attention)
     return Source(sizes, catalog.build(NAME, sizes), config.prior)
