@@ -208,3 +208,7 @@ def test_wrong_choices():
         GenVEConfig(fusion="near")  # pyright: ignore[reportArgumentType]
     with pytest.raises(InputError, match="patch 4: expected 1 or 2 latents"):
         GenVEConfig(patch=4)
+    with pytest.raises(InputError, match="neighbours 0: expected 1 patch or more"):
+        GenVEConfig(neighbours=0)
+    with pytest.raises(InputError, match="radius -1: expected 0 patches or more"):
+        GenVEConfig(radius=-1)
