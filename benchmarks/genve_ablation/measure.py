@@ -9,12 +9,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.genve_ablation.data import Examples
+from benchmarks.genve_ablation.data import SCALE, SIZE, Examples
 from benchmarks.genve_ablation.train import ROWS, conditioning_of, row_task
 from venhancer_jax.data.resample import to_uint8
 from venhancer_jax.diffusion.guidance import v_to_x0
 from venhancer_jax.diffusion.solvers import ddim_steps
 from venhancer_jax.diffusion.timesteps import even_times
+from venhancer_jax.metrics.lr_consistency import box_resize
 from venhancer_jax.metrics.psnr import decibels, mean_squared_error
 from venhancer_jax.metrics.temporal import warping_error
 from venhancer_jax.models.functional import Params
@@ -23,8 +24,8 @@ from venhancer_jax.training.loss import perceptual_distance, perceptual_params, 
 from venhancer_jax.training.objective import stream, to_signed
 
 REFERENCES = ("true", "shifted", "other", "none")
-# `change` from the input and how far results are `apart` from that of the true reference are root
-# mean squares in levels of 255.
+# Root mean squares in levels of 255: `change` is that of a result, shrunk like the input, from the
+# input; `apart` that of a result from the one with the true reference.
 METRICS = ("loss", "psnr", "lpips", "warping_error", "change", "apart")
 # Noise of hint and reference, and that of the last row besides.
 NOISE_AUG, NOISE_LEVELS = 250, (100, 200, 300)
@@ -51,15 +52,14 @@ def measure(row: str, params: Params, examples: Examples) -> dict[str, dict[str,
     if row == list(ROWS)[-1]:
         cases |= {f"noise {level}": level for level in NOISE_LEVELS}
     found, true = {}, None
-    low = _decoded(examples, examples.low)
     for name, level in cases.items():
         example = _example(row, examples, name, level)
         latents, loss = _sample(fusion, params, example)
         frames = _decoded(examples, latents)
         true = frames if name == "true" else true
-        found[name] = {"loss": loss} | _scores(frames, examples) | {"change": _rms(frames, low)}
+        found[name] = {"loss": loss} | _scores(frames, examples)
         if true is not None:
-            found[name]["apart"] = _rms(frames, true)
+            found[name]["apart"] = _rms((frames - true) / 2)
     return found
 
 
@@ -125,8 +125,8 @@ def _decoded(examples: Examples, latents: np.ndarray) -> jax.Array:
     return decode(vae, latents / examples.gain[:, None, None, None, None].astype(np.float32))
 
 
-def _rms(one: jax.Array, other: jax.Array) -> float:
-    return float(127.5 * jnp.sqrt(jnp.square(one - other).mean()))
+def _rms(difference: jax.Array | np.ndarray) -> float:
+    return float(255 * np.sqrt(np.square(difference).mean()))
 
 
 def _scores(signed: jax.Array, examples: Examples) -> dict[str, float]:
@@ -135,6 +135,8 @@ def _scores(signed: jax.Array, examples: Examples) -> dict[str, float]:
     lpips = distance(perceptual, signed, to_signed(jnp.asarray(examples.frames)))
     frames = to_uint8((np.asarray(signed) + 1) * 127.5)
     pairs = list(zip(frames, examples.frames, strict=True))
+    small = SIZE[0] // SCALE, SIZE[1] // SCALE
+    change = [box_resize(a, *small) - box_resize(b, *small) for a, b in pairs]
     psnr = [decibels(float(mean_squared_error(a, b).mean())) for a, b in pairs]
     # No pixel of a clip may be certain.
     warping = np.concatenate([warping_error(a, b) for a, b in pairs])
@@ -142,6 +144,7 @@ def _scores(signed: jax.Array, examples: Examples) -> dict[str, float]:
         "psnr": float(np.mean(psnr)),
         "lpips": float(np.mean(lpips)),
         "warping_error": float(1000 * np.nanmean(warping)),
+        "change": _rms(np.stack(change)),
     }
 
 
