@@ -1,4 +1,4 @@
-"""Trains very small networks on synthetic clips for a minute, to see that everything works.
+"""Trains very small networks on synthetic clips in two minutes, to see that everything works.
 
     python train.py --config=configs/train_debug.py --workdir=/tmp/debug
 

@@ -1,8 +1,8 @@
-"""Trains very small GenVE networks on synthetic clips for a minute or two, to see that it works.
+"""Trains very small GenVE networks on synthetic clips in two minutes, to see that it works.
 
     python train.py --config=configs/train_genve_debug.py --workdir=/tmp/genve_debug
 
-Hardware: any two cores. The UNet is frozen, and the weights are useless.
+Hardware: any two cores. The weights are useless.
 """
 
 from ml_collections import ConfigDict
@@ -22,7 +22,7 @@ def get_config() -> ConfigDict:
     config.augment.strides = (1,)
     config.augment.up = "bicubic"
     config.augment.noise_levels = (1, 500)
-    config.steps = 30
+    config.steps = 20
     config.learning_rate = 1e-3
     config.warmup_steps = 5
     config.log_every = 5

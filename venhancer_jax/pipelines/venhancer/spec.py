@@ -21,10 +21,10 @@ from venhancer_jax.pipelines.venhancer.options import (
 from venhancer_jax.pipelines.venhancer.plan import plan_clip
 
 PRESETS: dict[str, dict[str, Any]] = {
-    # The least that has every kind of layer: compiles in seconds.
+    # The least that has every kind of layer: only the middle has spatial transformers.
     "debug": {
         "venhancer": UNet3DConfig.tiny(
-            width=64, multipliers=(1, 1), blocks_per_level=1, attention_levels=(0,)
+            width=64, multipliers=(1, 1), blocks_per_level=1, attention_levels=()
         ),
         "vae": VAEConfig.tiny(channels=(16, 16, 32)),
         "text": ClipTextConfig.tiny().only_used(),
