@@ -44,13 +44,8 @@ def synthetic(seed: int, frames: int, size: tuple[int, int]) -> np.ndarray:
     colours = rng.uniform(75, 180, (2, 1, 1, 3))
     tiles = height // TILE, width // TILE, 1
     textures = [np.tile(_texture(kind), tiles) for kind in rng.permutation(TEXTURES)[:2]]
-    canvas = sum(
-        share * first + (1 - share) * second
-        for share, (first, second) in (
-            (_areas(colour, (height, width)), colours),
-            (_areas(texture, (height, width)), textures),
-        )
-    )
+    whole = height, width
+    canvas = _mixed(_areas(colour, whole), *colours) + _mixed(_areas(texture, whole), *textures)
     step = _STEP * rng.integers(-1, 1, 2, endpoint=True)
     corners = [margin + step * (i - frames // 2) for i in range(frames)]
     clip = [canvas[y : y + size[0], x : x + size[1]] for y, x in corners]
@@ -61,6 +56,10 @@ def _areas(cells: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Draws areas `[H, W, 1]`, 1 where cells are positive and 0 elsewhere, with soft borders."""
     soft = cv2.resize(cells, size[::-1], interpolation=cv2.INTER_CUBIC)
     return 1 / (1 + np.exp(-8 * soft))[..., None]
+
+
+def _mixed(share: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    return share * first + (1 - share) * second
 
 
 def _texture(kind: int) -> np.ndarray:
