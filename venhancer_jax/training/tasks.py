@@ -143,9 +143,11 @@ def objective_spec(config: ConfigDict) -> ObjectiveSpec:
     """Returns the objective that a config names, of those that its system registers.
 
     Raises:
-      InputError: no such system or objective.
+      InputError: no such system, preset or objective.
     """
-    find_system(config.system)
+    presets = find_system(config.system).presets
+    if presets:
+        check_choice("preset", config.preset, presets)
     found = {
         name: spec
         for (system, name), spec in merged("training", "OBJECTIVES").items()
@@ -168,9 +170,6 @@ def task_of(config: ConfigDict, mesh: Mesh | None = None, *, abstract: bool = Fa
       InputError: a wrong value, or missing weights.
     """
     spec = objective_spec(config)
-    presets = find_system(config.system).presets
-    if presets:
-        check_choice("preset", config.preset, presets)
     mesh = mesh or device_mesh({}, jax.local_devices()[:1])
     return spec.build(config, ParamLoader(config, mesh, abstract))
 

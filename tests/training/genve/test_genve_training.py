@@ -122,6 +122,11 @@ def test_batches_have_the_shapes_that_are_compiled(tiny_weights: Path):
     assert held_out["key_frame"].tolist() == BATCH * [FRAMES // 2]
 
 
+def test_a_wrong_preset_is_refused_before_data_is_read(tiny_weights: Path):
+    with pytest.raises(InputError, match="preset 'huge': expected one of debug, tiny, demo, genve"):
+        batch_shapes(genve_config(tiny_weights, vae="", preset="huge"))
+
+
 def _write_latents(folder: Path, *, flows: bool = True) -> None:
     folder.mkdir()
     batch = guided_batch(0)
